@@ -1,0 +1,177 @@
+//! Why a call has no result: what the caller is told, and what the log is.
+
+use crate::Ending;
+use serde_json::value::RawValue;
+use std::fmt;
+use std::sync::Arc;
+use wares_catalog::ledger::LedgerError;
+use wares_catalog::nearest::nearest;
+use wares_catalog::snapshot::VersionEntry;
+use wares_engine::Failure;
+use wares_model::{CallId, ComponentName, Outcome, ProblemCode, Version};
+use wares_typed::{ArgumentError, Description, Function};
+
+/// A problem in words, before it belongs to a call.
+#[derive(Debug)]
+pub struct Explanation {
+    /// Its kind.
+    pub code: ProblemCode,
+    /// What was wrong, where, and what to do.
+    pub detail: String,
+    /// The place in the arguments (RFC 6901).
+    pub pointer: Option<String>,
+    /// The JSON of the component's own error.
+    pub error: Option<Box<RawValue>>,
+    /// Names of the guest's functions, innermost first.
+    pub backtrace: Vec<String>,
+    /// Names close to one that was not found.
+    pub nearest: Vec<String>,
+    /// Seconds after which to try again.
+    pub retry_after: Option<u64>,
+}
+
+/// A call that was refused or failed.
+#[derive(Debug)]
+pub struct CallError {
+    /// The call.
+    pub call: CallId,
+    /// The component and the version that would have served it or did.
+    pub version: Option<(ComponentName, Version)>,
+    /// Why.
+    pub explanation: Explanation,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.explanation.code, self.explanation.detail)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl Explanation {
+    /// A problem of this kind.
+    pub fn new(code: ProblemCode, detail: String) -> Self {
+        let (pointer, error, retry_after) = (None, None, None);
+        Self { code, detail, pointer, error, backtrace: Vec::new(), nearest: Vec::new(), retry_after }
+    }
+
+    /// A fault of the host: the caller is told that much, the log has the rest.
+    pub(crate) fn host(error: &dyn fmt::Display) -> Self {
+        tracing::error!(%error, "a call failed in the host");
+        Self::new(ProblemCode::HostError, "the host failed; its log says more under the call id".to_owned())
+    }
+
+    pub(crate) fn with_error(self, error: Box<RawValue>) -> Self {
+        Self { error: Some(error), ..self }
+    }
+
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    fn nearest(self, nearest: Vec<String>) -> Self {
+        Self { nearest, ..self }
+    }
+
+    /// What the ledger keeps of it: the component's own error or the words, and the backtrace.
+    pub(crate) fn for_the_record(&self, bytes_max: usize) -> String {
+        let mut text = self.error.as_ref().map_or_else(|| self.detail.clone(), |error| error.get().to_owned());
+        for frame in &self.backtrace {
+            text.push_str("\n  at ");
+            text.push_str(frame);
+        }
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text
+    }
+}
+
+impl CallError {
+    pub(crate) fn new(call: CallId, explanation: Explanation) -> Self {
+        Self { call, version: None, explanation }
+    }
+
+    pub(crate) fn of(self, version: &VersionEntry) -> Self {
+        Self { version: Some((version.record.component.clone(), version.record.version.clone())), ..self }
+    }
+
+    pub(crate) fn not_found(call: CallId, detail: String, nearest: Vec<String>) -> Self {
+        Self::new(call, Explanation::new(ProblemCode::NotFound, detail).nearest(nearest))
+    }
+
+    pub(crate) fn host(call: CallId, error: &dyn fmt::Display) -> Self {
+        Self::new(call, Explanation::host(error))
+    }
+
+    pub(crate) fn ledger(call: CallId, error: &LedgerError) -> Self {
+        tracing::error!(%error, %call, "a call was refused because it cannot be counted");
+        let detail = "the ledger cannot be written now, and calls are not served uncounted".to_owned();
+        Self::new(call, Explanation::new(ProblemCode::LedgerUnavailable, detail).retry_after(1))
+    }
+
+    pub(crate) fn bad_arguments(call: CallId, error: ArgumentError) -> Self {
+        let mut explanation = Explanation::new(ProblemCode::BadArguments, error.message);
+        explanation.pointer = Some(error.pointer);
+        Self::new(call, explanation)
+    }
+}
+
+/// The exported function of this name, with its interface's full name.
+pub(crate) fn find_function<'a>(
+    description: &'a Description,
+    interface: Option<&str>,
+    function: &str,
+) -> Result<(Option<&'a str>, &'a Function), Explanation> {
+    let not_found = |detail, nearest| Explanation::new(ProblemCode::NotFound, detail).nearest(nearest);
+    let found = description.interfaces.iter().find(|candidate| match interface {
+        None => candidate.name.is_none(),
+        Some(name) => candidate.is_named(name),
+    });
+    let names = || description.interfaces.iter().filter_map(|interface| interface.name.as_deref());
+    let Some(found) = found else {
+        let detail = match interface {
+            None => "the component's world exports no functions of its own: name an interface".to_owned(),
+            Some(name) => format!("the component exports no interface {name}"),
+        };
+        return Err(not_found(detail, names().take(3).map(str::to_owned).collect()));
+    };
+    let Some(function) = found.functions.iter().find(|candidate| candidate.name == function) else {
+        let where_ = found.name.as_deref().unwrap_or("the component's world");
+        let known = found.functions.iter().map(|candidate| candidate.name.as_str());
+        return Err(not_found(format!("{where_} has no function {function}"), nearest(function, known)));
+    };
+    match &function.not_callable {
+        None => Ok((found.name.as_deref(), function)),
+        Some(reason) => {
+            let detail = format!("{} cannot be called with JSON: {reason}", function.name);
+            Err(Explanation::new(ProblemCode::BadRequest, detail))
+        }
+    }
+}
+
+/// What a guest's failure means to the caller and to the ledger.
+pub(crate) fn of_failure(failure: Failure) -> (Outcome, Ending) {
+    let (outcome, explanation) = match failure {
+        Failure::Trap { reason, backtrace } => {
+            let explanation = Explanation { backtrace, ..Explanation::new(ProblemCode::Trap, reason) };
+            (Outcome::Trap, explanation)
+        }
+        Failure::LimitCpu => {
+            let detail = "the call was stopped: it used up its CPU time (cpu-ms-max)".to_owned();
+            (Outcome::LimitCpu, Explanation::new(ProblemCode::LimitCpu, detail))
+        }
+        Failure::LimitWall => {
+            let detail = "the call was stopped: it used up its wall time (wall-ms-max)".to_owned();
+            (Outcome::LimitWall, Explanation::new(ProblemCode::LimitWall, detail))
+        }
+        Failure::LimitMemory { what } => (Outcome::LimitMemory, Explanation::new(ProblemCode::LimitMemory, what)),
+        Failure::Host(error) => (Outcome::HostError, Explanation::host(&error)),
+    };
+    (outcome, Ending::Failure(explanation))
+}
+
+/// JSON that the host wrote itself, to be embedded in a problem document.
+pub(crate) fn raw_json(json: Vec<u8>) -> Result<Box<RawValue>, Arc<str>> {
+    let text = String::from_utf8(json).map_err(|error| Arc::from(error.to_string()))?;
+    RawValue::from_string(text).map_err(|error| Arc::from(error.to_string()))
+}

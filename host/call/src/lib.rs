@@ -1,0 +1,233 @@
+//! The pipeline of one call: resolve, admit, lower, run, lift, record, answer.
+//!
+//! [`Calls::prepare`] finds out what serves the call, so that the caller's body is read within that version's limit;
+//! [`Calls::run`] does the rest. Once a call is admitted every way out passes the ledger, a caller that goes away included.
+
+mod admission;
+mod error;
+mod record;
+mod telemetry;
+
+pub use admission::Capacity;
+pub use error::{CallError, Explanation};
+pub use telemetry::describe_metrics;
+
+use admission::{Admission, Permits};
+use record::Record;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wares_catalog::ledger::{Ledger, Slot};
+use wares_catalog::snapshot::{Live, VersionEntry};
+use wares_catalog::tenancy::TenantEntry;
+use wares_catalog::{Catalog, Target};
+use wares_engine::{CallReport, Invocation, Meter};
+use wares_model::{Application, CallId, Outcome, ProblemCode};
+use wares_typed::{Answer, Function, Val, WriteError};
+
+/// Who calls and what.
+pub struct Request {
+    /// The tenant that the call is counted for.
+    pub tenant: Arc<TenantEntry>,
+    /// Which of its systems calls.
+    pub application: Application,
+    /// What serves it.
+    pub target: Target,
+    /// The interface, short or full, when the target is a component; none for a function of the world itself.
+    pub interface: Option<String>,
+    /// The function.
+    pub function: String,
+}
+
+/// A call that has found its version and function.
+pub struct Prepared {
+    call: CallId,
+    tenant: Arc<TenantEntry>,
+    application: Application,
+    version: Arc<VersionEntry>,
+    live: Arc<Live>,
+    interface: Arc<str>,
+    function: Arc<str>,
+    resolve: Duration,
+}
+
+/// A call that was answered.
+#[derive(Debug)]
+pub struct Answered {
+    /// The result's JSON.
+    pub json: Vec<u8>,
+    /// Where the time went.
+    pub timing: Timing,
+}
+
+/// Where a call's time went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timing {
+    /// Finding the version and the function.
+    pub resolve: Duration,
+    /// Waiting for slots.
+    pub queue: Duration,
+    /// Making the instance.
+    pub instantiate: Duration,
+    /// Running the function, arguments and result included.
+    pub run: Duration,
+    /// Writing the ledger.
+    pub ledger: Duration,
+}
+
+/// Runs calls. Clones share everything.
+#[derive(Clone)]
+pub struct Calls {
+    catalog: Arc<Catalog>,
+    ledger: Ledger,
+    admission: Arc<Admission>,
+}
+
+impl Calls {
+    /// Calls of what is on this shelf, counted in this ledger.
+    pub fn new(catalog: Arc<Catalog>, ledger: Ledger, capacity: Capacity) -> Self {
+        Self { catalog, ledger, admission: Arc::new(Admission::new(capacity)) }
+    }
+
+    /// Finds the version and the function that serve the call.
+    pub async fn prepare(&self, request: Request) -> Result<Prepared, CallError> {
+        let call = CallId::generate();
+        self.find(call, request).await.inspect_err(telemetry::refused)
+    }
+
+    /// Runs a prepared call with the JSON of its arguments.
+    pub async fn run(&self, prepared: &Prepared, body: &[u8]) -> Result<Answered, CallError> {
+        let entered = self.enter(prepared, body).await.inspect_err(telemetry::refused);
+        let answered = match entered {
+            Ok(entered) => self.execute(prepared, entered, body.len()).await,
+            Err(refused) => Err(refused),
+        };
+        answered.map_err(|error| error.of(&prepared.version))
+    }
+
+    async fn find(&self, call: CallId, request: Request) -> Result<Prepared, CallError> {
+        let started = Instant::now();
+        let Request { tenant, application, target, interface, function } = request;
+        let resolved = self.catalog.snapshot().resolve(&target, &tenant.record.id);
+        let resolved = resolved.map_err(|error| CallError::not_found(call, error.detail, error.nearest))?;
+        let version = resolved.version;
+        let live = self.catalog.live(&version).await;
+        let live = Arc::clone(live.map_err(|error| CallError::host(call, &error).of(&version))?);
+        let interface = resolved.interface.or(interface);
+        let (interface, found) = error::find_function(&live.description, interface.as_deref(), &function)
+            .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
+        let interface = interface.unwrap_or_default().into();
+        let function = found.name.as_str().into();
+        Ok(Prepared { call, tenant, application, version, live, interface, function, resolve: started.elapsed() })
+    }
+
+    /// Admits the call and reads its arguments. What is refused here never ran and is not counted.
+    async fn enter(&self, prepared: &Prepared, body: &[u8]) -> Result<Entered, CallError> {
+        let queued = Instant::now();
+        let permits = self.admission.admit(prepared, &self.ledger).await?;
+        let slot = self.ledger.slot().await.map_err(|error| CallError::ledger(prepared.call, &error))?;
+        let queue = queued.elapsed();
+        let arguments = wares_typed::read_arguments(&prepared.live.description, prepared.function()?, body)
+            .map_err(|error| CallError::bad_arguments(prepared.call, error))?;
+        Ok(Entered { _permits: permits, slot, arguments, queue })
+    }
+
+    /// Runs what was admitted. From here on the call is counted, whatever happens.
+    async fn execute(&self, prepared: &Prepared, entered: Entered, bytes_in: usize) -> Result<Answered, CallError> {
+        let Entered { _permits, slot, arguments, queue } = entered;
+        let meter = Arc::new(Meter::default());
+        let record = Record::open(prepared, slot, Arc::clone(&meter), bytes_in);
+        let invocation = Invocation {
+            interface: prepared.interface(),
+            function: &prepared.function,
+            arguments,
+            limits: &prepared.version.limits,
+            meter,
+        };
+        let CallReport { result, logs, instantiate, run } = prepared.live.component.call(invocation).await;
+        let (outcome, ending) = match result {
+            Err(failure) => error::of_failure(failure),
+            Ok(value) => lift(prepared, value.as_ref()),
+        };
+
+        let recording = Instant::now();
+        let recorded = record.close(outcome, &ending, logs).await;
+        recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
+        let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
+        telemetry::ended(prepared, outcome, &timing);
+        match ending {
+            Ending::Answer(json) => Ok(Answered { json, timing }),
+            Ending::Failure(explanation) => Err(CallError::new(prepared.call, explanation)),
+        }
+    }
+}
+
+/// A call that was let in.
+struct Entered {
+    _permits: Permits,
+    slot: Slot,
+    arguments: Vec<Val>,
+    queue: Duration,
+}
+
+impl Prepared {
+    /// The call's id.
+    pub fn call(&self) -> CallId {
+        self.call
+    }
+
+    /// The version that serves it; its limits bound the body to be read.
+    pub fn version(&self) -> &VersionEntry {
+        &self.version
+    }
+
+    fn interface(&self) -> Option<&str> {
+        Some(self.interface.as_ref()).filter(|interface| !interface.is_empty())
+    }
+
+    fn function(&self) -> Result<&Function, CallError> {
+        let found = error::find_function(&self.live.description, self.interface(), &self.function);
+        found.map(|(_, function)| function).map_err(|explanation| CallError::new(self.call, explanation))
+    }
+}
+
+/// What a call that ran ends with.
+enum Ending {
+    /// The result's JSON.
+    Answer(Vec<u8>),
+    /// Why there is none.
+    Failure(Explanation),
+}
+
+impl Ending {
+    fn bytes_out(&self) -> usize {
+        match self {
+            Self::Answer(json) => json.len(),
+            Self::Failure(explanation) => explanation.error.as_ref().map_or(0, |json| json.get().len()),
+        }
+    }
+}
+
+fn lift(prepared: &Prepared, value: Option<&Val>) -> (Outcome, Ending) {
+    let function = match prepared.function() {
+        Ok(function) => function,
+        Err(error) => return (Outcome::HostError, Ending::Failure(Explanation::host(&error))),
+    };
+    let bytes_max = prepared.version.limits.result_bytes_max;
+    let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    match wares_typed::write_result(&prepared.live.description, function, value, most) {
+        Ok(Answer::Ok(json)) => (Outcome::Ok, Ending::Answer(json)),
+        Ok(Answer::ComponentError(json)) => match error::raw_json(json) {
+            Ok(error) => {
+                let detail = "the function returned the error case of its result; see `error`".to_owned();
+                let explanation = Explanation::new(ProblemCode::ComponentError, detail).with_error(error);
+                (Outcome::ComponentError, Ending::Failure(explanation))
+            }
+            Err(error) => (Outcome::HostError, Ending::Failure(Explanation::host(&error))),
+        },
+        Err(WriteError::TooLarge { .. }) => {
+            let detail = format!("the result's JSON is larger than {bytes_max} bytes");
+            (Outcome::LimitOutput, Ending::Failure(Explanation::new(ProblemCode::LimitOutput, detail)))
+        }
+        Err(error) => (Outcome::HostError, Ending::Failure(Explanation::host(&error))),
+    }
+}

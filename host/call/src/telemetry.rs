@@ -1,0 +1,64 @@
+//! What metrics and logs say of calls.
+
+use crate::{CallError, Prepared, Timing};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use wares_model::Outcome;
+
+const CALLS: &str = "wares_calls_total";
+const REFUSED: &str = "wares_calls_refused_total";
+const RUNNING: &str = "wares_calls_running";
+const QUEUE: &str = "wares_call_queue_seconds";
+const RUN: &str = "wares_call_run_seconds";
+const LEDGER: &str = "wares_call_ledger_seconds";
+
+/// Tells the metrics recorder what the call metrics mean.
+pub fn describe_metrics() {
+    describe_counter!(CALLS, "Admitted calls by component, version and outcome; each has one ledger entry");
+    describe_counter!(REFUSED, "Calls refused before they ran, by problem code; they have no ledger entry");
+    describe_gauge!(RUNNING, "Calls between admission and ledger entry");
+    gauge!(RUNNING).set(0);
+    describe_histogram!(QUEUE, Unit::Seconds, "Time that calls waited for a slot");
+    describe_histogram!(RUN, Unit::Seconds, "Time from instantiation to result");
+    describe_histogram!(LEDGER, Unit::Seconds, "Time that calls waited for their ledger entry to be durable");
+}
+
+pub(crate) fn began() {
+    gauge!(RUNNING).increment(1);
+}
+
+pub(crate) fn left() {
+    gauge!(RUNNING).decrement(1);
+}
+
+pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
+    count(prepared, outcome);
+    histogram!(QUEUE).record(timing.queue);
+    histogram!(RUN).record(timing.instantiate + timing.run);
+    histogram!(LEDGER).record(timing.ledger);
+    let record = &prepared.version.record;
+    tracing::debug!(
+        call = %prepared.call, tenant = %prepared.tenant.record.id, component = %record.component,
+        version = %record.version, interface = %prepared.interface, function = %prepared.function, %outcome, "call"
+    );
+}
+
+pub(crate) fn abandoned(prepared: &Prepared, outcome: Outcome) {
+    count(prepared, outcome);
+    tracing::debug!(call = %prepared.call, %outcome, "call without a listener");
+}
+
+pub(crate) fn refused(error: &CallError) {
+    let code = error.explanation.code;
+    counter!(REFUSED, "code" => code.as_str()).increment(1);
+    tracing::debug!(call = %error.call, %code, detail = error.explanation.detail, "refused");
+}
+
+fn count(prepared: &Prepared, outcome: Outcome) {
+    let record = &prepared.version.record;
+    let labels = [
+        ("component", record.component.to_string()),
+        ("version", record.version.to_string()),
+        ("outcome", outcome.as_str().to_owned()),
+    ];
+    counter!(CALLS, &labels).increment(1);
+}

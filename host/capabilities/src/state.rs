@@ -1,0 +1,53 @@
+//! What one call holds while it runs.
+
+use crate::{CallLog, wasi};
+use std::sync::Arc;
+use wares_model::limits::RESOURCES_MAX;
+use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_config::WasiConfigVariables;
+
+/// A bound that a guest ran into, as the error that stops it.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct OverLimit(pub String);
+
+/// The data of one call's store: dropped with it, shared with nothing.
+pub struct CallState {
+    table: ResourceTable,
+    limiter: Box<dyn ResourceLimiter + Send + Sync>,
+    log: CallLog,
+    /// Made when a guest first uses a WASI interface: most calls of most guests only import them.
+    wasi: Option<WasiCtx>,
+    pub(crate) config: Arc<WasiConfigVariables>,
+}
+
+impl CallState {
+    /// The state of a call that writes to `log` and whose memories and tables are counted by `limiter`.
+    pub fn new(log: CallLog, limiter: Box<dyn ResourceLimiter + Send + Sync>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX));
+        Self { table, limiter, log, wasi: None, config: Arc::default() }
+    }
+
+    /// What counts memories and tables.
+    pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        self.limiter.as_mut()
+    }
+
+    pub(crate) fn log(&self) -> &CallLog {
+        &self.log
+    }
+
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let log = &self.log;
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(|| wasi::context(log)), table: &mut self.table }
+    }
+}

@@ -1,0 +1,101 @@
+//! The ledger's writer: every admitted call gets exactly one entry, durable before its answer leaves.
+//!
+//! A call takes a [`Slot`] before it starts and gives it back with its entry. The writer commits whatever entries are waiting
+//! as one transaction, and the next group forms while it commits: no timer, and the cost per call falls as load rises.
+//! A call whose caller goes away still hands in its entry, because handing in needs no waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use wares_model::LedgerEntry;
+use wares_store::Store;
+
+/// Entries in one transaction.
+const GROUP_MAX: usize = 512;
+/// How often a ledger that failed is tried again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+struct Pending {
+    entry: LedgerEntry,
+    committed: oneshot::Sender<Result<(), LedgerError>>,
+}
+
+/// The entry could not be made durable.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the ledger cannot be written: {0}")]
+pub struct LedgerError(Arc<str>);
+
+/// The open end of the ledger. Dropping the last one lets the writer finish.
+#[derive(Clone)]
+pub struct Ledger {
+    entries: mpsc::Sender<Pending>,
+    failing: Arc<AtomicBool>,
+}
+
+/// A place in the ledger for one call that is about to start.
+pub struct Slot(mpsc::OwnedPermit<Pending>);
+
+impl Ledger {
+    /// Starts the writer. `slots_max` calls may be between admission and answer at once. The handle ends when every clone of
+    /// the ledger is dropped and all that was handed in is committed.
+    pub fn start(store: Arc<dyn Store>, slots_max: usize) -> (Self, JoinHandle<()>) {
+        let (entries, waiting) = mpsc::channel(slots_max.max(1));
+        let failing = Arc::new(AtomicBool::new(false));
+        let writer = tokio::spawn(write(store, waiting, Arc::clone(&failing)));
+        (Self { entries, failing }, writer)
+    }
+
+    /// A place for one call. Waits while `slots_max` calls hold theirs.
+    pub async fn slot(&self) -> Result<Slot, LedgerError> {
+        let permit = self.entries.clone().reserve_owned().await;
+        permit.map(Slot).map_err(|_| LedgerError("its writer has ended".into()))
+    }
+
+    /// Whether the ledger could not be written last time. Calls are refused until the writer finds it writable again.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+}
+
+impl Slot {
+    /// Hands the entry in. The future tells when it is durable; the entry is written even if nobody waits for that.
+    pub fn enter(self, entry: LedgerEntry) -> impl Future<Output = Result<(), LedgerError>> + Send {
+        let (committed, result) = oneshot::channel();
+        self.0.send(Pending { entry, committed });
+        async { result.await.unwrap_or_else(|_| Err(LedgerError("its writer has ended".into()))) }
+    }
+}
+
+async fn write(store: Arc<dyn Store>, mut waiting: mpsc::Receiver<Pending>, failing: Arc<AtomicBool>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    loop {
+        tokio::select! {
+            received = waiting.recv_many(&mut group, GROUP_MAX) => {
+                if received == 0 {
+                    return;
+                }
+                failing.store(!commit(store.as_ref(), &mut group).await, Ordering::Relaxed);
+            }
+            () = tokio::time::sleep(PROBE_INTERVAL), if failing.load(Ordering::Relaxed) => {
+                failing.store(store.ping().await.is_err(), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Writes a group and tells its callers. Returns whether it is durable.
+async fn commit(store: &dyn Store, group: &mut Vec<Pending>) -> bool {
+    let (entries, acknowledgements): (Vec<_>, Vec<_>) =
+        group.drain(..).map(|pending| (pending.entry, pending.committed)).unzip();
+    let result = store.append_entries(&entries).await.map_err(|error| LedgerError(error.to_string().into()));
+    if let Err(error) = &result {
+        tracing::error!(%error, entries = entries.len(), "entries were not written; their calls are refused");
+    }
+    for acknowledgement in acknowledgements {
+        // A caller that went away does not wait for the answer.
+        let _ = acknowledgement.send(result.clone());
+    }
+    result.is_ok()
+}

@@ -1,0 +1,133 @@
+//! The shelf: versions, deployments, tenants and keys, read from an immutable snapshot and changed through the store.
+//!
+//! Readers never wait: [`Catalog::snapshot`] is one atomic load. Every change is made durable first and published as a new
+//! snapshot after, under one lock, so that snapshots appear in the order of the changes. Beside it stands the [`ledger`].
+
+pub mod deploy;
+pub mod ledger;
+pub mod nearest;
+pub mod publish;
+pub mod resolve;
+pub mod snapshot;
+pub mod tenancy;
+
+use arc_swap::{ArcSwap, Guard};
+use snapshot::{Live, Snapshot, VersionEntry};
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+use wares_engine::Engine;
+use wares_model::{ComponentName, Limits, Version};
+use wares_store::{Artifacts, Store, StoreError};
+use wares_typed::Description;
+
+pub use deploy::{DeployError, DeployRequest};
+pub use publish::{PublishError, PublishRequest, Published};
+pub use resolve::{ResolveError, Resolved, Target};
+pub use tenancy::{Caller, Role, TenancyError};
+
+/// What an operator sets for the shelf.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Limits of a call whose manifest asks for nothing.
+    pub limits_default: Limits,
+    /// What a manifest may ask for.
+    pub limits_ceiling: Limits,
+    /// Calls of one tenant running at once.
+    pub tenant_concurrency_max: u64,
+}
+
+/// The shelf of one host.
+pub struct Catalog {
+    store: Arc<dyn Store>,
+    artifacts: Artifacts,
+    engine: Engine,
+    policy: Policy,
+    snapshot: ArcSwap<Snapshot>,
+    changing: Mutex<()>,
+}
+
+impl Catalog {
+    /// Reads the shelf from the store. Components are not loaded before their first call.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        artifacts: Artifacts,
+        engine: Engine,
+        policy: Policy,
+    ) -> Result<Self, StoreError> {
+        let snapshot = Snapshot::read(store.as_ref(), &policy).await?;
+        let snapshot = ArcSwap::from_pointee(snapshot);
+        Ok(Self { store, artifacts, engine, policy, snapshot, changing: Mutex::new(()) })
+    }
+
+    /// The shelf as it stands now.
+    pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// The store behind the shelf, for what is read rarely (usage, calls, history).
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// What the operator set.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The version ready to run: its types read, its native code mapped. Work is done once, at the first call or deployment.
+    pub async fn live<'a>(&self, version: &'a VersionEntry) -> Result<&'a Arc<Live>, LoadError> {
+        version.live.get_or_try_init(|| self.load(version)).await
+    }
+
+    async fn load(&self, version: &VersionEntry) -> Result<Arc<Live>, LoadError> {
+        let description = Arc::new(self.description(&version.record.component, &version.record.version).await?);
+        let digest = version.record.digest;
+        let config = description.manifest.as_ref().map(|manifest| manifest.config.clone()).unwrap_or_default();
+        let wasm = async || self.wasm(version).await.map_err(|error| error.to_string());
+        let component = self
+            .engine
+            .load(&digest, wasm, Arc::clone(&description), Arc::new(config))
+            .await
+            .map_err(|error| LoadError::Engine(error.to_string()))?;
+        Ok(Arc::new(Live { description, component }))
+    }
+
+    /// The types of a version's functions.
+    pub async fn description(&self, component: &ComponentName, version: &Version) -> Result<Description, LoadError> {
+        let detail = self.store.version_detail(component, version).await?;
+        let detail = detail.ok_or_else(|| LoadError::Missing(format!("the description of {component}@{version}")))?;
+        serde_json::from_str(&detail).map_err(|error| LoadError::Engine(format!("stored description: {error}")))
+    }
+
+    /// The bytes that were published.
+    pub async fn wasm(&self, version: &VersionEntry) -> Result<bytes::Bytes, LoadError> {
+        let found = self.artifacts.get(&version.record.digest).await?;
+        found.ok_or_else(|| LoadError::Missing(format!("the artifact {}", version.record.digest)))
+    }
+
+    /// Waits for other changes to end. What is read from the snapshot under the guard cannot change meanwhile.
+    async fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
+    /// Publishes a snapshot that differs by `edit`. Call it only under [`Catalog::change`].
+    fn publish_snapshot(&self, _changing: &MutexGuard<'_, ()>, edit: impl FnOnce(&mut Snapshot)) {
+        let mut next = Snapshot::clone(&self.snapshot.load());
+        edit(&mut next);
+        self.snapshot.store(Arc::new(next));
+    }
+}
+
+/// Why a version that is on the shelf cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A part of the version is gone.
+    #[error("{0} is missing from the store; restore it from a backup")]
+    Missing(String),
+    /// The engine refused it.
+    #[error("{0}")]
+    Engine(String),
+}

@@ -1,0 +1,198 @@
+//! Taking a version onto the shelf: look at it, compile it, keep it.
+
+use crate::snapshot::{Summary, VersionEntry};
+use crate::{Catalog, LoadError};
+use bytes::Bytes;
+use std::sync::Arc;
+use wares_engine::{CompileError, ImportError};
+use wares_model::limits::COMPONENT_BYTES_MAX;
+use wares_model::{ComponentName, Digest, Limits, LimitsAsked, Timestamp, Version};
+use wares_store::{Inserted, NewVersion, StoreError, VersionRecord};
+use wares_typed::{DescribeError, Description};
+
+/// A component to publish.
+pub struct PublishRequest {
+    /// Its bytes.
+    pub wasm: Bytes,
+    /// Its name, for a component that does not say so itself.
+    pub name: Option<ComponentName>,
+    /// Its version, for a component that does not say so itself.
+    pub version: Option<Version>,
+    /// Who publishes.
+    pub publisher: String,
+}
+
+/// A version that is on the shelf now.
+pub struct Published {
+    /// It.
+    pub version: Arc<VersionEntry>,
+    /// Whether it was put there just now, or was there with the same bytes.
+    pub created: bool,
+}
+
+/// Why a component is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// More bytes than a component may have.
+    #[error("the component has {size} bytes; at most {COMPONENT_BYTES_MAX} are taken")]
+    TooLarge {
+        /// What it has.
+        size: usize,
+    },
+    /// It is not a component, or malformed.
+    #[error(transparent)]
+    Describe(#[from] DescribeError),
+    /// It imports what it cannot have.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(CompileError),
+    /// Name, version or limits are missing or not allowed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The version exists with other bytes.
+    #[error(
+        "{component}@{version} is published with other bytes ({existing}); a version is never rewritten: \
+         publish the change under a new version"
+    )]
+    Conflict {
+        /// Which component.
+        component: ComponentName,
+        /// Which version.
+        version: Version,
+        /// The digest that is published.
+        existing: Digest,
+    },
+    /// The host failed.
+    #[error(transparent)]
+    Host(#[from] LoadError),
+}
+
+impl From<StoreError> for PublishError {
+    fn from(error: StoreError) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+/// What there is to know of a component before anything is kept of it.
+struct Examined {
+    description: Description,
+    component: ComponentName,
+    version: Version,
+    limits: Limits,
+    digest: Digest,
+}
+
+impl Catalog {
+    /// Takes a component onto the shelf: it is read, checked against this host, compiled, and kept. Nothing of one that is
+    /// refused stays behind. The same bytes again change nothing.
+    pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
+        let PublishRequest { wasm, name, version, publisher } = request;
+        let examined = self.examine(&wasm, name, version).await?;
+        if let Some(published) = self.already_there(&examined)? {
+            return Ok(published);
+        }
+        self.engine.check_imports(&examined.description)?;
+        self.engine.compile(&examined.digest, wasm.clone()).await.map_err(PublishError::Compile)?;
+        self.artifacts.put(&examined.digest, wasm.clone()).await?;
+        self.keep(examined, wasm.len(), publisher).await
+    }
+
+    async fn examine(
+        &self,
+        wasm: &Bytes,
+        name: Option<ComponentName>,
+        version: Option<Version>,
+    ) -> Result<Examined, PublishError> {
+        if wasm.len() as u64 > COMPONENT_BYTES_MAX {
+            return Err(PublishError::TooLarge { size: wasm.len() });
+        }
+        // Parsing up to 64 MiB is work for a thread that may block.
+        let bytes = wasm.clone();
+        let read = tokio::task::spawn_blocking(move || (wares_typed::describe(&bytes), Digest::of(&bytes)));
+        let (description, digest) =
+            read.await.map_err(|error| LoadError::Engine(format!("reading the component: {error}")))?;
+        let description = description?;
+        let own = description.manifest.as_ref().map(|manifest| &manifest.component);
+        let component = agree("name", own.map(|own| own.name.clone()), name)?;
+        let version = agree("version", own.map(|own| own.version.clone()), version)?;
+        let asked = description.manifest.as_ref().map_or_else(LimitsAsked::default, |manifest| manifest.limits);
+        let limits = self.policy.limits_default.asked_within(&asked, &self.policy.limits_ceiling);
+        let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
+        Ok(Examined { description, component, version, limits, digest })
+    }
+
+    fn already_there(&self, examined: &Examined) -> Result<Option<Published>, PublishError> {
+        let snapshot = self.snapshot();
+        match snapshot.version(&examined.component, &examined.version) {
+            None => Ok(None),
+            Some(entry) if entry.record.digest == examined.digest => {
+                Ok(Some(Published { version: Arc::clone(entry), created: false }))
+            }
+            Some(entry) => Err(PublishError::Conflict {
+                component: examined.component.clone(),
+                version: examined.version.clone(),
+                existing: entry.record.digest,
+            }),
+        }
+    }
+
+    async fn keep(&self, examined: Examined, size: usize, publisher: String) -> Result<Published, PublishError> {
+        let encode = |error: serde_json::Error| LoadError::Engine(format!("encoding the description: {error}"));
+        let summary = serde_json::to_string(&summarize(&examined)).map_err(encode)?;
+        let detail = serde_json::to_string(&examined.description).map_err(encode)?;
+        let record = VersionRecord {
+            component: examined.component.clone(),
+            version: examined.version.clone(),
+            digest: examined.digest,
+            size_bytes: size as u64,
+            published_at: Timestamp::now(),
+            publisher,
+            deployed_at: None,
+            yanked_at: None,
+            summary,
+        };
+        let changing = self.change().await;
+        let inserted = self.store.insert_version(NewVersion { record: record.clone(), detail }).await;
+        match inserted {
+            Ok(Inserted::Created) => {
+                let version = Arc::new(VersionEntry::new(record)?);
+                self.publish_snapshot(&changing, |next| next.put_version(Arc::clone(&version)));
+                Ok(Published { version, created: true })
+            }
+            Ok(Inserted::Same) => self
+                .already_there(&examined)?
+                .ok_or_else(|| LoadError::Missing(format!("{}@{}", examined.component, examined.version)).into()),
+            Err(StoreError::VersionConflict { existing }) => {
+                let Examined { component, version, .. } = examined;
+                Err(PublishError::Conflict { component, version, existing })
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+/// What the component says of itself and what the request says must not differ.
+fn agree<T: PartialEq + std::fmt::Display>(what: &str, own: Option<T>, given: Option<T>) -> Result<T, PublishError> {
+    match (own, given) {
+        (Some(own), Some(given)) if own != given => Err(PublishError::Invalid(format!(
+            "the component's manifest gives the {what} {own}, the request {given}; leave the request's out"
+        ))),
+        (Some(value), _) | (None, Some(value)) => Ok(value),
+        (None, None) => Err(PublishError::Invalid(format!(
+            "the component does not say its {what}: build it with `wares build`, or add ?name=namespace:name&version=1.2.3"
+        ))),
+    }
+}
+
+fn summarize(examined: &Examined) -> Summary {
+    let info = examined.description.manifest.as_ref().map(|manifest| &manifest.component);
+    Summary {
+        title: info.map(|info| info.title.clone()).unwrap_or_default(),
+        description: info.map(|info| info.description.clone()).unwrap_or_default(),
+        keywords: info.map(|info| info.keywords.clone()).unwrap_or_default(),
+        interfaces: examined.description.interfaces.iter().filter_map(|interface| interface.name.clone()).collect(),
+        limits: examined.limits,
+    }
+}

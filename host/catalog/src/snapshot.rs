@@ -1,0 +1,156 @@
+//! The immutable picture of the shelf that calls read.
+
+use crate::Policy;
+use crate::tenancy::{KeyHash, TenantEntry};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tokio::sync::{OnceCell, Semaphore};
+use wares_model::manifest::Text;
+use wares_model::{ComponentName, Limits, TenantId, Version};
+use wares_store::{Deployment, KeyRecord, Store, StoreError, VersionRecord};
+use wares_typed::Description;
+
+/// The shelf at one moment. Cloning copies pointers, not entries.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    pub(crate) components: BTreeMap<ComponentName, Arc<ComponentEntry>>,
+    pub(crate) tenants: BTreeMap<TenantId, Arc<TenantEntry>>,
+    pub(crate) keys: HashMap<KeyHash, Arc<KeyRecord>>,
+}
+
+/// A component: its versions and which of them take traffic.
+#[derive(Clone, Default)]
+pub struct ComponentEntry {
+    /// All versions, by semver order.
+    pub versions: BTreeMap<Version, Arc<VersionEntry>>,
+    /// The current deployment, if there ever was one.
+    pub deployment: Option<Arc<Deployment>>,
+}
+
+/// One version on the shelf.
+pub struct VersionEntry {
+    /// What the store says of it.
+    pub record: VersionRecord,
+    /// What lists and searches show of it.
+    pub summary: Summary,
+    /// What one call of it may use.
+    pub limits: Limits,
+    /// One permit per call that may run at once.
+    pub slots: Arc<Semaphore>,
+    pub(crate) live: OnceCell<Arc<Live>>,
+}
+
+/// A version that can run.
+pub struct Live {
+    /// Its types.
+    pub description: Arc<Description>,
+    /// Its native code, linked.
+    pub component: Arc<wares_engine::Component>,
+}
+
+/// What lists show of a version without loading it. Stored as JSON beside the version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Summary {
+    /// From the manifest.
+    #[serde(default)]
+    pub title: Text,
+    /// From the manifest.
+    #[serde(default)]
+    pub description: Text,
+    /// From the manifest.
+    #[serde(default)]
+    pub keywords: Vec<String>,
+    /// Full names of the exported interfaces.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
+    /// Limits that the version runs with.
+    pub limits: Limits,
+}
+
+impl Summary {
+    /// Whether it exports the interface, named `ns:pkg/name`, `ns:pkg/name@1.0.0` or `name`.
+    pub fn exports(&self, wanted: &str) -> bool {
+        self.interfaces.iter().any(|full| {
+            let unversioned = full.split_once('@').map_or(full.as_str(), |(name, _)| name);
+            full == wanted || unversioned == wanted || unversioned.rsplit('/').next() == Some(wanted)
+        })
+    }
+
+    /// Whether a lower-case word occurs in anything that a reader would search.
+    pub fn mentions(&self, name: &ComponentName, word: &str) -> bool {
+        let texts = [&self.title.en, &self.title.zh, &self.description.en, &self.description.zh];
+        let texts = texts.into_iter().chain(&self.keywords).chain(&self.interfaces).map(String::as_str);
+        texts.chain([name.as_str()]).any(|text| text.to_lowercase().contains(word))
+    }
+}
+
+impl Snapshot {
+    pub(crate) async fn read(store: &dyn Store, policy: &Policy) -> Result<Self, StoreError> {
+        let mut snapshot = Self::default();
+        for record in store.versions().await? {
+            snapshot.put_version(Arc::new(VersionEntry::new(record)?));
+        }
+        for deployment in store.deployments().await? {
+            snapshot.put_deployment(deployment);
+        }
+        for tenant in store.tenants().await? {
+            snapshot.put_tenant(TenantEntry::new(tenant, policy));
+        }
+        for key in store.keys().await? {
+            snapshot.put_key(key);
+        }
+        Ok(snapshot)
+    }
+
+    /// The component of this name.
+    pub fn component(&self, name: &ComponentName) -> Option<&Arc<ComponentEntry>> {
+        self.components.get(name)
+    }
+
+    /// The version of this name.
+    pub fn version(&self, name: &ComponentName, version: &Version) -> Option<&Arc<VersionEntry>> {
+        self.components.get(name)?.versions.get(version)
+    }
+
+    /// All components by name.
+    pub fn components(&self) -> impl Iterator<Item = (&ComponentName, &ComponentEntry)> {
+        self.components.iter().map(|(name, entry)| (name, entry.as_ref()))
+    }
+
+    pub(crate) fn put_version(&mut self, version: Arc<VersionEntry>) {
+        let component = Arc::make_mut(self.components.entry(version.record.component.clone()).or_default());
+        component.versions.insert(version.record.version.clone(), version);
+    }
+
+    pub(crate) fn put_deployment(&mut self, deployment: Deployment) {
+        let component = Arc::make_mut(self.components.entry(deployment.component.clone()).or_default());
+        component.deployment = Some(Arc::new(deployment));
+    }
+}
+
+impl ComponentEntry {
+    /// The version that stands for the component in lists: the highest that is not yanked, releases before pre-releases.
+    pub fn latest(&self) -> Option<&Arc<VersionEntry>> {
+        let usable = || self.versions.values().rev().filter(|version| version.record.yanked_at.is_none());
+        usable().find(|version| version.record.version.pre.is_empty()).or_else(|| usable().next())
+    }
+}
+
+impl VersionEntry {
+    pub(crate) fn new(record: VersionRecord) -> Result<Self, StoreError> {
+        let summary: Summary = serde_json::from_str(&record.summary).map_err(|error| {
+            StoreError::Corrupt(format!("summary of {}@{}: {error}", record.component, record.version))
+        })?;
+        let limits = summary.limits;
+        let slots = Arc::new(Semaphore::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
+        Ok(Self { record, summary, limits, slots, live: OnceCell::new() })
+    }
+
+    /// The same version with another record; what is loaded and who runs in it carries over.
+    pub(crate) fn with_record(&self, record: VersionRecord) -> Self {
+        let live = OnceCell::new_with(self.live.get().cloned());
+        Self { record, summary: self.summary.clone(), limits: self.limits, slots: Arc::clone(&self.slots), live }
+    }
+}

@@ -1,0 +1,187 @@
+//! Tenants, their applications' keys, and who a request comes from.
+
+use crate::snapshot::Snapshot;
+use crate::{Catalog, Policy};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use wares_model::{KeyId, TenantId, Timestamp};
+use wares_store::{KeyRecord, StoreError, TenantRecord};
+
+pub use wares_store::Role;
+
+/// The sha256 of a key's text: all that the host keeps of it. Keys carry 256 random bits, so that a plain hash is enough.
+pub(crate) type KeyHash = [u8; 32];
+
+/// Random bytes in a key.
+const KEY_BYTES: usize = 32;
+/// Characters of an application's name and of a tenant's.
+const NAME_CHARS_MAX: usize = 128;
+
+/// A tenant as calls see it.
+pub struct TenantEntry {
+    /// What the store says of it.
+    pub record: TenantRecord,
+    /// One permit per call that may run at once.
+    pub slots: Arc<Semaphore>,
+}
+
+impl TenantEntry {
+    pub(crate) fn new(record: TenantRecord, policy: &Policy) -> Self {
+        let permits = usize::try_from(policy.tenant_concurrency_max).unwrap_or(usize::MAX);
+        Self { record, slots: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))) }
+    }
+}
+
+/// Who a request comes from: a key that is valid now.
+#[derive(Clone)]
+pub struct Caller {
+    /// The key.
+    pub key: Arc<KeyRecord>,
+    /// The tenant, for a tenant's key.
+    pub tenant: Option<Arc<TenantEntry>>,
+}
+
+/// Why a change to tenants or keys is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TenancyError {
+    /// There is a tenant of this id.
+    #[error("tenant {0} exists already; choose another id")]
+    TenantExists(TenantId),
+    /// There is no tenant of this id.
+    #[error("there is no tenant {0}; `GET /v1/tenants` lists them")]
+    NoTenant(TenantId),
+    /// There is no key of this id.
+    #[error("there is no key {0}")]
+    NoKey(KeyId),
+    /// A name is empty or too long.
+    #[error("{0} must have 1 to {NAME_CHARS_MAX} characters, none of them control characters")]
+    BadName(&'static str),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes for a new key: {0}")]
+    Random(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A key just made; its text is shown this once.
+pub struct NewKey {
+    /// What the host keeps.
+    pub record: Arc<KeyRecord>,
+    /// The key itself.
+    pub text: String,
+}
+
+impl Snapshot {
+    /// Who holds the key with this text, if anybody.
+    ///
+    /// The look-up compares hashes of the text: how long it takes tells nothing about a key.
+    pub fn authenticate(&self, key: &str) -> Option<Caller> {
+        let hash: KeyHash = Sha256::digest(key.as_bytes()).into();
+        let key = self.keys.get(&hash)?;
+        let tenant = match &key.role {
+            Role::Admin => None,
+            Role::Tenant { tenant, .. } => Some(Arc::clone(self.tenants.get(tenant)?)),
+        };
+        Some(Caller { key: Arc::clone(key), tenant })
+    }
+
+    /// All tenants by id.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantRecord> {
+        self.tenants.values().map(|tenant| &tenant.record)
+    }
+
+    /// Whether there is such a tenant.
+    pub fn has_tenant(&self, id: &TenantId) -> bool {
+        self.tenants.contains_key(id)
+    }
+
+    /// Whether any key with the admin role is valid.
+    pub fn has_admin(&self) -> bool {
+        self.keys.values().any(|key| key.role == Role::Admin)
+    }
+
+    pub(crate) fn put_tenant(&mut self, tenant: TenantEntry) {
+        self.tenants.insert(tenant.record.id.clone(), Arc::new(tenant));
+    }
+
+    pub(crate) fn put_key(&mut self, key: KeyRecord) {
+        if key.revoked_at.is_none() {
+            self.keys.insert(key.hash, Arc::new(key));
+        }
+    }
+}
+
+impl Catalog {
+    /// Adds a tenant.
+    pub async fn create_tenant(
+        &self,
+        id: TenantId,
+        name: String,
+        parent: Option<TenantId>,
+    ) -> Result<TenantRecord, TenancyError> {
+        check_name("name", &name)?;
+        let changing = self.change().await;
+        if self.snapshot().has_tenant(&id) {
+            return Err(TenancyError::TenantExists(id));
+        }
+        if let Some(parent) = parent.as_ref().filter(|parent| !self.snapshot().has_tenant(parent)) {
+            return Err(TenancyError::NoTenant(parent.clone()));
+        }
+        let record = TenantRecord { id, parent, name, created_at: Timestamp::now() };
+        self.store().insert_tenant(record.clone()).await?;
+        let entry = TenantEntry::new(record.clone(), self.policy());
+        self.publish_snapshot(&changing, |next| next.put_tenant(entry));
+        Ok(record)
+    }
+
+    /// Makes a key.
+    pub async fn create_key(&self, role: Role) -> Result<NewKey, TenancyError> {
+        let prefix = match &role {
+            Role::Admin => "wares_admin_",
+            Role::Tenant { tenant, application } => {
+                check_name("application", application)?;
+                if !self.snapshot().has_tenant(tenant) {
+                    return Err(TenancyError::NoTenant(tenant.clone()));
+                }
+                "wares_tenant_"
+            }
+        };
+        let mut random = [0; KEY_BYTES];
+        getrandom::fill(&mut random).map_err(|error| TenancyError::Random(error.to_string()))?;
+        let text = format!("{prefix}{}", encode(&random));
+        self.add_key(role, text).await
+    }
+
+    /// Makes the key with this text valid, as an operator's own secret store hands it out.
+    pub async fn add_key(&self, role: Role, text: String) -> Result<NewKey, TenancyError> {
+        let hash = Sha256::digest(text.as_bytes()).into();
+        let record = KeyRecord { id: KeyId::generate(), role, hash, created_at: Timestamp::now(), revoked_at: None };
+        let changing = self.change().await;
+        self.store().insert_key(record.clone()).await?;
+        self.publish_snapshot(&changing, |next| next.put_key(record.clone()));
+        Ok(NewKey { record: Arc::new(record), text })
+    }
+
+    /// Makes a key invalid for every request that starts from now on.
+    pub async fn revoke_key(&self, id: KeyId) -> Result<(), TenancyError> {
+        let changing = self.change().await;
+        if !self.store().revoke_key(id).await? {
+            return Err(TenancyError::NoKey(id));
+        }
+        self.publish_snapshot(&changing, |next| next.keys.retain(|_, key| key.id != id));
+        Ok(())
+    }
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), TenancyError> {
+    let fits = !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(TenancyError::BadName(what)) }
+}
+
+/// base64url without padding.
+fn encode(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}

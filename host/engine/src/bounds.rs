@@ -1,0 +1,147 @@
+//! The memory and tables of one call, counted over all its instances and held within its limits.
+//!
+//! A guest that asks for more is stopped: `memory.grow` answering -1 would make it fail later, and less clearly.
+
+use crate::Meter;
+use crate::config::TABLE_ELEMENTS_MAX;
+use std::sync::Arc;
+use wares_capabilities::OverLimit;
+use wares_model::Limits;
+use wares_model::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
+use wasmtime::ResourceLimiter;
+
+pub(crate) struct Bounds {
+    memory: Account,
+    tables: Account,
+    meter: Arc<Meter>,
+}
+
+impl Bounds {
+    pub(crate) fn new(limits: &Limits, meter: Arc<Meter>) -> Self {
+        let table_elements_max = limits.table_elements_max.min(TABLE_ELEMENTS_MAX);
+        Self { memory: Account::new(limits.memory_bytes_max), tables: Account::new(table_elements_max), meter }
+    }
+}
+
+/// A sum with a bound.
+struct Account {
+    used: u64,
+    max: u64,
+    /// What the last growth added, to be given back should it fail.
+    added: u64,
+}
+
+/// How a wish to grow ends.
+enum Growth {
+    Granted,
+    /// The guest's own declared maximum forbids it; the guest is told so.
+    BeyondOwnMaximum,
+    OverLimit,
+}
+
+impl Account {
+    fn new(max: u64) -> Self {
+        Self { used: 0, max, added: 0 }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize, own_max: Option<usize>) -> Growth {
+        self.added = 0;
+        // The pool's maximum arrives as the guest's own, but is never below the limit.
+        let own_max = own_max.map_or(u64::MAX, |max| max as u64);
+        if desired as u64 > own_max && own_max < self.max {
+            return Growth::BeyondOwnMaximum;
+        }
+        let added = desired.saturating_sub(current) as u64;
+        if self.used.saturating_add(added) > self.max {
+            return Growth::OverLimit;
+        }
+        self.used += added;
+        self.added = added;
+        Growth::Granted
+    }
+
+    fn undo(&mut self) {
+        self.used -= std::mem::take(&mut self.added);
+    }
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        match self.memory.grow(current, desired, maximum) {
+            Growth::Granted => {
+                self.meter.memory_in_use(self.memory.used);
+                Ok(true)
+            }
+            Growth::BeyondOwnMaximum => Ok(false),
+            Growth::OverLimit => Err(over(format!(
+                "{} bytes of memory are in use, and a memory was to grow from {current} to {desired} bytes; \
+                 the call may have {} bytes in total (memory-bytes-max)",
+                self.memory.used, self.memory.max
+            ))),
+        }
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory.undo();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        match self.tables.grow(current, desired, maximum) {
+            Growth::Granted => Ok(true),
+            Growth::BeyondOwnMaximum => Ok(false),
+            Growth::OverLimit => Err(over(format!(
+                "{} table elements are in use, and a table was to grow from {current} to {desired}; \
+                 the call may have {} in total (table-elements-max)",
+                self.tables.used, self.tables.max
+            ))),
+        }
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.tables.undo();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        usize::try_from(CORE_INSTANCES_MAX).unwrap_or(usize::MAX)
+    }
+
+    fn tables(&self) -> usize {
+        usize::try_from(TABLES_MAX).unwrap_or(usize::MAX)
+    }
+
+    fn memories(&self) -> usize {
+        usize::try_from(MEMORIES_MAX).unwrap_or(usize::MAX)
+    }
+}
+
+fn over(what: String) -> wasmtime::Error {
+    wasmtime::Error::new(OverLimit(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_memories_count_together_and_failed_growth_is_given_back() {
+        let limits = Limits { memory_bytes_max: 100, ..Limits::DEFAULT };
+        let meter = Arc::new(Meter::default());
+        let mut bounds = Bounds::new(&limits, Arc::clone(&meter));
+        assert!(bounds.memory_growing(0, 60, None).unwrap());
+        bounds.memory_grow_failed(wasmtime::Error::msg("no")).unwrap();
+        assert!(bounds.memory_growing(0, 60, None).unwrap());
+        assert!(bounds.memory_growing(0, 40, None).unwrap());
+        assert!(bounds.memory_growing(40, 41, None).unwrap_err().is::<OverLimit>());
+        assert_eq!(meter.memory_peak_bytes(), 100);
+    }
+
+    #[test]
+    fn a_guests_own_maximum_is_the_guests_business() {
+        let limits = Limits { memory_bytes_max: 100, ..Limits::DEFAULT };
+        let mut bounds = Bounds::new(&limits, Arc::default());
+        assert!(!bounds.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(bounds.memory_growing(0, 101, Some(100)).is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! The one engine of a host: compiles, keeps native code, loads.
+
+use crate::compile::{CompileError, Compiler, WorkerCommand};
+use crate::component::Component;
+use crate::config;
+use crate::native::NativeCache;
+use crate::ticker;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use tokio::sync::Mutex as AsyncMutex;
+use wares_capabilities::{ImportError, VersionConfig, Wiring, WiringError};
+use wares_model::Digest;
+use wares_typed::Description;
+use wasmtime::component::Linker;
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Where native code is kept. Made if missing; nobody else may write to it.
+    pub native_dir: PathBuf,
+    /// The key that native code is sealed with. Made if missing; it must stay on this host.
+    pub key_file: PathBuf,
+    /// The process that compiles.
+    pub worker: WorkerCommand,
+    /// Calls at once for which there must be room.
+    pub calls_max: u32,
+    /// The highest `memory_bytes_max` of any call.
+    pub memory_bytes_max: u64,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// More calls at once than the address space holds.
+    #[error("{asked} calls at once do not fit into the address space: at most {} do", config::CALLS_MAX)]
+    CallsMax {
+        /// What was asked for.
+        asked: u32,
+    },
+    /// More memory than a 32-bit guest can have.
+    #[error("{asked} bytes of memory are more than a guest can address: at most {} are", config::MEMORY_BYTES_MAX)]
+    MemoryMax {
+        /// What was asked for.
+        asked: u64,
+    },
+    /// The native code cache cannot be used.
+    #[error("the native code cache: {0}")]
+    Cache(#[source] io::Error),
+    /// wasmtime does not start.
+    #[error("starting the engine: {0}")]
+    Start(String),
+}
+
+/// Why a version cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Its bytes could not be had.
+    #[error("the component's bytes: {0}")]
+    Wasm(String),
+    /// Its bytes are not those that were published.
+    #[error("the component's bytes do not have the digest {0}: restore the artifact from a backup")]
+    Digest(Digest),
+    /// It could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It imports what this host does not give.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A capability cannot be had as the version asks for it.
+    #[error("{0}")]
+    Configure(String),
+}
+
+/// The engine of a host. Clones share everything.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
+    wasmtime: wasmtime::Engine,
+    native: NativeCache,
+    compiler: Compiler,
+    /// Digests that are being worked on: of several at once, one compiles and the others find its result.
+    working: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
+}
+
+impl Engine {
+    /// Starts an engine: reserves the pool's address space and starts the epoch's thread.
+    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let EngineConfig { native_dir, key_file, worker, calls_max, memory_bytes_max } = config;
+        if u64::from(calls_max) > config::CALLS_MAX {
+            return Err(EngineError::CallsMax { asked: calls_max });
+        }
+        if memory_bytes_max > config::MEMORY_BYTES_MAX {
+            return Err(EngineError::MemoryMax { asked: memory_bytes_max });
+        }
+        let wasmtime = wasmtime::Engine::new(&config::running(calls_max, memory_bytes_max))
+            .map_err(|error| EngineError::Start(format!("{error:#}")))?;
+        let native = NativeCache::open(native_dir, &key_file, &wasmtime).map_err(EngineError::Cache)?;
+        ticker::start(&wasmtime).map_err(|error| EngineError::Start(format!("the epoch's thread: {error}")))?;
+        let compiler = Compiler::new(worker);
+        Ok(Self(Arc::new(Shared { wasmtime, native, compiler, working: Mutex::default() })))
+    }
+
+    /// Checks that this host gives everything that a component imports.
+    pub fn check_imports(&self, description: &Description) -> Result<(), ImportError> {
+        wares_capabilities::check_imports(&description.imports)
+    }
+
+    /// Makes the component's native code, unless there is some, and makes sure that it loads and links here.
+    pub async fn compile(&self, digest: &Digest, wasm: Bytes) -> Result<(), CompileError> {
+        let working = self.working(digest);
+        let _alone = working.lock().await;
+        let native = match self.read(digest).await? {
+            Some(native) => native,
+            None => self.make(digest, &wasm).await?,
+        };
+        let linked = self.link(native, VersionConfig { config: Arc::default() }).await?;
+        linked.map(drop).map_err(|error| CompileError::Invalid(error.to_string()))
+    }
+
+    /// Loads a version. Its bytes are asked for only if there is no good native code.
+    pub async fn load<E: fmt::Display>(
+        &self,
+        digest: &Digest,
+        wasm: impl AsyncFnOnce() -> Result<Bytes, E>,
+        description: Arc<Description>,
+        config: Arc<BTreeMap<String, String>>,
+    ) -> Result<Arc<Component>, LoadError> {
+        self.check_imports(&description)?;
+        let working = self.working(digest);
+        let _alone = working.lock().await;
+        let native = match self.read(digest).await? {
+            Some(native) => native,
+            None => {
+                tracing::info!(%digest, "compiling: there is no native code for this engine");
+                let wasm = wasm().await.map_err(|error| LoadError::Wasm(error.to_string()))?;
+                let (wasm, found) = blocking(move || (wasm.clone(), Digest::of(&wasm))).await?;
+                if found != *digest {
+                    return Err(LoadError::Digest(*digest));
+                }
+                self.make(digest, &wasm).await?
+            }
+        };
+        match self.link(native, VersionConfig { config }).await? {
+            Ok(component) => Ok(Arc::new(component)),
+            Err(WiringError::Import(error)) => Err(error.into()),
+            Err(WiringError::Configure(error)) => Err(LoadError::Configure(error.to_string())),
+            Err(error @ WiringError::Link(_)) => Err(CompileError::Invalid(error.to_string()).into()),
+        }
+    }
+
+    /// The lock of a digest. It lives as long as somebody holds it.
+    fn working(&self, digest: &Digest) -> Arc<AsyncMutex<()>> {
+        let mut working = self.0.working.lock();
+        working.retain(|_, lock| lock.strong_count() > 0);
+        let known = working.get(digest).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let lock = Arc::default();
+            working.insert(*digest, Arc::downgrade(&lock));
+            lock
+        })
+    }
+
+    async fn read(&self, digest: &Digest) -> Result<Option<Native>, CompileError> {
+        let (shared, digest) = (Arc::clone(&self.0), *digest);
+        let loaded = blocking(move || shared.native.load(&digest, &shared.wasmtime)).await?;
+        // Sealed code that wasmtime refuses exceeds a bound of the pool, which compiling again does not change.
+        loaded.map_err(|error| CompileError::Invalid(format!("{error:#}")))
+    }
+
+    async fn make(&self, digest: &Digest, wasm: &Bytes) -> Result<Native, CompileError> {
+        let host = |error: io::Error| CompileError::Host(format!("the native code cache: {error}"));
+        let native = self.0.native.begin().map_err(host)?;
+        self.0.compiler.compile(wasm, native.reopen().map_err(host)?).await?;
+        let (shared, owned) = (Arc::clone(&self.0), *digest);
+        blocking(move || shared.native.keep(&owned, native)).await?.map_err(host)?;
+        let made = self.read(digest).await?;
+        made.ok_or_else(|| CompileError::Host("native code that was just made has a bad seal".to_owned()))
+    }
+
+    /// Links what the component imports and finds what it exports: work that grows with its types.
+    async fn link(
+        &self,
+        native: Native,
+        version: VersionConfig,
+    ) -> Result<Result<Component, WiringError>, CompileError> {
+        let shared = Arc::clone(&self.0);
+        let link = move || {
+            let imports: Vec<_> =
+                native.component_type().imports(&shared.wasmtime).map(|(name, _)| name.to_owned()).collect();
+            let mut linker = Linker::new(&shared.wasmtime);
+            let wiring = Wiring::new(&mut linker, &imports, &version)?;
+            let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
+            native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
+            Ok(Component::new(pre, wiring))
+        };
+        blocking(link).await
+    }
+}
+
+type Native = wasmtime::component::Component;
+
+/// Reading, hashing and mapping files, away from the threads that run calls.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CompileError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| CompileError::Host(format!("a thread for files: {error}")))
+}

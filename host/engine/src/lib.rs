@@ -1,0 +1,31 @@
+//! Runs components: compiles them out of process, keeps their native code, gives every call its own instance.
+//!
+//! ```text
+//! Engine::compile  bytes -> worker process -> native cache      (publishing)
+//! Engine::load     native cache -> Component                    (first call of a version)
+//! Component::call  fresh store and instance -> function -> CallReport
+//! ```
+//!
+//! Invariants: a call never outlives its wall time, never uses its CPU time up by more than one epoch tick plus one bulk
+//! memory instruction, and never holds more memory than its limits say, counted over all its memories. A store serves one
+//! call and is dropped before [`Component::call`] returns. Only native code with this host's own seal is mapped. A call
+//! that was admitted (at most [`EngineConfig::calls_max`] at once) always finds its slots in the pool.
+
+mod bounds;
+mod compile;
+mod component;
+mod config;
+mod engine;
+mod failure;
+mod meter;
+mod native;
+mod ticker;
+mod worker;
+
+pub use compile::{CompileError, WorkerCommand};
+pub use component::{CallReport, Component, Invocation};
+pub use engine::{Engine, EngineConfig, EngineError, LoadError};
+pub use failure::Failure;
+pub use meter::Meter;
+pub use wares_capabilities::{ImportError, RefusedImport};
+pub use worker::compile_worker_main;

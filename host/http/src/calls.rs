@@ -1,0 +1,97 @@
+//! Calls by component and by interface.
+
+use crate::auth::TenantKey;
+use crate::path::{self, Path};
+use crate::problem::{CALL_ID, COMPONENT, VERSION};
+use crate::{App, Problem, body};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use std::time::Duration;
+use wares_call::{Prepared, Request, Timing};
+use wares_catalog::Target;
+use wares_model::ComponentName;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/call/{namespace}/{name}/{function}", post(by_world))
+        .route("/call/{namespace}/{name}/{interface}/{function}", post(by_component))
+        .route("/interfaces/{package}/{interface}/{function}", post(by_interface))
+}
+
+async fn by_world(
+    State(app): State<App>,
+    key: TenantKey,
+    Path((namespace, name, function)): Path<(String, String, String)>,
+    body: Body,
+) -> Result<Response, Problem> {
+    answer(app, request(key, component(&namespace, &name)?, None, function), body).await
+}
+
+async fn by_component(
+    State(app): State<App>,
+    key: TenantKey,
+    Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
+    body: Body,
+) -> Result<Response, Problem> {
+    answer(app, request(key, component(&namespace, &name)?, Some(interface), function), body).await
+}
+
+async fn by_interface(
+    State(app): State<App>,
+    key: TenantKey,
+    Path((package, interface, function)): Path<(String, String, String)>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let package: ComponentName = package.parse().map_err(|_| {
+        Problem::bad_request(format!(
+            "{package:?} is not a WIT package: write namespace:package, for example form:report"
+        ))
+    })?;
+    let (interface, requirement) = path::with_requirement(&interface)?;
+    let target = Target::Interface { package, interface: interface.to_owned(), requirement };
+    answer(app, request(key, target, None, function), body).await
+}
+
+fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
+    let (name, requirement) = path::with_requirement(name)?;
+    Ok(Target::Component { name: path::component(namespace, name)?, requirement })
+}
+
+fn request(key: TenantKey, target: Target, interface: Option<String>, function: String) -> Request {
+    let TenantKey { tenant, application } = key;
+    Request { tenant, application, target, interface, function }
+}
+
+async fn answer(app: App, request: Request, body: Body) -> Result<Response, Problem> {
+    let prepared = app.calls.prepare(request).await?;
+    let body = body::read(body, prepared.version().limits.body_bytes_max, "the arguments are").await?;
+    let answered = app.calls.run(&prepared, &body).await?;
+    Ok((headers(&prepared, &answered.timing), answered.json).into_response())
+}
+
+fn headers(prepared: &Prepared, timing: &Timing) -> [(HeaderName, String); 5] {
+    let record = &prepared.version().record;
+    let Timing { resolve, queue, instantiate, run, ledger } = *timing;
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let timing = format!(
+        "resolve;dur={:.3}, queue;dur={:.3}, instantiate;dur={:.3}, run;dur={:.3}, ledger;dur={:.3}",
+        ms(resolve),
+        ms(queue),
+        ms(instantiate),
+        ms(run),
+        ms(ledger)
+    );
+    [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (CALL_ID, prepared.call().to_string()),
+        (COMPONENT, record.component.to_string()),
+        (VERSION, record.version.to_string()),
+        (SERVER_TIMING, timing),
+    ]
+}

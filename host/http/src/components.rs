@@ -1,0 +1,328 @@
+//! The shelf: list, search, show, publish.
+
+use crate::auth::{Admin, AnyKey};
+use crate::page::{Page, PageQuery};
+use crate::path::{self, Path, Query};
+use crate::{App, Problem, body};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
+use wares_catalog::{Catalog, DeployRequest, PublishRequest};
+use wares_model::limits::COMPONENT_BYTES_MAX;
+use wares_model::manifest::{Manifest, Text};
+use wares_model::{ComponentName, Digest, Limits, ProblemCode, Timestamp, Version};
+use wares_store::Deployment;
+use wares_typed::{Description, Function};
+
+pub(crate) fn routes() -> Router<App> {
+    const VERSION: &str = "/components/{namespace}/{name}/versions/{version}";
+    Router::new()
+        .route("/components", get(list).post(publish))
+        .route("/components/{namespace}/{name}", get(show))
+        .route("/components/{namespace}/{name}/openapi.json", get(openapi))
+        .route("/components/{namespace}/{name}/versions", get(versions))
+        .route(VERSION, get(show_version))
+        .route(&format!("{VERSION}/wit"), get(wit))
+        .route(&format!("{VERSION}/wasm"), get(wasm))
+}
+
+/// A component as lists show it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ComponentShape {
+    name: ComponentName,
+    title: Text,
+    description: Text,
+    keywords: Vec<String>,
+    interfaces: Vec<String>,
+    latest: Version,
+    published_at: Timestamp,
+    versions: usize,
+    deployment: Option<Deployment>,
+}
+
+/// A version as lists show it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct VersionShape {
+    component: ComponentName,
+    version: Version,
+    digest: Digest,
+    size_bytes: u64,
+    published_at: Timestamp,
+    publisher: String,
+    deployed_at: Option<Timestamp>,
+    yanked_at: Option<Timestamp>,
+    interfaces: Vec<String>,
+}
+
+/// All there is to know of a version.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct VersionDetail {
+    #[serde(flatten)]
+    version: VersionShape,
+    manifest: Option<Manifest>,
+    limits: Limits,
+    imports: Vec<String>,
+    wit: String,
+    functions: Vec<FunctionShape>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct FunctionShape {
+    interface: Option<String>,
+    name: String,
+    docs: Option<String>,
+    signature: String,
+    callable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments_schema: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_schema: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    q: Option<String>,
+    interface: Option<String>,
+    namespace: Option<String>,
+    #[serde(default, deserialize_with = "crate::page::limit_from_text")]
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublishQuery {
+    name: Option<ComponentName>,
+    version: Option<Version>,
+    #[serde(default)]
+    deploy: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VersionQuery {
+    version: Option<Version>,
+}
+
+async fn list(
+    State(catalog): State<Arc<Catalog>>,
+    _key: AnyKey,
+    Query(query): Query<ListQuery>,
+) -> axum::Json<Page<ComponentShape>> {
+    let ListQuery { q, interface, namespace, limit, cursor } = query;
+    let words: Vec<String> = q.iter().flat_map(|q| q.split_whitespace()).map(str::to_lowercase).collect();
+    let snapshot = catalog.snapshot();
+    let found = snapshot.components().filter_map(|(name, component)| {
+        let latest = component.latest()?;
+        let fits = namespace.as_deref().is_none_or(|namespace| name.namespace() == namespace)
+            && interface.as_deref().is_none_or(|wanted| latest.summary.exports(wanted))
+            && words.iter().all(|word| latest.summary.mentions(name, word));
+        fits.then_some((name, component, latest))
+    });
+    let page = PageQuery::new(limit, cursor);
+    axum::Json(Page::of(found, &page, |(name, ..)| name.to_string(), |(_, component, latest)| shape(component, latest)))
+}
+
+async fn show(
+    State(catalog): State<Arc<Catalog>>,
+    _key: AnyKey,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<axum::Json<ComponentShape>, Problem> {
+    let name = path::component(&namespace, &name)?;
+    let snapshot = catalog.snapshot();
+    let component = snapshot.find(&name)?;
+    let latest = component.latest().ok_or_else(|| no_version(&name))?;
+    Ok(axum::Json(shape(component, latest)))
+}
+
+async fn versions(
+    State(catalog): State<Arc<Catalog>>,
+    _key: AnyKey,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<VersionShape>>, Problem> {
+    let name = path::component(&namespace, &name)?;
+    let snapshot = catalog.snapshot();
+    let newest_first = snapshot.find(&name)?.versions.values().rev();
+    let page = Page::of(newest_first, &page, |entry| entry.record.version.to_string(), |entry| version_shape(entry));
+    Ok(axum::Json(page))
+}
+
+async fn show_version(
+    State(catalog): State<Arc<Catalog>>,
+    _key: AnyKey,
+    Path((namespace, name, version)): Path<(String, String, String)>,
+) -> Result<axum::Json<VersionDetail>, Problem> {
+    let (entry, description) = described(&catalog, &namespace, &name, &version).await?;
+    Ok(axum::Json(VersionDetail {
+        version: version_shape(&entry),
+        limits: entry.limits,
+        imports: description.imports.clone(),
+        wit: description.wit().to_owned(),
+        functions: functions(&description),
+        manifest: description.manifest,
+    }))
+}
+
+async fn wit(
+    State(catalog): State<Arc<Catalog>>,
+    _key: AnyKey,
+    Path((namespace, name, version)): Path<(String, String, String)>,
+) -> Result<String, Problem> {
+    let (_, description) = described(&catalog, &namespace, &name, &version).await?;
+    Ok(description.wit().to_owned())
+}
+
+async fn wasm(
+    State(catalog): State<Arc<Catalog>>,
+    _key: AnyKey,
+    Path((namespace, name, version)): Path<(String, String, String)>,
+) -> Result<Response, Problem> {
+    let entry = find_version(&catalog, &namespace, &name, &version)?;
+    let wasm = catalog.wasm(&entry).await?;
+    let tag = format!("\"{}\"", entry.record.digest);
+    Ok(([(header::CONTENT_TYPE, "application/wasm".to_owned()), (header::ETAG, tag)], wasm).into_response())
+}
+
+async fn openapi(
+    State(catalog): State<Arc<Catalog>>,
+    _key: AnyKey,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(query): Query<VersionQuery>,
+) -> Result<axum::Json<Value>, Problem> {
+    let name = path::component(&namespace, &name)?;
+    let entry = {
+        let snapshot = catalog.snapshot();
+        let entry = match query.version {
+            Some(version) => snapshot.find_version(&name, &version)?,
+            None => shown(snapshot.find(&name)?).ok_or_else(|| no_version(&name))?,
+        };
+        Arc::clone(entry)
+    };
+    let description = catalog.description(&name, &entry.record.version).await?;
+    Ok(axum::Json(wares_typed::openapi(&name, &entry.record.version, &description)))
+}
+
+async fn publish(
+    State(catalog): State<Arc<Catalog>>,
+    admin: Admin,
+    Query(query): Query<PublishQuery>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let PublishQuery { name, version, deploy } = query;
+    let publisher = admin.actor.clone();
+    let request = PublishRequest {
+        wasm: body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
+        name,
+        version,
+        publisher,
+    };
+    let published = catalog.publish(request).await?;
+    let record = &published.version.record;
+    if deploy {
+        let traffic = BTreeMap::from([(record.version.clone(), wares_catalog::deploy::SHARES_TOTAL)]);
+        let reason = Some("deployed as it was published".to_owned());
+        let component = record.component.clone();
+        catalog.deploy(DeployRequest { component, traffic, actor: admin.actor, reason, expected: None }).await?;
+    }
+    let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("/v1/components/{}/versions/{}", record.component.path(), record.version);
+    let entry =
+        find_version(&catalog, record.component.namespace(), record.component.name(), &record.version.to_string())?;
+    Ok((status, [(header::LOCATION, location)], axum::Json(version_shape(&entry))).into_response())
+}
+
+async fn described(
+    catalog: &Catalog,
+    namespace: &str,
+    name: &str,
+    version: &str,
+) -> Result<(Arc<VersionEntry>, Description), Problem> {
+    let entry = find_version(catalog, namespace, name, version)?;
+    let description = catalog.description(&entry.record.component, &entry.record.version).await?;
+    Ok((entry, description))
+}
+
+fn find_version(catalog: &Catalog, namespace: &str, name: &str, version: &str) -> Result<Arc<VersionEntry>, Problem> {
+    let (name, version) = (path::component(namespace, name)?, path::version(version)?);
+    Ok(Arc::clone(catalog.snapshot().find_version(&name, &version)?))
+}
+
+/// The version that documents describe: the one with the most traffic, else the latest.
+fn shown(component: &ComponentEntry) -> Option<&Arc<VersionEntry>> {
+    let deployment = component.deployment.as_ref();
+    let most = deployment.and_then(|now| now.traffic.iter().max_by_key(|(_, share)| **share));
+    most.and_then(|(version, _)| component.versions.get(version)).or_else(|| component.latest())
+}
+
+fn no_version(name: &ComponentName) -> Problem {
+    Problem::new(ProblemCode::NotFound, format!("{name} has no version"))
+}
+
+fn shape(component: &ComponentEntry, latest: &VersionEntry) -> ComponentShape {
+    let summary = latest.summary.clone();
+    ComponentShape {
+        name: latest.record.component.clone(),
+        title: summary.title,
+        description: summary.description,
+        keywords: summary.keywords,
+        interfaces: summary.interfaces,
+        latest: latest.record.version.clone(),
+        published_at: latest.record.published_at,
+        versions: component.versions.len(),
+        deployment: component.deployment.as_deref().cloned(),
+    }
+}
+
+fn version_shape(entry: &VersionEntry) -> VersionShape {
+    let record = entry.record.clone();
+    VersionShape {
+        component: record.component,
+        version: record.version,
+        digest: record.digest,
+        size_bytes: record.size_bytes,
+        published_at: record.published_at,
+        publisher: record.publisher,
+        deployed_at: record.deployed_at,
+        yanked_at: record.yanked_at,
+        interfaces: entry.summary.interfaces.clone(),
+    }
+}
+
+fn functions(description: &Description) -> Vec<FunctionShape> {
+    let of_interface = |interface: &wares_typed::Interface| {
+        let name = interface.name.clone();
+        let shape = move |function: &Function| function_shape(description, name.clone(), function);
+        interface.functions.iter().map(shape).collect::<Vec<_>>()
+    };
+    description.interfaces.iter().flat_map(of_interface).collect()
+}
+
+fn function_shape(description: &Description, interface: Option<String>, function: &Function) -> FunctionShape {
+    let callable = function.not_callable.is_none();
+    FunctionShape {
+        interface,
+        name: function.name.clone(),
+        docs: function.docs.clone(),
+        signature: wares_typed::signature(description, function),
+        callable,
+        reason: function.not_callable.clone(),
+        arguments_schema: callable.then(|| wares_typed::argument_schema(description, function)),
+        result_schema: callable.then(|| wares_typed::result_schema(description, function)),
+    }
+}

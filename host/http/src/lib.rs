@@ -1,0 +1,85 @@
+//! The HTTP API: who asks, for what, and what the answer looks like. Handlers translate; the work is done in `call` and `catalog`.
+
+mod auth;
+mod body;
+mod calls;
+mod components;
+mod deployments;
+mod etag;
+mod operations;
+mod page;
+mod path;
+mod problem;
+pub mod server;
+mod tenants;
+mod usage;
+
+use axum::Router;
+use axum::extract::FromRef;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tower_http::catch_panic::CatchPanicLayer;
+use wares_call::Calls;
+use wares_catalog::Catalog;
+
+pub use problem::Problem;
+
+/// What the handlers work with. Clones share everything.
+#[derive(Clone)]
+pub struct App {
+    catalog: Arc<Catalog>,
+    calls: Calls,
+    metrics: PrometheusHandle,
+    draining: Draining,
+}
+
+impl App {
+    /// The API over this shelf.
+    pub fn new(catalog: Arc<Catalog>, calls: Calls, metrics: PrometheusHandle, draining: Draining) -> Self {
+        Self { catalog, calls, metrics, draining }
+    }
+}
+
+impl FromRef<App> for Arc<Catalog> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.catalog)
+    }
+}
+
+/// Whether the host has been told to stop: it finishes what it has begun and takes nothing new.
+#[derive(Clone, Default)]
+pub struct Draining(Arc<AtomicBool>);
+
+impl Draining {
+    /// From now on, take nothing new.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let v1 = Router::new()
+        .merge(calls::routes())
+        .merge(components::routes())
+        .merge(deployments::routes())
+        .merge(tenants::routes())
+        .merge(usage::routes())
+        .fallback(problem::no_such_address)
+        .layer(axum::middleware::from_fn(etag::tag_reads))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+    Router::new()
+        .nest("/v1", v1)
+        .merge(operations::routes(&app))
+        .fallback(problem::no_such_address)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), operations::refuse_while_draining))
+        .layer(CatchPanicLayer::custom(problem::of_panic))
+        .with_state(app)
+}

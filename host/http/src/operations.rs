@@ -1,0 +1,140 @@
+//! What operators and newcomers need without a key: health, problem pages, docs; and metrics, with one.
+
+use crate::auth::{self, Admin};
+use crate::path::Path;
+use crate::problem::PROBLEMS_PATH;
+use crate::{App, Problem};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use std::fmt::Write as _;
+use wares_catalog::LoadError;
+use wares_model::ProblemCode;
+
+/// Addresses that answer while the host drains, so that load balancers and operators can watch it.
+const ANSWERED_WHILE_DRAINING: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Seconds after which a client of a draining host may try again.
+const DRAINING_RETRY_SECONDS: u64 = 1;
+
+pub(crate) fn routes(app: &App) -> Router<App> {
+    let key = axum::middleware::from_fn_with_state(app.clone(), auth::require_key);
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics).layer(key))
+        .route(PROBLEMS_PATH, get(problems))
+        .route(&format!("{PROBLEMS_PATH}/{{code}}"), get(problem))
+        .route("/docs", get(docs))
+        .route("/", get(front))
+}
+
+/// While the host drains, refuses what is new and closes the connections it came on.
+pub(crate) async fn refuse_while_draining(State(app): State<App>, request: Request, next: Next) -> Response {
+    if app.draining.has_begun() && !ANSWERED_WHILE_DRAINING.contains(&request.uri().path()) {
+        return Problem::new(ProblemCode::Draining, "the host is shutting down and takes nothing new")
+            .with_header(header::RETRY_AFTER, DRAINING_RETRY_SECONDS.to_string())
+            .with_header(header::CONNECTION, "close")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+async fn ready(State(app): State<App>) -> Response {
+    if app.draining.has_begun() {
+        return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "draining"}))).into_response();
+    }
+    match app.catalog.store().ping().await {
+        Ok(()) => axum::Json(json!({"status": "ready"})).into_response(),
+        Err(error) => {
+            tracing::error!(error = %LoadError::from(error), "not ready: the store does not answer");
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "store unavailable"}))).into_response()
+        }
+    }
+}
+
+async fn metrics(State(app): State<App>, _admin: Admin) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.metrics.render()).into_response()
+}
+
+async fn problems() -> Html<String> {
+    let rows = ProblemCode::ALL.iter().fold(String::new(), |mut rows, code| {
+        let (status, title) = (code.status(), code.title());
+        let _ = write!(rows, "<tr><td><a href=\"{PROBLEMS_PATH}/{code}\">{code}</a><td>{status}<td>{title}");
+        rows
+    });
+    page("Problems", &format!("<table><tr><th>code<th>status<th>title{rows}</table>"))
+}
+
+async fn problem(Path(code): Path<String>) -> Result<Html<String>, Problem> {
+    let code: ProblemCode = code.parse().map_err(|_| {
+        Problem::new(ProblemCode::NotFound, format!("there is no such problem; {PROBLEMS_PATH} lists them"))
+    })?;
+    let (status, explanation) = (code.status(), code.explanation());
+    Ok(page(code.title(), &format!("<p><code>{code}</code>, status {status}</p><p>{explanation}</p>")))
+}
+
+async fn docs() -> Html<String> {
+    let rows = ADDRESSES.iter().fold(String::new(), |mut rows, (what, key, address)| {
+        let _ = write!(rows, "<tr><td>{what}<td>{key}<td><code>{address}</code>");
+        rows
+    });
+    let words = "<p>Send <code>Authorization: Bearer KEY</code>. Errors are <code>application/problem+json</code>; \
+                 their kinds are at <a href=\"/problems\">/problems</a>. Each component has an OpenAPI document of its own.</p>";
+    page("The API of this shelf", &format!("{words}<table><tr><th>what<th>key<th>request{rows}</table>"))
+}
+
+async fn front(State(app): State<App>) -> Html<String> {
+    let snapshot = app.catalog.snapshot();
+    let (total, deployed) = snapshot.components().fold((0, 0), |(total, deployed), (_, component)| {
+        (total + 1, deployed + usize::from(component.deployment.is_some()))
+    });
+    let words = format!(
+        "<p>A shelf of components that any application calls over HTTP with JSON.</p>\
+         <p>{total} components are on it, {deployed} of them deployed.</p>\
+         <p lang=\"zh\">本货架现有 {total} 个组件，其中 {deployed} 个已上线。</p>\
+         <p><a href=\"/docs\">The API</a> · <a href=\"/problems\">Problems</a></p>"
+    );
+    page("Wares", &words)
+}
+
+fn page(title: &str, body: &str) -> Html<String> {
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}\
+         td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}</style><h1>{title}</h1>{body}</html>\n"
+    ))
+}
+
+/// What there is, whose key it needs, and its address.
+const ADDRESSES: &[(&str, &str, &str)] = &[
+    ("call a component", "tenant", "POST /v1/call/{namespace}/{name}[@{version-req}]/{interface}/{function}"),
+    ("call an interface", "tenant", "POST /v1/interfaces/{namespace}:{package}/{interface}[@{version-req}]/{function}"),
+    ("list and search components", "any", "GET /v1/components?q=&amp;interface=&amp;namespace=&amp;limit=&amp;cursor="),
+    ("show a component", "any", "GET /v1/components/{namespace}/{name}"),
+    ("its versions", "any", "GET /v1/components/{namespace}/{name}/versions"),
+    ("one version with types and schemas", "any", "GET /v1/components/{namespace}/{name}/versions/{version}"),
+    ("its WIT", "any", "GET /v1/components/{namespace}/{name}/versions/{version}/wit"),
+    ("its bytes", "any", "GET /v1/components/{namespace}/{name}/versions/{version}/wasm"),
+    ("its OpenAPI document", "any", "GET /v1/components/{namespace}/{name}/openapi.json?version="),
+    ("publish a version", "admin", "POST /v1/components?name=&amp;version=&amp;deploy=true (application/wasm)"),
+    ("show the deployment", "any", "GET /v1/components/{namespace}/{name}/deployment"),
+    (
+        "deploy versions",
+        "admin",
+        "PUT /v1/components/{namespace}/{name}/deployment {\"traffic\":{\"1.2.0\":100}} (If-Match)",
+    ),
+    ("roll back", "admin", "POST /v1/components/{namespace}/{name}/deployment/rollback"),
+    ("deployments so far", "any", "GET /v1/components/{namespace}/{name}/deployment/history"),
+    ("tenants", "admin", "GET, POST /v1/tenants"),
+    ("a tenant's keys", "admin", "GET, POST /v1/tenants/{id}/keys"),
+    ("all keys, new admin keys", "admin", "GET, POST /v1/keys"),
+    ("revoke a key", "admin", "DELETE /v1/keys/{id}"),
+    ("usage", "any", "GET /v1/usage?from=&amp;to=&amp;group_by=tenant,component,version,function,outcome,day"),
+    ("one call", "any", "GET /v1/calls/{id}"),
+    ("health and metrics", "none; metrics: admin", "GET /healthz /readyz /metrics"),
+];

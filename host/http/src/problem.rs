@@ -1,0 +1,187 @@
+//! The one error type of the API: `application/problem+json` (RFC 9457).
+
+use axum::extract::OriginalUri;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::any::Any;
+use wares_call::{CallError, Explanation};
+use wares_catalog::{DeployError, LoadError, PublishError, ResolveError, TenancyError};
+use wares_engine::CompileError;
+use wares_model::ProblemCode;
+use wares_store::StoreError;
+
+/// Where problem codes are explained.
+pub(crate) const PROBLEMS_PATH: &str = "/problems";
+pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("wares-call-id");
+pub(crate) const COMPONENT: HeaderName = HeaderName::from_static("wares-component");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("wares-version");
+
+/// An answer that says what was wrong, where, and what to do.
+#[derive(Debug)]
+pub struct Problem {
+    document: Box<Document>,
+    headers: Vec<(HeaderName, String)>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Document {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    /// The design's one name with an underscore: RFC 9457 extension members are usually written so.
+    #[serde(rename = "call_id", skip_serializing_if = "Option::is_none")]
+    call_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backtrace: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nearest: Vec<String>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Explanation::new(code, detail.into()).into()
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::BadRequest, detail)
+    }
+
+    /// A fault of the host: the log has the cause.
+    pub(crate) fn host(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed in the host");
+        Self::new(ProblemCode::HostError, "the host failed; its log says more")
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.document).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+impl From<Explanation> for Problem {
+    fn from(explanation: Explanation) -> Self {
+        let Explanation { code, detail, pointer, error, backtrace, nearest, retry_after } = explanation;
+        let document = Document {
+            r#type: format!("{PROBLEMS_PATH}/{code}"),
+            title: code.title(),
+            status: code.status(),
+            detail,
+            call_id: None,
+            pointer,
+            error,
+            backtrace,
+            nearest,
+        };
+        let headers = retry_after.map(|seconds| (header::RETRY_AFTER, seconds.to_string()));
+        Self { document: Box::new(document), headers: headers.into_iter().collect() }
+    }
+}
+
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        let mut problem = Self::from(error.explanation);
+        problem.document.call_id = Some(error.call.to_string());
+        let problem = problem.with_header(CALL_ID, error.call.to_string());
+        match error.version {
+            None => problem,
+            Some((component, version)) => {
+                problem.with_header(COMPONENT, component.as_str()).with_header(VERSION, version.to_string())
+            }
+        }
+    }
+}
+
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        let explanation = Explanation::new(ProblemCode::NotFound, error.detail);
+        Explanation { nearest: error.nearest, ..explanation }.into()
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::host(&error)
+    }
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        Self::host(&error)
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        let code = match &error {
+            PublishError::TooLarge { .. } => ProblemCode::TooLarge,
+            PublishError::Conflict { .. } => ProblemCode::Conflict,
+            PublishError::Host(_) | PublishError::Compile(CompileError::Host(_)) => return Self::host(&error),
+            PublishError::Describe(_)
+            | PublishError::Import(_)
+            | PublishError::Compile(_)
+            | PublishError::Invalid(_) => ProblemCode::InvalidComponent,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<DeployError> for Problem {
+    fn from(error: DeployError) -> Self {
+        match error {
+            DeployError::NotFound(error) => error.into(),
+            DeployError::Invalid(detail) => Self::bad_request(detail),
+            DeployError::Conflict { .. } => Self::new(ProblemCode::Conflict, error.to_string()),
+            DeployError::Load { .. } | DeployError::Store(_) => Self::host(&error),
+        }
+    }
+}
+
+impl From<TenancyError> for Problem {
+    fn from(error: TenancyError) -> Self {
+        let code = match &error {
+            TenancyError::TenantExists(_) => ProblemCode::Conflict,
+            TenancyError::NoTenant(_) | TenancyError::NoKey(_) => ProblemCode::NotFound,
+            TenancyError::BadName(_) => ProblemCode::BadRequest,
+            TenancyError::Random(_) | TenancyError::Store(_) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+pub(crate) async fn no_such_address(OriginalUri(uri): OriginalUri) -> Problem {
+    Problem::new(ProblemCode::NotFound, format!("there is nothing at {}; /docs lists the API", uri.path()))
+}
+
+pub(crate) async fn no_such_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
+    Problem::new(ProblemCode::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+}
+
+/// A handler that panicked: logged, and answered like any fault of the host.
+pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text");
+    Problem::host(&format!("panic: {text}")).into_response()
+}

@@ -1,0 +1,110 @@
+//! Connections: bounded in number, in time and at shutdown.
+//!
+//! Built on hyper-util because its server takes a timer: slow headers, slow bodies and idle connections end.
+
+use crate::Draining;
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt as _;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Requests at once on one HTTP/2 connection.
+const HTTP2_STREAMS_MAX: u32 = 256;
+/// Pause after the system refused a connection (no file descriptors left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bounds of connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    /// Open at once.
+    pub open_max: usize,
+    /// For the head of a request to arrive; idle connections end after it too.
+    pub head_timeout: Duration,
+    /// Between two pieces of a request's body.
+    pub body_timeout: Duration,
+    /// For what has begun to end, once the host is told to stop.
+    pub drain_timeout: Duration,
+}
+
+/// Serves `router` until `stop` completes, then drains: no new connections, new requests are refused, running ones end within
+/// the drain time. Returns whether all did.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections: Connections,
+    draining: Draining,
+    stop: impl Future<Output = ()>,
+) -> bool {
+    let router = router.layer(RequestBodyTimeoutLayer::new(connections.body_timeout));
+    let server = Arc::new(builder(&connections));
+    let slots = Arc::new(Semaphore::new(connections.open_max));
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let (stream, slot) = accepted;
+        let service = TowerToHyperService::new(
+            router.clone().map_request(|request: hyper::Request<Incoming>| request.map(Body::new)),
+        );
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // Broken and slow connections are the client's affair.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+            drop(slot);
+        });
+    }
+    draining.begin();
+    drop(listener);
+    tokio::time::timeout(connections.drain_timeout, graceful.shutdown()).await.is_ok()
+}
+
+fn builder(connections: &Connections) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(connections.head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(connections.head_timeout)
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+    server
+}
+
+/// The next connection, once there is a slot for it.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are small and written at once; waiting to fill a packet only delays them.
+                let _ = stream.set_nodelay(true);
+                return (stream, slot);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

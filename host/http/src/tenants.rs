@@ -1,0 +1,172 @@
+//! Tenants and keys.
+
+use crate::auth::Admin;
+use crate::page::{Page, PageQuery};
+use crate::path::{Json, Path, Query};
+use crate::{App, Problem};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use wares_catalog::tenancy::NewKey;
+use wares_catalog::{Catalog, Role, TenancyError};
+use wares_model::{KeyId, TenantId, Timestamp};
+use wares_store::{KeyRecord, TenantRecord};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/tenants", get(list).post(create))
+        .route("/tenants/{tenant}/keys", get(tenant_keys).post(create_tenant_key))
+        .route("/keys", get(all_keys).merge(post(create_admin_key)))
+        .route("/keys/{id}", delete(revoke))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TenantBody {
+    id: TenantId,
+    name: Option<String>,
+    parent: Option<TenantId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TenantKeyBody {
+    application: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdminKeyBody {
+    #[serde(rename = "role")]
+    _role: AdminRole,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum AdminRole {
+    Admin,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct TenantShape {
+    id: TenantId,
+    name: String,
+    parent: Option<TenantId>,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct KeyShape {
+    id: KeyId,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    created_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+}
+
+async fn list(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Query(page): Query<PageQuery>,
+) -> axum::Json<Page<TenantShape>> {
+    let snapshot = catalog.snapshot();
+    let page =
+        Page::of(snapshot.tenants(), &page, |tenant| tenant.id.to_string(), |tenant| tenant_shape(tenant.clone()));
+    axum::Json(page)
+}
+
+async fn create(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Json(body): Json<TenantBody>,
+) -> Result<(StatusCode, axum::Json<TenantShape>), Problem> {
+    let TenantBody { id, name, parent } = body;
+    let name = name.unwrap_or_else(|| id.to_string());
+    let record = catalog.create_tenant(id, name, parent).await?;
+    Ok((StatusCode::CREATED, axum::Json(tenant_shape(record))))
+}
+
+async fn tenant_keys(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Path(tenant): Path<TenantId>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<KeyShape>>, Problem> {
+    if !catalog.snapshot().has_tenant(&tenant) {
+        return Err(TenancyError::NoTenant(tenant).into());
+    }
+    keys(&catalog, &page, |role| matches!(role, Role::Tenant { tenant: of, .. } if *of == tenant)).await
+}
+
+async fn all_keys(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<KeyShape>>, Problem> {
+    keys(&catalog, &page, |_| true).await
+}
+
+async fn create_tenant_key(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Path(tenant): Path<TenantId>,
+    Json(body): Json<TenantKeyBody>,
+) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
+    created(catalog.create_key(Role::Tenant { tenant, application: body.application }).await?)
+}
+
+async fn create_admin_key(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Json(_role): Json<AdminKeyBody>,
+) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
+    created(catalog.create_key(Role::Admin).await?)
+}
+
+async fn revoke(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Path(id): Path<KeyId>,
+) -> Result<StatusCode, Problem> {
+    catalog.revoke_key(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn keys(
+    catalog: &Catalog,
+    page: &PageQuery,
+    wanted: impl Fn(&Role) -> bool,
+) -> Result<axum::Json<Page<KeyShape>>, Problem> {
+    let mut keys = catalog.store().keys().await?;
+    keys.retain(|key| wanted(&key.role));
+    keys.sort_by_key(|key| key.id);
+    Ok(axum::Json(Page::of(keys, page, |key| key.id.to_string(), |key| key_shape(&key, None))))
+}
+
+fn created(key: NewKey) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
+    Ok((StatusCode::CREATED, axum::Json(key_shape(&key.record, Some(key.text)))))
+}
+
+fn tenant_shape(record: TenantRecord) -> TenantShape {
+    let TenantRecord { id, parent, name, created_at } = record;
+    TenantShape { id, name, parent, created_at }
+}
+
+fn key_shape(record: &KeyRecord, key: Option<String>) -> KeyShape {
+    let (role, tenant, application) = match &record.role {
+        Role::Admin => ("admin", None, None),
+        Role::Tenant { tenant, application } => ("tenant", Some(tenant.clone()), Some(application.clone())),
+    };
+    let (id, created_at, revoked_at) = (record.id, record.created_at, record.revoked_at);
+    KeyShape { id, role, tenant, application, key, created_at, revoked_at }
+}

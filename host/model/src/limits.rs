@@ -1,0 +1,196 @@
+//! The one table of bounds: what a call may use, and what the host takes from anybody.
+
+use serde::{Deserialize, Serialize};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// What one call may use at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Linear memory in bytes, in total over all memories of the call's instances.
+    pub memory_bytes_max: u64,
+    /// Table elements, in total over all tables of the call's instances.
+    pub table_elements_max: u64,
+    /// CPU time in milliseconds, from before instantiation to after post-return.
+    pub cpu_ms_max: u64,
+    /// Wall time in milliseconds over the same span.
+    pub wall_ms_max: u64,
+    /// Bytes of the request's body.
+    pub body_bytes_max: u64,
+    /// Bytes of the result's JSON.
+    pub result_bytes_max: u64,
+    /// Memory in bytes that the host takes on the guest's behalf.
+    pub host_memory_bytes_max: u64,
+    /// Bytes of standard output, standard error and log messages kept per call.
+    pub log_bytes_max: u64,
+    /// Calls of one version running at once.
+    pub concurrency_max: u64,
+}
+
+impl Limits {
+    /// What a call may use when neither manifest nor operator says otherwise.
+    pub const DEFAULT: Self = Self {
+        memory_bytes_max: 64 * MIB,
+        table_elements_max: 20_000,
+        cpu_ms_max: 1_000,
+        wall_ms_max: 10_000,
+        body_bytes_max: 4 * MIB,
+        result_bytes_max: 8 * MIB,
+        host_memory_bytes_max: 8 * MIB,
+        log_bytes_max: 64 * KIB,
+        concurrency_max: 64,
+    };
+
+    /// What a manifest may ask for when the operator does not say otherwise.
+    pub const CEILING: Self = Self {
+        memory_bytes_max: 512 * MIB,
+        table_elements_max: 20_000,
+        cpu_ms_max: 10_000,
+        wall_ms_max: 60_000,
+        body_bytes_max: 16 * MIB,
+        result_bytes_max: 32 * MIB,
+        host_memory_bytes_max: 32 * MIB,
+        log_bytes_max: 256 * KIB,
+        concurrency_max: 256,
+    };
+
+    /// These limits with what `asked` names put in place, or the first ask that is above `ceiling`.
+    pub fn asked_within(self, asked: &LimitsAsked, ceiling: &Self) -> Result<Self, LimitTooHigh> {
+        let mut limits = self;
+        for ((name, value, asked), (_, most, _)) in
+            fields(&mut limits, asked).into_iter().zip(fields(&mut { *ceiling }, asked))
+        {
+            if let Some(asked) = asked {
+                if asked > *most {
+                    return Err(LimitTooHigh { name, asked, ceiling: *most });
+                }
+                *value = asked;
+            }
+        }
+        Ok(limits)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What a manifest asks for under `[limits]`; what it leaves out stays at the host's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the one of the same name in Limits")]
+pub struct LimitsAsked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_elements_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ms_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_bytes_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_bytes_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_memory_bytes_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_bytes_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u64>,
+}
+
+/// A limit that a manifest asks for above the operator's ceiling.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "limits.{name} = {asked} is above this host's ceiling of {ceiling}: ask for less, or have the operator raise the ceiling"
+)]
+pub struct LimitTooHigh {
+    /// The limit's name as the manifest writes it.
+    pub name: &'static str,
+    /// What the manifest asks for.
+    pub asked: u64,
+    /// What the operator allows.
+    pub ceiling: u64,
+}
+
+fn fields<'a>(limits: &'a mut Limits, asked: &LimitsAsked) -> [(&'static str, &'a mut u64, Option<u64>); 9] {
+    [
+        ("memory-bytes-max", &mut limits.memory_bytes_max, asked.memory_bytes_max),
+        ("table-elements-max", &mut limits.table_elements_max, asked.table_elements_max),
+        ("cpu-ms-max", &mut limits.cpu_ms_max, asked.cpu_ms_max),
+        ("wall-ms-max", &mut limits.wall_ms_max, asked.wall_ms_max),
+        ("body-bytes-max", &mut limits.body_bytes_max, asked.body_bytes_max),
+        ("result-bytes-max", &mut limits.result_bytes_max, asked.result_bytes_max),
+        ("host-memory-bytes-max", &mut limits.host_memory_bytes_max, asked.host_memory_bytes_max),
+        ("log-bytes-max", &mut limits.log_bytes_max, asked.log_bytes_max),
+        ("concurrency-max", &mut limits.concurrency_max, asked.concurrency_max),
+    ]
+}
+
+/// Bytes of a component's wasm.
+pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
+/// Seconds that a compilation may take, in CPU time and in wall time.
+pub const COMPILE_SECONDS_MAX: u64 = 60;
+/// Address space in bytes of the compile worker.
+pub const COMPILE_MEMORY_BYTES_MAX: u64 = 2048 * MIB;
+/// Bytes of a component's own sections: its types, imports, exports and instances, without its core modules.
+pub const INTERFACE_BYTES_MAX: usize = 2 << 20;
+/// Bytes of one name that a component imports, exports or declares.
+pub const INTERFACE_NAME_BYTES_MAX: usize = 512;
+/// Functions that a component exports.
+pub const FUNCTIONS_MAX: usize = 2_000;
+/// Types that a component declares.
+pub const TYPES_MAX: usize = 10_000;
+/// Bytes of a component's interface printed as WIT.
+pub const WIT_BYTES_MAX: usize = 4 << 20;
+/// Host memory in bytes that the values of one call's arguments may always take.
+pub const ARGUMENT_BYTES_MIN: usize = 1 << 20;
+/// Host memory in bytes that the values may take beyond that for each byte of their JSON.
+pub const ARGUMENT_BYTES_PER_BYTE_MAX: usize = 64;
+/// Nesting of a JSON value.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Wasm stack of a guest in bytes.
+pub const GUEST_STACK_BYTES_MAX: u64 = 512 * KIB;
+/// Core instances of one call.
+pub const CORE_INSTANCES_MAX: u64 = 64;
+/// Tables of one call.
+pub const TABLES_MAX: u64 = 20;
+/// Linear memories of one call.
+pub const MEMORIES_MAX: u64 = 8;
+/// Resource handles that one call's host table holds.
+pub const RESOURCES_MAX: u64 = 1_000;
+/// Bytes that one request for random data may ask for.
+pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
+/// Bytes of the keys and values that a version is configured with.
+pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
+/// Frames of a guest's backtrace that are kept.
+pub const BACKTRACE_FRAMES_MAX: usize = 32;
+/// Calls of one tenant running at once.
+pub const TENANT_CONCURRENCY_MAX: u64 = 64;
+/// Calls running at once on the host.
+pub const HOST_CONCURRENCY_MAX: u64 = 256;
+/// Calls waiting for a slot on the host.
+pub const QUEUE_LENGTH_MAX: u64 = 4_096;
+/// Milliseconds that a call waits for a slot.
+pub const QUEUE_MS_MAX: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_are_taken_up_to_the_ceiling() {
+        let ask = LimitsAsked { cpu_ms_max: Some(5_000), ..LimitsAsked::default() };
+        let limits = Limits::DEFAULT.asked_within(&ask, &Limits::CEILING).unwrap();
+        assert_eq!(limits, Limits { cpu_ms_max: 5_000, ..Limits::DEFAULT });
+
+        let ask = LimitsAsked { memory_bytes_max: Some(u64::MAX), ..ask };
+        let error = Limits::DEFAULT.asked_within(&ask, &Limits::CEILING).unwrap_err();
+        assert_eq!(error.name, "memory-bytes-max");
+    }
+}

@@ -1,0 +1,206 @@
+//! The manifest `wares.toml`: what a vendor says of a component. It travels inside the `.wasm` as a custom section.
+
+use crate::{ComponentName, LimitsAsked, Version};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Name of the custom section that holds the manifest's TOML text.
+pub const SECTION: &str = "wares:manifest";
+/// File name of the manifest beside a component's source.
+pub const FILE_NAME: &str = "wares.toml";
+/// Bytes of a manifest.
+pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
+
+/// A parsed `wares.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// What the component is.
+    pub component: ComponentInfo,
+    /// Limits asked for, within the operator's ceiling.
+    #[serde(default)]
+    pub limits: LimitsAsked,
+    /// Values that the component reads with `wasi:config/store`, as shipped.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// Calls with their expected answers: documentation and tests at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Example>,
+}
+
+/// Table `[component]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ComponentInfo {
+    /// `namespace:name`.
+    pub name: ComponentName,
+    /// Semantic version.
+    pub version: Version,
+    /// A few words for a list.
+    #[serde(default)]
+    pub title: Text,
+    /// What it does and for whom.
+    #[serde(default)]
+    pub description: Text,
+    /// SPDX expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// People or departments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    /// Where its source is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// A text in the languages of its readers: `"plain"` (English) or `{ en = "…", zh = "…" }`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "TextForm")]
+pub struct Text {
+    /// English.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub en: String,
+    /// Chinese.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub zh: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a text: \"plain\" or { en = \"…\", zh = \"…\" }")]
+enum TextForm {
+    Plain(String),
+    Languages(TextLanguages),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextLanguages {
+    #[serde(default)]
+    en: String,
+    #[serde(default)]
+    zh: String,
+}
+
+impl From<TextForm> for Text {
+    fn from(form: TextForm) -> Self {
+        match form {
+            TextForm::Plain(en) => Self { en, zh: String::new() },
+            TextForm::Languages(TextLanguages { en, zh }) => Self { en, zh },
+        }
+    }
+}
+
+/// One `[[examples]]`: a call and the answer it must give.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Example {
+    /// What it shows, unique in the manifest.
+    pub name: String,
+    /// The interface's short or full name; left out for a function of the world itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// The function.
+    pub function: String,
+    /// JSON text of the arguments.
+    pub arguments: String,
+    /// JSON text of the expected result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// JSON text of the expected error case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Why a manifest is refused: where and what.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{FILE_NAME}: {0}")]
+pub struct ManifestError(String);
+
+impl Manifest {
+    /// Parses and checks the text of a `wares.toml`.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > MANIFEST_BYTES_MAX {
+            return Err(ManifestError(format!("{} bytes are over the limit of {MANIFEST_BYTES_MAX}", text.len())));
+        }
+        let manifest: Self =
+            toml::from_str(text).map_err(|error| ManifestError(error.to_string().trim_end().to_owned()))?;
+        manifest.check_examples()?;
+        Ok(manifest)
+    }
+
+    fn check_examples(&self) -> Result<(), ManifestError> {
+        let mut names = std::collections::BTreeSet::new();
+        for example in &self.examples {
+            let fail = |what: String| Err(ManifestError(format!("example {:?}: {what}", example.name)));
+            if !names.insert(&example.name) {
+                return fail("two examples have this name; give each its own".into());
+            }
+            if example.result.is_some() && example.error.is_some() {
+                return fail("it has both result and error; a call gives one of them".into());
+            }
+            let texts = [
+                ("arguments", Some(&example.arguments)),
+                ("result", example.result.as_ref()),
+                ("error", example.error.as_ref()),
+            ];
+            for (key, text) in texts {
+                if let Some(Err(error)) = text.map(|text| serde_json::from_str::<serde::de::IgnoredAny>(text)) {
+                    return fail(format!("{key} is not JSON: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = r#"
+        [component]
+        name = "benefit:match"
+        version = "1.0.0"
+        title = { en = "Benefit matching", zh = "惠企政策匹配" }
+        description = "Finds policies."
+        [limits]
+        cpu-ms-max = 500
+        [config]
+        city = "Shenzhen"
+        [[examples]]
+        name = "one"
+        interface = "matching"
+        function = "evaluate"
+        arguments = '{"n": 1}'
+        result = "2"
+    "#;
+
+    #[test]
+    fn a_full_manifest_parses() {
+        let manifest = Manifest::parse(FULL).unwrap();
+        assert_eq!(manifest.component.title.zh, "惠企政策匹配");
+        assert_eq!(manifest.component.description.en, "Finds policies.");
+        assert_eq!(manifest.limits.cpu_ms_max, Some(500));
+        assert_eq!(manifest.examples.len(), 1);
+    }
+
+    #[test]
+    fn errors_say_where_and_what() {
+        let cases = [
+            ("", "component"),
+            ("[component]\nname = 'x'\nversion = '1.0.0'", "namespace"),
+            ("[component]\nname = 'a:b'\nversion = '1'", "version"),
+            ("[component]\nname = 'a:b'\nversion = '1.0.0'\nnaem = 1", "naem"),
+            ("[component]\nname = 'a:b'\nversion = '1.0.0'\n[limits]\ncpu = 1", "cpu"),
+            (&FULL.replace(r#"'{"n": 1}'"#, "'{'"), "\"one\": arguments is not JSON"),
+            (&FULL.replace("result = \"2\"", "result = '1'\nerror = '2'"), "both result and error"),
+        ];
+        for (text, word) in cases {
+            let error = Manifest::parse(text).unwrap_err().to_string();
+            assert!(error.contains(word), "{error:?} does not say {word:?}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Names that people choose: components and tenants.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Longest namespace, component name or tenant id, in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
+
+/// A component's name, `namespace:name`. Both parts are WIT labels in kebab-case.
+///
+/// It parses from `namespace:name` (as WIT and OCI tools write it) and from `namespace/name` (as URLs and people write it),
+/// and prints as `namespace:name`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ComponentName {
+    text: Arc<str>,
+    colon: usize,
+}
+
+impl ComponentName {
+    /// The name made of these two labels.
+    pub fn new(namespace: &str, name: &str) -> Result<Self, NameError> {
+        check_label(namespace)?;
+        check_label(name)?;
+        Ok(Self { text: format!("{namespace}:{name}").into(), colon: namespace.len() })
+    }
+
+    /// Who publishes it.
+    pub fn namespace(&self) -> &str {
+        self.text.get(..self.colon).unwrap_or_default()
+    }
+
+    /// The part after the namespace.
+    pub fn name(&self) -> &str {
+        self.text.get(self.colon + 1..).unwrap_or_default()
+    }
+
+    /// `namespace:name`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `namespace/name`, as URLs write it.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.namespace(), self.name())
+    }
+}
+
+impl fmt::Display for ComponentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for ComponentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for ComponentName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once([':', '/']) {
+            Some((namespace, name)) => Self::new(namespace, name),
+            None => Err(NameError::NoNamespace(shorten(text))),
+        }
+    }
+}
+
+impl TryFrom<String> for ComponentName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ComponentName> for String {
+    fn from(name: ComponentName) -> Self {
+        name.text.as_ref().to_owned()
+    }
+}
+
+/// An organisation that calls, named by the operator in kebab-case (`futian-district`).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(Arc<str>);
+
+impl TenantId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TenantId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        check_label(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(id: TenantId) -> Self {
+        id.0.as_ref().to_owned()
+    }
+}
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum NameError {
+    /// A component name without a namespace.
+    #[error("component name {0:?} has no namespace: write it as namespace:name, for example benefit:match")]
+    NoNamespace(String),
+    /// A label that is not kebab-case or too long.
+    #[error(
+        "name {0:?} is not kebab-case: use lower-case words of letters and digits, each starting with a letter, \
+         joined by single hyphens, {LABEL_BYTES_MAX} characters at most"
+    )]
+    NotKebabCase(String),
+}
+
+/// The rule of WIT labels, lower-case only: words start with a letter and are joined by single hyphens.
+fn check_label(text: &str) -> Result<(), NameError> {
+    let word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    if text.len() <= LABEL_BYTES_MAX && text.split('-').all(word) {
+        Ok(())
+    } else {
+        Err(NameError::NotKebabCase(shorten(text)))
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(LABEL_BYTES_MAX + 16).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn component_names_parse_from_both_forms() {
+        for text in ["benefit:match", "benefit/match"] {
+            let name: ComponentName = text.parse().unwrap();
+            assert_eq!((name.namespace(), name.name()), ("benefit", "match"));
+            assert_eq!(name.to_string(), "benefit:match");
+            assert_eq!(name.path(), "benefit/match");
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        let long = format!("a:{}", "b".repeat(65));
+        for text in ["", "match", "a:b:c", "A:b", "a:", ":b", "a:-b", "a:b--c", "a:1b", "a:b c", "a/../b", "a:é", &long]
+        {
+            assert!(text.parse::<ComponentName>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The table of problem codes: one row per kind of error that the API answers with.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! problems {
+    ($($variant:ident $code:literal $status:literal $title:literal $explanation:literal;)*) => {
+        /// The kind of an error answer; `type` of the problem document is `/problems/<code>`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum ProblemCode {
+            $(#[doc = $explanation] $variant,)*
+        }
+
+        impl ProblemCode {
+            /// All codes, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The code as written in URLs and documents.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            /// The HTTP status that goes with it.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),* }
+            }
+
+            /// A short title.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),* }
+            }
+
+            /// What it means and what to do about it.
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => $explanation),* }
+            }
+        }
+    };
+}
+
+problems! {
+    BadRequest "bad-request" 400 "The request cannot be understood"
+        "A path, query parameter, header or document of the request is malformed. `detail` says which and what is expected.";
+    BadArguments "bad-arguments" 400 "The arguments do not fit the function"
+        "The JSON is not what the function's type says. `pointer` names the place (RFC 6901); the component's JSON Schema gives the expected shape.";
+    Unauthenticated "unauthenticated" 401 "No valid key"
+        "The request has no key, or one that this shelf does not know or has revoked. Send `Authorization: Bearer KEY`.";
+    Forbidden "forbidden" 403 "The key may not do this"
+        "The key is valid, but its role does not allow the request. Operators' work needs an admin key; calls need a tenant's key.";
+    NotFound "not-found" 404 "Not found"
+        "No such component, version, interface, function or record, or it is not visible to the tenant. `detail` lists the nearest names.";
+    MethodNotAllowed "method-not-allowed" 405 "The address does not know this method"
+        "The address exists, but not with this HTTP method. The `Allow` header lists those that work.";
+    Conflict "conflict" 409 "It conflicts with what is there"
+        "A published version exists with other bytes, or the state changed since it was read (`If-Match`). Read the current state, then decide.";
+    TooLarge "too-large" 413 "The body is over its limit"
+        "The request's body is larger than the limit in `detail`.";
+    InvalidComponent "invalid-component" 422 "The component cannot be taken"
+        "The bytes are not a component, are malformed, import what this host does not provide, ask for more than it allows, or cannot be compiled within bounds. `detail` says which; `wares check FILE` says the same beforehand.";
+    ComponentError "component-error" 422 "The component answered with its error case"
+        "The function returned the error case of its WIT `result`. `error` holds that value as JSON.";
+    RateLimited "rate-limited" 429 "Too many calls"
+        "The tenant has as many calls running as it may. Wait for `Retry-After` seconds.";
+    Trap "trap" 502 "The guest trapped"
+        "The component's code failed. `detail` holds the reason and `backtrace` the names of the wasm functions. The host and other components are not affected; tell the vendor.";
+    LimitMemory "limit-memory" 502 "Over its memory"
+        "The call needed more linear memory, table elements, instances, handles or host memory than its limits allow.";
+    LimitOutput "limit-output" 502 "Result over its size"
+        "The result's JSON is larger than the limit of the call.";
+    LimitCpu "limit-cpu" 504 "Over its CPU time"
+        "The call used more CPU time than its limit allows and was stopped.";
+    LimitWall "limit-wall" 504 "Over its wall time"
+        "The call took longer than its limit allows and was stopped.";
+    HostError "host-error" 500 "The host failed"
+        "Something went wrong in the host itself. It is in the host's log under the call id; tell the operator.";
+    Overloaded "overloaded" 503 "No free slot"
+        "The host, or this version, has as many calls running and waiting as it can take. Try again after `Retry-After` seconds.";
+    LedgerUnavailable "ledger-unavailable" 503 "The ledger cannot be written"
+        "A call that cannot be counted is not served. The operator has to mend the database; try again later.";
+    Draining "draining" 503 "The host shuts down"
+        "The host finishes what it has begun and takes nothing new. Try another host, or again after `Retry-After` seconds.";
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that is no problem code.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a problem code")]
+pub struct ParseProblemCodeError(String);
+
+impl FromStr for ProblemCode {
+    type Err = ParseProblemCodeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().copied().find(|code| code.as_str() == text);
+        found.ok_or_else(|| ParseProblemCodeError(text.chars().take(80).collect()))
+    }
+}

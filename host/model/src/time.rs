@@ -1,0 +1,83 @@
+//! Points in time as the store keeps them.
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A point in time in whole microseconds since 1970-01-01T00:00:00Z, written in RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// Now, by the system's clock.
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now().as_microsecond())
+    }
+
+    /// The point this many microseconds after the epoch.
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the epoch.
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) => write!(f, "{time:.6}"),
+            Err(_) => write!(f, "{}us", self.0),
+        }
+    }
+}
+
+/// A text that is neither an RFC 3339 time nor a date.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a time: write 2026-11-24T08:00:00Z, or 2026-11-24 for the start of that day in UTC")]
+pub struct ParseTimestampError(String);
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let day = || TimeZone::UTC.to_timestamp(text.parse::<jiff::civil::Date>().ok()?.at(0, 0, 0, 0)).ok();
+        text.parse::<jiff::Timestamp>()
+            .ok()
+            .or_else(day)
+            .map(|time| Self(time.as_microsecond()))
+            .ok_or_else(|| ParseTimestampError(text.chars().take(80).collect()))
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = ParseTimestampError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(time: Timestamp) -> Self {
+        time.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips_and_days_are_accepted() {
+        let time: Timestamp = "2026-11-24T08:00:00.000001Z".parse().unwrap();
+        assert_eq!(time.to_string().parse(), Ok(time));
+        let day: Timestamp = "2026-11-24".parse().unwrap();
+        assert_eq!(day.to_string(), "2026-11-24T00:00:00.000000Z");
+        assert!("tomorrow".parse::<Timestamp>().is_err());
+    }
+}

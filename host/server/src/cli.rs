@@ -1,0 +1,171 @@
+//! The command line: what can be asked for, and what does it.
+
+mod build;
+mod call;
+mod calls;
+mod check;
+mod components;
+mod demo;
+mod deploy;
+mod history;
+mod keys;
+mod list;
+mod new;
+mod publish;
+mod serve;
+mod show;
+mod tenants;
+mod test;
+mod usage;
+
+use crate::config::{Config, Sources};
+use crate::exit::{self, Exit};
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A shelf of WebAssembly components and the host that runs them
+#[derive(Debug, Parser)]
+#[command(name = "wares", version, after_help = exit::TABLE, max_term_width = 110, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// Settings file [default: wares-host.toml, if it is there]
+    #[arg(long, global = true, env = "WARES_CONFIG", hide_env_values = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the host keeps everything, and `wares demo` its keys [default: wares-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a host
+    Serve(serve::Serve),
+    /// Run a host with every component of a plugins folder built, published and deployed
+    Demo(demo::Demo),
+    /// Start a new component project
+    New(new::New),
+    /// Build a project, or a workspace of projects, to components
+    Build(build::Build),
+    /// Run a project's unit tests, then its manifest's examples in the sandbox
+    Test(test::Test),
+    /// Say what a host would say of a component
+    Check(check::Check),
+    /// Put a component on the shelf
+    Publish(publish::Publish),
+    /// List the components on the shelf
+    List(list::List),
+    /// Show a component: versions, functions, limits
+    Show(show::Show),
+    /// Call a function
+    Call(call::Call),
+    /// Show calls that the ledger holds
+    #[command(subcommand)]
+    Calls(calls::Calls),
+    /// Choose the versions that take traffic
+    Deploy(deploy::Deploy),
+    /// Go back to an earlier deployment
+    Rollback(deploy::Rollback),
+    /// Show the deployments of a component, newest first
+    History(history::History),
+    /// Sum up what calls used
+    Usage(usage::Usage),
+    /// Make, list and revoke keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Add and list tenants
+    #[command(subcommand)]
+    Tenants(tenants::Tenants),
+    /// Compile one component; the host starts this by itself
+    #[command(hide = true)]
+    CompileWorker,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { settings, command } = self;
+        match command {
+            // The worker runs under tight bounds: nothing of the rest is started for it.
+            Command::CompileWorker => Ok(wares_engine::compile_worker_main()),
+            Command::New(new) => new.run().map(ExitCode::from),
+            Command::Build(build) => build.run().map(ExitCode::from),
+            other => {
+                let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime")?;
+                runtime.block_on(other.run(&settings)).map(ExitCode::from)
+            }
+        }
+    }
+}
+
+impl Command {
+    async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        match self {
+            Self::Serve(command) => command.run(settings).await,
+            Self::Demo(command) => command.run(settings).await,
+            Self::New(command) => command.run(),
+            Self::Build(command) => command.run(),
+            Self::Test(command) => command.run(settings).await,
+            Self::Check(command) => command.run(settings).await,
+            Self::Publish(command) => command.run(settings).await,
+            Self::List(command) => command.run(settings).await,
+            Self::Show(command) => command.run(settings).await,
+            Self::Call(command) => command.run(settings).await,
+            Self::Calls(command) => command.run(settings).await,
+            Self::Deploy(command) => command.run(settings).await,
+            Self::Rollback(command) => command.run(settings).await,
+            Self::History(command) => command.run(settings).await,
+            Self::Usage(command) => command.run(settings).await,
+            Self::Keys(command) => command.run(settings).await,
+            Self::Tenants(command) => command.run(settings).await,
+            Self::CompileWorker => Ok(Exit::Usage),
+        }
+    }
+}
+
+impl Settings {
+    /// The configuration in force.
+    fn load(&self) -> anyhow::Result<Config> {
+        self.load_with(Vec::new())
+    }
+
+    /// The same under further flags.
+    fn load_with(&self, mut flags: Vec<(&'static str, String)>) -> anyhow::Result<Config> {
+        if let Some(data_dir) = &self.data_dir {
+            let text = data_dir.to_str().context("--data-dir: the path is not UTF-8")?;
+            flags.push(("data-dir", text.to_owned()));
+        }
+        // Variables that are not UTF-8 are none of ours.
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let variables = std::env::vars_os().filter_map(text).collect();
+        Ok(Sources { file: self.config.clone(), variables, flags }.load()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_is_as_reviewed() {
+        let help = Cli::command().term_width(100).render_help().to_string();
+        insta::assert_snapshot!(help);
+    }
+}

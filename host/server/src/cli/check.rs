@@ -1,0 +1,129 @@
+//! `wares check`: what a host would say of a component, before it is published.
+
+use super::Settings;
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use crate::sandbox::{Checked, Sandbox};
+use serde::Serialize;
+use std::path::PathBuf;
+use wares_model::{ComponentName, Digest, Limits, Version};
+
+/// Checks a component.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The component
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What the check found.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    ok: bool,
+    errors: Vec<String>,
+    name: Option<ComponentName>,
+    version: Option<Version>,
+    digest: Digest,
+    size_bytes: usize,
+    imports: Vec<String>,
+    interfaces: Vec<Exported>,
+    limits: Option<Limits>,
+}
+
+/// An exported interface, or the functions of the world itself.
+#[derive(Serialize)]
+struct Exported {
+    name: Option<String>,
+    functions: Vec<Signature>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Signature {
+    name: String,
+    signature: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_callable: Option<String>,
+}
+
+impl Check {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        let config = settings.load()?;
+        let wasm = super::publish::read_component(&self.file)?;
+        let (size, digest) = (wasm.len(), Digest::of(&wasm));
+        let spinner = output::Spinner::start("compiling");
+        let checked = Sandbox::new(&config.limits)?.check(wasm).await;
+        drop(spinner);
+        let report = Report::of(checked, size, digest);
+        self.format.print(&report, Report::for_people)?;
+        Ok(if report.ok { Exit::Ok } else { Exit::Failed })
+    }
+}
+
+impl Report {
+    fn of(checked: Checked, size_bytes: usize, digest: Digest) -> Self {
+        let Checked { description, limits, errors } = checked;
+        let interfaces = description.iter().flat_map(|description| {
+            description.interfaces.iter().map(|interface| {
+                let signature = |function: &wares_typed::Function| Signature {
+                    name: function.name.clone(),
+                    signature: wares_typed::signature(description, function),
+                    not_callable: function.not_callable.clone(),
+                };
+                Exported {
+                    name: interface.name.clone(),
+                    functions: interface.functions.iter().map(signature).collect(),
+                }
+            })
+        });
+        let interfaces = interfaces.collect();
+        let info = description.as_ref().and_then(|description| Some(&description.manifest.as_ref()?.component));
+        Self {
+            ok: errors.is_empty(),
+            errors,
+            name: info.map(|info| info.name.clone()),
+            version: info.map(|info| info.version.clone()),
+            digest,
+            size_bytes,
+            imports: description.as_ref().map(|description| description.imports.clone()).unwrap_or_default(),
+            interfaces,
+            limits,
+        }
+    }
+
+    fn for_people(&self) -> String {
+        let mut lines = match (&self.name, &self.version) {
+            (Some(name), Some(version)) => vec![format!("name:    {name}"), format!("version: {version}")],
+            _ if self.limits.is_some() => vec!["no manifest: give --name and --version to `wares publish`".to_owned()],
+            _ => Vec::new(),
+        };
+        lines.push(format!("digest:  {}", self.digest));
+        lines.push(format!("size:    {}", output::bytes(self.size_bytes as u64)));
+        lines.extend((!self.imports.is_empty()).then(|| "imports:".to_owned()));
+        lines.extend(self.imports.iter().map(|import| format!("  {import}")));
+        lines.extend((!self.interfaces.is_empty()).then(|| "exports:".to_owned()));
+        for interface in &self.interfaces {
+            lines.push(format!("  {}", interface.name.as_deref().unwrap_or("(the world itself)")));
+            for Signature { signature, not_callable, .. } in &interface.functions {
+                let reason =
+                    not_callable.as_ref().map(|reason| format!("  (not callable: {reason})")).unwrap_or_default();
+                lines.push(format!("    {signature}{reason}"));
+            }
+        }
+        if let Some(serde_json::Value::Object(limits)) =
+            self.limits.and_then(|limits| serde_json::to_value(limits).ok())
+        {
+            lines.push("limits:".to_owned());
+            lines.extend(limits.iter().map(|(name, value)| format!("  {name} = {value}")));
+        }
+        lines.push(match self.ok {
+            true => "ok: a host with these settings takes it".to_owned(),
+            false => "refused:".to_owned(),
+        });
+        lines.extend(self.errors.iter().map(|error| format!("  {error}")));
+        lines.join("\n")
+    }
+}

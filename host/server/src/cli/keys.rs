@@ -1,0 +1,80 @@
+//! `wares keys`: who may do what.
+
+use super::Settings;
+use super::components::cell;
+use crate::client::{Access, Body, Role};
+use crate::exit::Exit;
+use crate::output::{self, Format, table};
+use reqwest::Method;
+use serde_json::{Value, json};
+use wares_model::{KeyId, TenantId};
+
+/// Keys.
+#[derive(Debug, clap::Subcommand)]
+pub enum Keys {
+    /// Make a key; it is shown this once
+    Create {
+        /// For calls by this tenant
+        #[arg(long, required_unless_present = "admin", conflicts_with = "admin")]
+        tenant: Option<TenantId>,
+        /// Which of the tenant's systems uses it
+        #[arg(long, value_name = "NAME", default_value = "default", conflicts_with = "admin")]
+        application: String,
+        /// For operators' work
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// List keys, without their texts
+    List {
+        /// Those of one tenant
+        #[arg(long)]
+        tenant: Option<TenantId>,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Make a key invalid, from the next request on
+    Revoke {
+        /// The key's id, as `wares keys list` shows it
+        id: KeyId,
+        #[command(flatten)]
+        access: Access,
+    },
+}
+
+impl Keys {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        let data_dir = settings.load()?.data_dir;
+        match self {
+            Self::Create { tenant, application, admin: _, format, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                let (at, body) = match tenant {
+                    Some(tenant) => (format!("/v1/tenants/{tenant}/keys"), json!({"application": application})),
+                    None => ("/v1/keys".to_owned(), json!({"role": "admin"})),
+                };
+                let key: Value = client.send(Method::POST, &at, Body::Json(body)).await?.json()?;
+                format.print(&key, |key| cell(key, "/key"))?;
+            }
+            Self::List { tenant, format, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                let at = tenant.map_or_else(|| "/v1/keys".to_owned(), |tenant| format!("/v1/tenants/{tenant}/keys"));
+                format.print(&client.list(&at).await?, |keys| {
+                    let columns = ["/id", "/role", "/tenant", "/application", "/created-at", "/revoked-at"];
+                    let rows = keys.iter().map(|key| columns.map(|pointer| cell(key, pointer)));
+                    table(&["id", "role", "tenant", "application", "created", "revoked"], rows, "no keys")
+                })?;
+            }
+            Self::Revoke { id, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                client.send(Method::DELETE, &format!("/v1/keys/{id}"), Body::None).await?;
+                output::text(&format!("revoked {id}"))?;
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,106 @@
+//! `wares publish`: a component onto the shelf.
+
+use super::Settings;
+use super::components::cell;
+use crate::client::{Access, Answer, Body, Client, ClientError, Role, encode};
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use wares_model::limits::COMPONENT_BYTES_MAX;
+use wares_model::{ComponentName, Version};
+
+/// Publishes a component.
+#[derive(Debug, clap::Args)]
+pub struct Publish {
+    /// A .wasm file, or the folder of a project, which is built first
+    #[arg(value_name = "FILE|DIR", default_value = ".")]
+    path: PathBuf,
+    /// Give it all traffic at once
+    #[arg(long)]
+    deploy: bool,
+    /// Its name, for a component that has no manifest
+    #[arg(long, value_name = "NAMESPACE:NAME")]
+    name: Option<ComponentName>,
+    /// Its version, for a component that has no manifest
+    #[arg(long)]
+    version: Option<Version>,
+    #[command(flatten)]
+    format: Format,
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Publish {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
+        let file = match self.path.is_dir() {
+            false => self.path,
+            true => one_of(&self.path)?,
+        };
+        let request = PublishRequest { name: self.name, version: self.version, deploy: self.deploy };
+        let spinner = output::Spinner::start("publishing: the host checks and compiles the component");
+        let answer = send(&client, read_component(&file)?, &request).await?;
+        drop(spinner);
+        let created = answer.status == StatusCode::CREATED;
+        self.format.print(&answer.json::<Value>()?, |version| {
+            let what = format!("{}@{}", cell(version, "/component"), cell(version, "/version"));
+            let done = if created { "published" } else { "already published with the same bytes:" };
+            let deployed = if request.deploy { "; it takes all traffic" } else { "" };
+            format!("{done} {what} ({}){deployed}", cell(version, "/digest"))
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// What a publication says besides the bytes.
+#[derive(Debug, Default)]
+pub(super) struct PublishRequest {
+    pub(super) name: Option<ComponentName>,
+    pub(super) version: Option<Version>,
+    pub(super) deploy: bool,
+}
+
+/// Sends a component to the shelf.
+pub(super) async fn send(client: &Client, wasm: Vec<u8>, request: &PublishRequest) -> Result<Answer, ClientError> {
+    let parameters = [
+        ("name", request.name.as_ref().map(ToString::to_string)),
+        ("version", request.version.as_ref().map(ToString::to_string)),
+        ("deploy", request.deploy.then(|| "true".to_owned())),
+    ];
+    let parameters: Vec<_> =
+        parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?)))).collect();
+    let at = format!("/v1/components?{}", parameters.join("&"));
+    client.send(Method::POST, &at, Body::Wasm(wasm)).await
+}
+
+/// Builds the folder's one project.
+fn one_of(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut built = super::build::all(folder)?;
+    match (built.pop(), built.len()) {
+        (Some(only), 0) => {
+            output::note(&format!("built {}", only.path.display()));
+            Ok(only.path)
+        }
+        _ => {
+            let message = format!("{} is a workspace of projects: publish them one by one", folder.display());
+            Err(Exit::Usage.error(message))
+        }
+    }
+}
+
+/// The file's bytes, if they are no more than a component may have.
+pub(super) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let failed = |exit: Exit, what: String| exit.error(format!("{}: {what}", path.display()));
+    let mut file = fs::File::open(path).map_err(|error| failed(Exit::NotFound, error.to_string()))?;
+    let mut bytes = Vec::new();
+    let read = file.by_ref().take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| failed(Exit::Failed, error.to_string()))?;
+    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
+        return Err(failed(Exit::Failed, format!("it is over {COMPONENT_BYTES_MAX} bytes, more than a host takes")));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,105 @@
+//! `wares show`: all there is to know of a component.
+
+use super::Settings;
+use super::components::{NameAt, cell, main_version, number, path, traffic, version_path, words};
+use crate::client::{Access, Client, Role};
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use reqwest::Method;
+use serde_json::{Value, json};
+use wares_model::{ComponentName, Version};
+
+/// Versions that are named; `--json` has all.
+const VERSIONS_SHOWN: usize = 10;
+
+/// Shows a component.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// The component, as benefit/match, or one version of it, as benefit/match@1.2.3
+    #[arg(value_name = "NAME[@VERSION]")]
+    target: NameAt<Version>,
+    /// Print the version's WIT and nothing else
+    #[arg(long, conflicts_with = "json")]
+    wit: bool,
+    #[command(flatten)]
+    format: Format,
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Show {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
+        let NameAt { name, at } = &self.target;
+        let component: Value = client.get(&path(name)).await?;
+        let version = at.clone().or_else(|| main_version(&component));
+        let version = version.ok_or_else(|| Exit::NotFound.error(format!("{name} has no version")))?;
+        if self.wit {
+            let at = format!("{}/wit", version_path(name, &version));
+            let wit = client.send(Method::GET, &at, crate::client::Body::None).await?.body;
+            output::text(&String::from_utf8_lossy(&wit))?;
+            return Ok(Exit::Ok);
+        }
+        self.format.print(&everything(&client, name, component, &version).await?, for_people)?;
+        Ok(Exit::Ok)
+    }
+}
+
+async fn everything(
+    client: &Client,
+    name: &ComponentName,
+    component: Value,
+    version: &Version,
+) -> anyhow::Result<Value> {
+    let versions = client.list(&format!("{}/versions", path(name))).await?;
+    let shown: Value = client.get(&version_path(name, version)).await?;
+    Ok(json!({"component": component, "versions": versions, "version": shown}))
+}
+
+fn for_people(all: &Value) -> String {
+    let null = &Value::Null;
+    let [component, version] = ["component", "version"].map(|key| all.get(key).unwrap_or(null));
+    let mut lines = vec![format!("{}  {}", cell(component, "/name"), words(component.get("title").unwrap_or(null)))];
+    let about = words(component.get("description").unwrap_or(null));
+    lines.extend((!about.is_empty()).then_some(about));
+    lines.push(format!("deployed: {}", traffic(component.get("deployment").unwrap_or(null))));
+    let versions = all.get("versions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut named: Vec<_> = versions.iter().take(VERSIONS_SHOWN).map(|version| cell(version, "/version")).collect();
+    named.extend((versions.len() > VERSIONS_SHOWN).then(|| format!("and {} more", versions.len() - VERSIONS_SHOWN)));
+    lines.push(format!("versions: {}", named.join(", ")));
+    lines.push(String::new());
+    lines.push(format!("version {}", cell(version, "/version")));
+    lines.push(format!("  digest:    {}", cell(version, "/digest")));
+    lines.push(format!("  size:      {}", output::bytes(number(version, "/size-bytes"))));
+    lines.push(format!("  published: {} by {}", cell(version, "/published-at"), cell(version, "/publisher")));
+    let imports = version.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(section("imports", imports.map(str::to_owned)));
+    let limits = version.get("limits").and_then(Value::as_object).into_iter().flatten();
+    lines.extend(section("limits", limits.map(|(name, value)| format!("{name} = {value}"))));
+    lines.push("  functions:".to_owned());
+    lines.extend(functions(version));
+    lines.join("\n")
+}
+
+fn section(title: &str, items: impl Iterator<Item = String>) -> Vec<String> {
+    let items: Vec<_> = items.map(|item| format!("    {item}")).collect();
+    let head = (!items.is_empty()).then(|| format!("  {title}:"));
+    head.into_iter().chain(items).collect()
+}
+
+/// Functions under their interfaces, as WIT writes them.
+fn functions(version: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut last = None;
+    for function in version.get("functions").and_then(Value::as_array).into_iter().flatten() {
+        let interface = function.get("interface").and_then(Value::as_str);
+        if last != Some(interface) {
+            lines.push(format!("    {}", interface.unwrap_or("(the world itself)")));
+            last = Some(interface);
+        }
+        let reason = function.get("reason").and_then(Value::as_str);
+        let reason = reason.map(|reason| format!("  (not callable: {reason})")).unwrap_or_default();
+        lines.push(format!("      {}{reason}", cell(function, "/signature")));
+    }
+    lines
+}

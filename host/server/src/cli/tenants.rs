@@ -1,0 +1,63 @@
+//! `wares tenants`: who calls.
+
+use super::Settings;
+use super::components::cell;
+use crate::client::{Access, Body, Role};
+use crate::exit::Exit;
+use crate::output::{Format, table};
+use reqwest::Method;
+use serde_json::{Value, json};
+use wares_model::TenantId;
+
+/// Tenants.
+#[derive(Debug, clap::Subcommand)]
+pub enum Tenants {
+    /// Add a tenant
+    Create {
+        /// Its id, as futian-district
+        id: TenantId,
+        /// Its name for people [default: the id]
+        #[arg(long)]
+        name: Option<String>,
+        /// The tenant above it
+        #[arg(long, value_name = "TENANT")]
+        parent: Option<TenantId>,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// List tenants
+    List {
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        access: Access,
+    },
+}
+
+impl Tenants {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        let data_dir = settings.load()?.data_dir;
+        match self {
+            Self::Create { id, name, parent, format, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                let body = Body::Json(json!({"id": id, "name": name, "parent": parent}));
+                let tenant: Value = client.send(Method::POST, "/v1/tenants", body).await?.json()?;
+                format.print(&tenant, |tenant| {
+                    let id = cell(tenant, "/id");
+                    format!("added {id}; a key for it: wares keys create --tenant {id}")
+                })?;
+            }
+            Self::List { format, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                format.print(&client.list("/v1/tenants").await?, |tenants| {
+                    let columns = ["/id", "/name", "/parent", "/created-at"];
+                    let rows = tenants.iter().map(|tenant| columns.map(|pointer| cell(tenant, pointer)));
+                    table(&["id", "name", "parent", "created"], rows, "no tenants yet: wares tenants create ID")
+                })?;
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,251 @@
+//! The HTTP client of the command line: the public API and nothing else.
+
+mod credentials;
+
+pub use credentials::{Access, ClientFile, Role};
+
+use crate::problem::Problem;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// For a connection to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a whole request; the longest is a publication, which compiles.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
+/// Bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
+/// Pages of one list.
+const PAGES_MAX: usize = 10_000;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The host refused or failed.
+    #[error(transparent)]
+    Problem(Box<Problem>),
+    /// No answer came.
+    #[error(
+        "no answer from {url}: {reason}\n  is the host running there? Start one with `wares serve` or `wares demo`, or name another with --host"
+    )]
+    Unreachable {
+        /// The host.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is no key to send.
+    #[error("{why}\n  give one with --key, or set WARES_KEY")]
+    NoKey {
+        /// Where one was looked for.
+        why: String,
+    },
+    /// The host's URL is none.
+    #[error("{url:?} is not the URL of a host: {reason}; write it as http://127.0.0.1:8787")]
+    BadUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The answer is not what a Wares host sends.
+    #[error("{url} answered {status} with something a Wares host does not send: {what}")]
+    NotWares {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+        /// What it was.
+        what: String,
+    },
+}
+
+/// A host and the key to talk to it with.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    key: String,
+}
+
+/// What a request carries.
+pub enum Body {
+    /// Nothing.
+    None,
+    /// JSON.
+    Json(Value),
+    /// JSON that is sent as it is.
+    RawJson(Vec<u8>),
+    /// A component.
+    Wasm(Vec<u8>),
+}
+
+/// An answer that is a success.
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Vec<u8>,
+    url: String,
+}
+
+impl Client {
+    /// A client for the host at `base`.
+    pub fn new(base: &str, key: &str) -> Result<Self, ClientError> {
+        let bad = |reason: String| ClientError::BadUrl { url: base.to_owned(), reason };
+        let url = reqwest::Url::parse(base).map_err(|error| bad(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(bad("it does not start with http:// or https://".to_owned()));
+        }
+        let http = http(url.scheme()).map_err(|error| bad(format!("{error:#}")))?;
+        Ok(Self { http, base: url.as_str().trim_end_matches('/').to_owned(), key: key.to_owned() })
+    }
+
+    /// The host's URL, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends a request to `path`, which starts with a slash.
+    pub async fn send(&self, method: Method, path: &str, body: Body) -> Result<Answer, ClientError> {
+        let url = format!("{}{path}", self.base);
+        let request = self.http.request(method, &url).header(AUTHORIZATION, format!("Bearer {}", self.key));
+        let request = match body {
+            Body::None => request,
+            Body::Json(value) => request.json(&value),
+            Body::RawJson(text) => request.header(CONTENT_TYPE, "application/json").body(text),
+            Body::Wasm(wasm) => request.header(CONTENT_TYPE, "application/wasm").body(wasm),
+        };
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            url: self.base.clone(),
+            reason: innermost(&error.without_url()),
+        };
+        let mut response = request.header(ACCEPT, "application/json, */*").send().await.map_err(unreachable)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+                let what = format!("more than {ANSWER_BYTES_MAX} bytes");
+                return Err(ClientError::NotWares { url, status: status.as_u16(), what });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let answer = Answer { status, headers, body: bytes, url };
+        if status.is_success() { Ok(answer) } else { Err(answer.into_problem()) }
+    }
+
+    /// Reads `path` as JSON.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.send(Method::GET, path, Body::None).await?.json()
+    }
+
+    /// Reads all pages of the list at `path`.
+    pub async fn list(&self, path: &str) -> Result<Vec<Value>, ClientError> {
+        let mut items = Vec::new();
+        let mut cursor = None::<String>;
+        let joint = if path.contains('?') { '&' } else { '?' };
+        for _ in 0..PAGES_MAX {
+            let at = match &cursor {
+                None => path.to_owned(),
+                Some(cursor) => format!("{path}{joint}cursor={}", encode(cursor)),
+            };
+            let page: Page = self.get(&at).await?;
+            items.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    items: Vec<Value>,
+    next: Option<String>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|error| ClientError::NotWares {
+            url: self.url.clone(),
+            status: self.status.as_u16(),
+            what: error.to_string(),
+        })
+    }
+
+    /// A header that is plain text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    fn into_problem(self) -> ClientError {
+        match serde_json::from_slice::<Problem>(&self.body) {
+            Ok(problem) if !problem.r#type.is_empty() => ClientError::Problem(Box::new(problem)),
+            _ => {
+                let text = String::from_utf8_lossy(&self.body);
+                let what = text.chars().take(200).collect();
+                ClientError::NotWares { url: self.url, status: self.status.as_u16(), what }
+            }
+        }
+    }
+}
+
+/// Percent-encodes what is to stand in a path or a query.
+pub fn encode(text: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+/// Plain HTTP needs no certificates, and a machine without any can use it all the same.
+fn http(scheme: &str) -> anyhow::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("wares/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT);
+    // Fails when it is done already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if scheme == "https" {
+        return Ok(builder.build()?);
+    }
+    let no_roots = rustls::RootCertStore::empty();
+    let tls = rustls::ClientConfig::builder().with_root_certificates(no_roots).with_no_client_auth();
+    Ok(builder.tls_backend_preconfigured(tls).build()?)
+}
+
+/// The last cause is the one that says something.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_or_refused() {
+        for url in ["http://127.0.0.1:8787", "http://127.0.0.1:8787/", "http://wares.example/prefix"] {
+            assert!(!Client::new(url, "key").unwrap().base().ends_with('/'));
+        }
+        for url in ["", "127.0.0.1:8787", "localhost", "ftp://x", "file:///etc/passwd"] {
+            assert!(matches!(Client::new(url, "key"), Err(ClientError::BadUrl { .. })), "{url}");
+        }
+    }
+
+    #[test]
+    fn path_segments_are_encoded() {
+        assert_eq!(encode("ns:pkg/calc@1.0.0"), "ns%3Apkg%2Fcalc%401.0.0");
+    }
+}

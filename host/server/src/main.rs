@@ -1,0 +1,33 @@
+//! The program `wares`: the host, the operator's and the vendor's commands.
+
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+#![expect(unreachable_pub, reason = "in a program, `pub` says: for its other modules")]
+
+mod cli;
+mod client;
+mod config;
+mod exit;
+mod output;
+mod problem;
+mod sandbox;
+mod serve;
+mod shell;
+mod telemetry;
+mod vendor;
+
+use clap::Parser as _;
+use cli::Cli;
+use exit::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) => {
+            output::note(&format!("error: {error:#}"));
+            Exit::of(&error).into()
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the program prints: JSON for scripts, tables for people, a spinner on a terminal.
+
+use anyhow::Context as _;
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+/// How often a spinner moves.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Whether data is printed as JSON or for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Format {
+    /// Print JSON instead of text for people
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Format {
+    /// Prints `value` as JSON, or else the text that `for_people` makes of it.
+    pub fn print<T: Serialize>(self, value: &T, for_people: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        match self.json {
+            true => json(value),
+            false => text(&for_people(value)),
+        }
+    }
+}
+
+/// Prints a line or several. A reader that went away (`| head`) is no failure.
+pub fn text(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{}", harmless(text.trim_end())).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// Prints `value` as JSON: indented on a terminal, on one line else.
+pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    let encoded = match io::stdout().is_terminal() {
+        true => serde_json::to_string_pretty(value)?,
+        false => serde_json::to_string(value)?,
+    };
+    text(&encoded)
+}
+
+/// Prints JSON that is encoded already: indented on a terminal, as it is else.
+pub fn encoded(json: &[u8]) -> anyhow::Result<()> {
+    let indented = match io::stdout().is_terminal() {
+        true => serde_json::from_slice::<serde_json::Value>(json)
+            .and_then(|value| serde_json::to_string_pretty(&value))
+            .ok(),
+        false => None,
+    };
+    text(&indented.unwrap_or_else(|| String::from_utf8_lossy(json).into_owned()))
+}
+
+/// Prints a line for people to standard error.
+pub fn note(line: &str) {
+    // Nobody can be told when standard error is closed.
+    let _ = writeln!(io::stderr(), "{}", harmless(line));
+}
+
+/// The text without what would steer a terminal: titles, logs and errors come from components and hosts.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    match text.contains(steers) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(text.replace(steers, "\u{fffd}")),
+    }
+}
+
+/// A table with a head, or `nothing` when it has no rows.
+pub fn table<R>(head: &[&str], rows: impl IntoIterator<Item = R>, nothing: &str) -> String
+where
+    R: IntoIterator<Item = String>,
+{
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head.iter().map(|title| title.to_uppercase()));
+    for row in rows {
+        table.add_row(row);
+    }
+    if table.is_empty() {
+        return nothing.to_owned();
+    }
+    let left = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
+    table.lines().map(left).collect::<Vec<_>>().join("\n")
+}
+
+/// Bytes as people read them.
+pub fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = "B";
+    for next in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if unit == "B" || value.fract() == 0.0 { format!("{value} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+/// Microseconds as people read them.
+pub fn micros(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", count as f64 / 1e3),
+        _ => format!("{:.1} s", count as f64 / 1e6),
+    }
+}
+
+/// Shows on a terminal that something takes a while, until it is dropped.
+pub struct Spinner(Option<ProgressBar>);
+
+impl Spinner {
+    /// Shows what is going on.
+    pub fn start(what: &str) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new_spinner().with_message(harmless(what).into_owned());
+        bar.enable_steady_tick(TICK);
+        Self(Some(bar))
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_readable() {
+        let cases = [(0, "0 B"), (1023, "1023 B"), (1 << 20, "1 MiB"), (1_600, "1.6 KiB"), (64 << 30, "64 GiB")];
+        for (count, expected) in cases {
+            assert_eq!(bytes(count), expected);
+        }
+        let cases = [(0, "0 µs"), (1_500, "1.5 ms"), (2_000_000, "2.0 s")];
+        for (count, expected) in cases {
+            assert_eq!(micros(count), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_printed_steers_the_terminal() {
+        assert_eq!(harmless("a\tb\nc 中"), "a\tb\nc 中");
+        assert_eq!(harmless("\u{1b}[2Jx\u{9b}\r"), "\u{fffd}[2Jx\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn tables_line_up_and_have_no_trailing_space() {
+        let text =
+            table(&["name", "n"], [["a".to_owned(), "1".to_owned()], ["long".to_owned(), "2".to_owned()]], "none");
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| !line.ends_with(' ')), "{text:?}");
+        assert_eq!(table(&["x"], Vec::<[String; 1]>::new(), "none"), "none");
+    }
+}

@@ -1,0 +1,141 @@
+//! One running host: every part made from the configuration and wired to the next, then served until told to stop.
+
+use crate::config::Config;
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use wares_call::{Calls, Capacity};
+use wares_catalog::ledger::Ledger;
+use wares_catalog::{Catalog, Policy, Role};
+use wares_engine::{Engine, EngineConfig, WorkerCommand};
+use wares_http::server::Connections;
+use wares_http::{App, Draining};
+use wares_model::Timestamp;
+use wares_store::{Artifacts, DataDir, SqliteOptions, Store};
+
+/// Bounds of the buckets of time metrics, in seconds: from a warm call to the longest wall time.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+/// How often metrics are folded and old ledger entries removed.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Days to microseconds.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// What a host that has just come up tells whoever started it.
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The first admin key, when the shelf was new; it is not shown again.
+    pub admin_key: Option<String>,
+}
+
+/// Runs a host until `stop` completes, then drains it. `ready` is called once it answers.
+pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    // Held to the end: one host per data directory.
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let store: Arc<dyn Store> = open_store(config, &data_dir).await?;
+    let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store)).await?);
+
+    let capacity = Capacity {
+        running_max: config.calls.concurrency_max,
+        waiting_max: config.calls.queue_length_max,
+        wait_max: Duration::from_millis(config.calls.queue_ms_max),
+    };
+    let (ledger, writer) = Ledger::start(Arc::clone(&store), capacity.running_max);
+    let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
+    let metrics = install_metrics()?;
+    let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
+
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}: choose another address with --listen", config.listen))?;
+    let addr = listener.local_addr()?;
+    // Only now: a key that was made before a start that failed would never be shown.
+    let admin_key = first_admin_key(&catalog).await?;
+    let draining = Draining::default();
+    let router = wares_http::router(App::new(catalog, calls, metrics, draining.clone()));
+    tracing::info!(%addr, data_dir = %config.data_dir.display(), "serving");
+    ready(Running { addr, admin_key });
+
+    let connections = Connections {
+        open_max: config.http.connections_max,
+        head_timeout: Duration::from_secs(config.http.head_seconds_max),
+        body_timeout: Duration::from_secs(config.http.body_seconds_max),
+        drain_timeout: Duration::from_secs(config.drain_seconds_max),
+    };
+    if !wares_http::server::serve(listener, router, connections, draining, stop).await {
+        tracing::warn!(seconds = config.drain_seconds_max, "some requests did not end in time and were cut off");
+    }
+    upkeep.abort();
+    // The writer ends when the last request has dropped its end of the ledger; requests that were cut off keep theirs.
+    if tokio::time::timeout(connections.drain_timeout, writer).await.is_err() {
+        tracing::warn!("the ledger's writer was still waiting for calls");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<dyn Store>> {
+    let options = SqliteOptions { sync: config.ledger.sync.into() };
+    let store = wares_store::open_sqlite(data_dir, options).await;
+    Ok(Arc::new(store.with_context(|| format!("the database in {}", config.data_dir.display()))?))
+}
+
+async fn open_catalog(config: &Config, data_dir: &DataDir, store: Arc<dyn Store>) -> anyhow::Result<Catalog> {
+    let engine = Engine::new(EngineConfig {
+        native_dir: data_dir.native(),
+        key_file: data_dir.native_key(),
+        worker: worker()?,
+        calls_max: u32::try_from(config.calls.concurrency_max)?,
+        memory_bytes_max: config.limits.ceiling.memory_bytes_max,
+    })?;
+    let artifacts = Artifacts::open(&data_dir.artifacts())?;
+    let policy = Policy {
+        limits_default: config.limits.default,
+        limits_ceiling: config.limits.ceiling,
+        tenant_concurrency_max: config.calls.tenant_concurrency_max,
+    };
+    Ok(Catalog::open(store, artifacts, engine, policy).await?)
+}
+
+/// Compilation runs in a child process of this same program.
+pub fn worker() -> anyhow::Result<WorkerCommand> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    Ok(WorkerCommand { program, args: vec!["compile-worker".into()] })
+}
+
+async fn first_admin_key(catalog: &Catalog) -> anyhow::Result<Option<String>> {
+    if catalog.snapshot().has_admin() {
+        return Ok(None);
+    }
+    let key = catalog.create_key(Role::Admin).await?;
+    Ok(Some(key.text))
+}
+
+fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
+        .install_recorder()
+        .context("metrics")?;
+    wares_call::describe_metrics();
+    Ok(handle)
+}
+
+/// Work that is done beside the calls.
+async fn keep_up(metrics: PrometheusHandle, store: Arc<dyn Store>, retention_days: u32) {
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+        let before = Timestamp::now().as_micros() - i64::from(retention_days) * DAY_MICROS;
+        match store.prune_entries(Timestamp::from_micros(before)).await {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "removed ledger entries past their retention; aggregates stay"),
+            Err(error) => tracing::warn!(%error, "old ledger entries could not be removed"),
+        }
+    }
+}

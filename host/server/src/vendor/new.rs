@@ -1,0 +1,190 @@
+//! `wares new`: a project that builds and passes its tests, to be changed into one's own.
+
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use wares_model::ComponentName;
+
+/// A file of the SDK's folder in this repository.
+macro_rules! sdk {
+    ($path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/", $path))
+    };
+}
+
+/// The project's own files, with the names of [`Names`] to be filled in.
+const TEMPLATES: [(&str, &str); 7] = [
+    (".gitignore", sdk!("templates/gitignore.txt")),
+    ("Cargo.toml", sdk!("templates/Cargo.toml.txt")),
+    ("README.md", sdk!("templates/README.md")),
+    ("src/lib.rs", sdk!("templates/src/lib.rs.txt")),
+    ("tests/sandbox.rs", sdk!("templates/tests/sandbox.rs.txt")),
+    ("wares.toml", sdk!("templates/wares.toml")),
+    ("wit/world.wit", sdk!("templates/wit/world.wit.txt")),
+];
+
+/// The SDK, which no registry has.
+const SDK: [(&str, &str); 9] = [
+    ("wares-sdk/Cargo.toml", sdk!("Cargo.toml")),
+    ("wares-sdk/src/bindings.rs", sdk!("src/bindings.rs")),
+    ("wares-sdk/src/config.rs", sdk!("src/config.rs")),
+    ("wares-sdk/src/lib.rs", sdk!("src/lib.rs")),
+    ("wares-sdk/src/log.rs", sdk!("src/log.rs")),
+    ("wares-sdk/src/testing.rs", sdk!("src/testing.rs")),
+    ("wares-sdk/wit/world.wit", sdk!("wit/world.wit")),
+    ("wares-sdk/wit/deps/wasi-config/store.wit", sdk!("wit/deps/wasi-config/store.wit")),
+    ("wares-sdk/wit/deps/wasi-logging/logging.wit", sdk!("wit/deps/wasi-logging/logging.wit")),
+];
+
+/// Words that WIT keeps for itself; as a package's namespace they are written with `%`.
+const WIT_KEYWORDS: &str = "as async bool borrow char constructor enum export f32 f64 flags from func future import \
+    include interface list map option own package record resource result s16 s32 s64 s8 static stream string tuple \
+    type u16 u32 u64 u8 use variant with world";
+/// Words that Rust keeps for itself. As a namespace they become modules that end in `_`; as a package's name they give
+/// code that does not compile.
+const RUST_KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn else enum extern \
+    false final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self static \
+    struct super trait true try type typeof unsafe unsized use virtual where while yield";
+
+/// Makes the folder `namespace-name` in `parent` with a project in it, and returns its path.
+pub(crate) fn create(parent: &Path, name: &ComponentName) -> Result<PathBuf> {
+    let folder = parent.join(format!("{}-{}", name.namespace(), name.name()));
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("{} exists already: nothing is overwritten; choose another name or place", folder.display())
+        }
+        created => created.with_context(|| folder.display().to_string())?,
+    }
+    let names = Names::of(name);
+    for (path, template) in TEMPLATES {
+        write(&folder.join(path), &names.fill_in(template))?;
+    }
+    for (path, text) in SDK {
+        write(&folder.join(path), text)?;
+    }
+    Ok(folder)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new(""));
+    fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+/// The forms of a component's name that the templates use.
+struct Names([(&'static str, String); 6]);
+
+impl Names {
+    fn of(name: &ComponentName) -> Self {
+        let (namespace, name) = (name.namespace(), name.name());
+        let package = package_name(name);
+        Self([
+            ("{{namespace}}", namespace.to_owned()),
+            ("{{name}}", name.to_owned()),
+            ("{{wit-namespace}}", wit_namespace(namespace)),
+            ("{{wit-name}}", package.clone()),
+            ("{{rust-namespace}}", rust_module(namespace)),
+            ("{{rust-name}}", rust_module(&package)),
+        ])
+    }
+
+    fn fill_in(&self, template: &str) -> String {
+        let fill = |text: String, (mark, value): &(&str, String)| text.replace(mark, value);
+        self.0.iter().fold(template.to_owned(), fill)
+    }
+}
+
+fn is_one_of(words: &str, word: &str) -> bool {
+    words.split_whitespace().any(|other| other == word)
+}
+
+fn wit_namespace(label: &str) -> String {
+    if is_one_of(WIT_KEYWORDS, label) { format!("%{label}") } else { label.to_owned() }
+}
+
+/// The WIT package is named like the component, unless a language keeps that word: `match-api` for `match`.
+fn package_name(label: &str) -> String {
+    let kept = is_one_of(WIT_KEYWORDS, label) || is_one_of(RUST_KEYWORDS, label);
+    if kept { format!("{label}-api") } else { label.to_owned() }
+}
+
+fn rust_module(label: &str) -> String {
+    let module = label.replace('-', "_");
+    if is_one_of(RUST_KEYWORDS, &module) { format!("{module}_") } else { module }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wares_model::manifest::Manifest;
+
+    fn name(text: &str) -> ComponentName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_project_is_complete_and_filled_in() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = create(parent.path(), &name("benefit/fast-match")).unwrap();
+        assert_eq!(folder, parent.path().join("benefit-fast-match"));
+        for (path, _) in TEMPLATES.iter().chain(&SDK) {
+            let text = fs::read_to_string(folder.join(path)).unwrap();
+            assert!(!text.contains("{{"), "{path} has an unfilled mark");
+        }
+        let manifest = Manifest::parse(&fs::read_to_string(folder.join("wares.toml")).unwrap()).unwrap();
+        assert_eq!(manifest.component.name, name("benefit:fast-match"));
+        assert_eq!(manifest.examples.len(), 2);
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = create(parent.path(), &name("a:b")).unwrap();
+        fs::write(folder.join("wares.toml"), "mine").unwrap();
+        let error = create(parent.path(), &name("a:b")).unwrap_err().to_string();
+        assert!(error.contains("exists already"), "{error}");
+        assert_eq!(fs::read_to_string(folder.join("wares.toml")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn names_that_languages_keep_are_written_around() {
+        let cases =
+            [("type:match", "%type:match-api", "type_::match_api"), ("a:fast-match", "a:fast-match", "a::fast_match")];
+        for (text, wit, rust) in cases {
+            let names = Names::of(&name(text));
+            assert_eq!(names.fill_in("{{wit-namespace}}:{{wit-name}}"), wit);
+            assert_eq!(names.fill_in("{{rust-namespace}}::{{rust-name}}"), rust);
+        }
+    }
+
+    #[test]
+    fn the_sdk_ships_every_file_it_has() {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk");
+        let mut files = Vec::new();
+        for folder in ["src", "wit", "wit/deps/wasi-config", "wit/deps/wasi-logging"] {
+            let entries = fs::read_dir(sdk.join(folder)).unwrap().map(Result::unwrap);
+            files.extend(
+                entries
+                    .filter(|entry| entry.path().is_file())
+                    .map(|entry| format!("wares-sdk/{folder}/{}", entry.file_name().into_string().unwrap())),
+            );
+        }
+        files.push("wares-sdk/Cargo.toml".into());
+        files.sort();
+        let mut shipped = SDK.map(|(path, _)| path);
+        shipped.sort_unstable();
+        assert_eq!(files, shipped);
+    }
+
+    #[test]
+    fn the_sdk_has_the_released_interfaces() {
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+        for (copy, original) in [
+            (sdk!("wit/deps/wasi-config/store.wit"), "wasi-config/0.2.0-rc.1/store.wit"),
+            (sdk!("wit/deps/wasi-logging/logging.wit"), "wasi-logging/0.1.0-draft/logging.wit"),
+        ] {
+            assert_eq!(copy, fs::read_to_string(wit.join(original)).unwrap(), "{original} differs from the SDK's copy");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Published bytes, by their digest.
+
+use crate::StoreError;
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use wares_model::Digest;
+
+/// Content-addressed storage. Clones share it.
+///
+/// An artifact appears under its name when all its bytes are there and on the disk: the local storage writes and syncs a file
+/// of another name, renames it, and syncs the folder. What a crash leaves behind has that other name and is never read.
+#[derive(Clone)]
+pub struct Artifacts(Arc<dyn ObjectStore>);
+
+impl Artifacts {
+    /// Artifacts in a local folder that exists.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let local = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        Ok(Self(Arc::new(local)))
+    }
+
+    /// Keeps `bytes` under `digest`, which must be theirs. Bytes that were damaged there are replaced.
+    pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
+        self.0.put(&path(digest), bytes.into()).await?;
+        Ok(())
+    }
+
+    /// The bytes of this digest. What comes back is checked against it.
+    pub async fn get(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+        let bytes = match self.0.get(&path(digest)).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // Up to 64 MiB to hash: work for a thread that may block.
+        let hash = tokio::task::spawn_blocking(move || (Digest::of(&bytes), bytes));
+        let (found, bytes) = hash.await.map_err(|source| object_store::Error::JoinError { source })?;
+        match found == *digest {
+            true => Ok(Some(bytes)),
+            false => Err(StoreError::CorruptArtifact(*digest)),
+        }
+    }
+
+    /// Whether there are bytes under this digest. It does not read them.
+    pub async fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
+        match self.0.head(&path(digest)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The digests of all artifacts, in no order. Files that no artifact is named like are passed over.
+    pub fn list(&self) -> impl Stream<Item = Result<Digest, StoreError>> + Send + 'static {
+        let found = self.0.list(Some(&ObjectPath::from(FOLDER)));
+        found.filter_map(async |object| match object {
+            Ok(object) => object.location.filename().and_then(|hex| format!("sha256:{hex}").parse().ok()).map(Ok),
+            Err(error) => Some(Err(error.into())),
+        })
+    }
+
+    /// Removes the bytes of this digest, if they are there.
+    pub async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        match self.0.delete(&path(digest)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Where artifacts are.
+const FOLDER: &str = "sha256";
+
+/// `sha256/ab/ab12…`: a few hundred folders keep each one short.
+fn path(digest: &Digest) -> ObjectPath {
+    let hex = digest.hex();
+    let folder: String = hex.chars().take(2).collect();
+    ObjectPath::from_iter([FOLDER, &folder, &hex])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::TryStreamExt as _;
+    use std::fs;
+    use std::path::PathBuf;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        artifacts: Artifacts,
+        bytes: Bytes,
+        digest: Digest,
+    }
+
+    fn fixture() -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path()).unwrap();
+        let bytes = Bytes::from(vec![7; 100_000]);
+        Fixture { dir, artifacts, digest: Digest::of(&bytes), bytes }
+    }
+
+    impl Fixture {
+        fn file(&self) -> PathBuf {
+            let hex = self.digest.hex();
+            self.dir.path().join("sha256").join(&hex[..2]).join(hex)
+        }
+
+        async fn list(&self) -> Vec<Digest> {
+            self.artifacts.list().try_collect().await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_put_comes_back_until_it_is_deleted() {
+        let fixture = fixture();
+        let Fixture { artifacts, bytes, digest, .. } = &fixture;
+        assert_eq!(artifacts.get(digest).await.unwrap(), None);
+        assert!(!artifacts.contains(digest).await.unwrap());
+        assert_eq!(fixture.list().await, []);
+        for _ in 0..2 {
+            artifacts.put(digest, bytes.clone()).await.unwrap();
+            assert_eq!(artifacts.get(digest).await.unwrap().as_ref(), Some(bytes));
+            assert!(artifacts.contains(digest).await.unwrap());
+            assert_eq!(fixture.list().await, [*digest]);
+        }
+        for _ in 0..2 {
+            artifacts.delete(digest).await.unwrap();
+            assert!(!artifacts.contains(digest).await.unwrap());
+            assert_eq!(fixture.list().await, []);
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_is_noticed_and_put_mends_it() {
+        let fixture = fixture();
+        let Fixture { artifacts, bytes, digest, .. } = &fixture;
+        let flipped = {
+            let mut bytes = bytes.to_vec();
+            bytes[50_000] ^= 1;
+            bytes
+        };
+        for damage in [&b""[..], b"other", &bytes[..99_999], &flipped] {
+            artifacts.put(digest, bytes.clone()).await.unwrap();
+            fs::write(fixture.file(), damage).unwrap();
+            let error = artifacts.get(digest).await.unwrap_err();
+            assert!(matches!(error, StoreError::CorruptArtifact(found) if found == *digest), "{error}");
+            assert!(error.to_string().contains(&digest.hex()));
+        }
+        artifacts.put(digest, bytes.clone()).await.unwrap();
+        assert_eq!(artifacts.get(digest).await.unwrap().as_ref(), Some(bytes));
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_leaves_behind_is_not_an_artifact() {
+        let fixture = fixture();
+        let Fixture { artifacts, bytes, digest, .. } = &fixture;
+        fs::create_dir_all(fixture.file().parent().unwrap()).unwrap();
+        fs::write(fixture.file().with_added_extension("half"), b"half").unwrap();
+        fs::write(format!("{}#1", fixture.file().display()), b"half").unwrap();
+        assert_eq!(artifacts.get(digest).await.unwrap(), None);
+        assert_eq!(fixture.list().await, []);
+        artifacts.put(digest, bytes.clone()).await.unwrap();
+        assert_eq!(artifacts.get(digest).await.unwrap().as_ref(), Some(bytes));
+        assert_eq!(fixture.list().await, [*digest]);
+    }
+}

@@ -1,0 +1,146 @@
+//! The only place with SQL and artifact storage. It keeps what it is given and decides nothing.
+//!
+//! [`Store`] is the interface that the rest of the host knows; [`SqliteStore`] is the database of one machine behind it.
+
+mod artifacts;
+mod data_dir;
+mod records;
+mod sqlite;
+
+pub use artifacts::Artifacts;
+pub use data_dir::{DataDir, DataDirError};
+pub use records::{
+    Deployment, GroupBy, Inserted, KeyRecord, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
+    UsageQuery, UsageRow, VersionRecord,
+};
+pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
+
+use async_trait::async_trait;
+use std::path::PathBuf;
+use wares_model::{CallId, ComponentName, Digest, KeyId, LedgerEntry, TenantId, Timestamp, Version};
+
+/// Catalog, deployments, tenants, keys and ledger of one shelf.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
+    async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
+
+    /// All versions, in the order they were published.
+    async fn versions(&self) -> Result<Vec<VersionRecord>, StoreError>;
+
+    /// The detail text that a version was inserted with.
+    async fn version_detail(&self, component: &ComponentName, version: &Version) -> Result<Option<String>, StoreError>;
+
+    /// Adds a revision of a deployment and notes the time of the first deployment at its versions, both or neither. A version
+    /// that is not there is a [`StoreError::UnknownVersion`], another revision than expected a
+    /// [`StoreError::RevisionConflict`].
+    async fn set_deployment(&self, new: NewRevision) -> Result<Deployment, StoreError>;
+
+    /// The current deployment of every component that has one, by component.
+    async fn deployments(&self) -> Result<Vec<Deployment>, StoreError>;
+
+    /// Revisions of one component below `before`, newest first.
+    async fn deployment_history(
+        &self,
+        component: &ComponentName,
+        limit: u32,
+        before: Option<u64>,
+    ) -> Result<Vec<Deployment>, StoreError>;
+
+    /// Adds a tenant below a parent that is there already, so that tenants always form trees.
+    async fn insert_tenant(&self, tenant: TenantRecord) -> Result<(), StoreError>;
+
+    /// All tenants, parents before their children.
+    async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError>;
+
+    /// Adds a key. Ids and hashes are unique.
+    async fn insert_key(&self, key: KeyRecord) -> Result<(), StoreError>;
+
+    /// All keys, revoked ones included.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Revokes a key; the answer is whether there is such a key. A revoked key keeps its first time of revocation.
+    async fn revoke_key(&self, id: KeyId) -> Result<bool, StoreError>;
+
+    /// Writes entries, their logs, and the aggregates per minute, hour and day, all in one transaction or not at all.
+    ///
+    /// An entry whose call is entered already changes nothing and counts nothing, so that a batch whose fate is unknown may be
+    /// handed in again. Numbers beyond 63 bits are kept as the largest of 63 bits.
+    async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError>;
+
+    /// The entry of one call, while it is kept.
+    async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError>;
+
+    /// Sums over the aggregates, ordered by what they are grouped by. Ends of the period count by their minute: see
+    /// [`UsageQuery`].
+    async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError>;
+
+    /// Removes entries and logs of calls whose id was made before, to the millisecond; aggregates stay. It goes in small
+    /// steps, between which entries are appended. Returns how many entries went.
+    async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Whether the store answers and has a place for a writer.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The version exists with other bytes.
+    #[error("the version exists with digest {existing}")]
+    VersionConflict {
+        /// The digest that is stored.
+        existing: Digest,
+    },
+    /// The deployment is not at the revision that the change was built on.
+    #[error("the deployment is at revision {current}")]
+    RevisionConflict {
+        /// The revision that is stored; 0 when there is none.
+        current: u64,
+    },
+    /// The deployment names a version that is not there.
+    #[error("there is no version {version} of {component}; publish it first")]
+    UnknownVersion {
+        /// Of which component.
+        component: ComponentName,
+        /// The version.
+        version: Version,
+    },
+    /// There is a tenant of this id.
+    #[error("tenant {0} exists already; choose another id")]
+    TenantExists(TenantId),
+    /// The tenant that is referred to is not there.
+    #[error("there is no tenant {0}; add it first")]
+    UnknownTenant(TenantId),
+    /// There is a key of this id or with this hash.
+    #[error("the key exists already; make another one")]
+    KeyExists,
+    /// What is stored cannot be read back.
+    #[error("the database holds something unreadable: {0}; restore it from a backup")]
+    Corrupt(String),
+    /// A newer version of the program wrote the database.
+    #[error(
+        "a newer version of wares wrote this database (its schema has step {0}); start that version or a newer one"
+    )]
+    TooNew(i64),
+    /// An artifact's bytes do not have its digest.
+    #[error("the artifact {0} is corrupt: its bytes have another digest; restore it from a backup")]
+    CorruptArtifact(Digest),
+    /// The database cannot be opened.
+    #[error("the database {path} cannot be opened: {source}; check that it is a wares database this user may write")]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The artifact storage failed.
+    #[error("artifact storage: {0}")]
+    Artifacts(#[from] object_store::Error),
+    /// The database failed.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("bringing the database's schema up to date: {0}")]
+    Schema(#[source] sqlx::migrate::MigrateError),
+}

@@ -1,0 +1,258 @@
+//! What the store keeps, as its callers see it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use wares_model::{ComponentName, Digest, KeyId, Outcome, TenantId, Timestamp, Version};
+
+/// A version on the shelf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRecord {
+    /// Of which component.
+    pub component: ComponentName,
+    /// The version.
+    pub version: Version,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// Who published it.
+    pub publisher: String,
+    /// When it was deployed first.
+    pub deployed_at: Option<Timestamp>,
+    /// When it was yanked.
+    pub yanked_at: Option<Timestamp>,
+    /// JSON of what lists show; the store does not look into it.
+    pub summary: String,
+}
+
+/// A version to insert.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// What lists and calls need of it.
+    pub record: VersionRecord,
+    /// JSON of its types and all else; read when the version is shown or first called.
+    pub detail: String,
+}
+
+/// What an insertion came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is there now.
+    Created,
+    /// It was there before, with the same digest.
+    Same,
+}
+
+/// One revision of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Deployment {
+    /// Of which component.
+    pub component: ComponentName,
+    /// Its number, from 1 upwards without gaps.
+    pub revision: u64,
+    /// Shares by version; what they add up to is the caller's rule.
+    pub traffic: BTreeMap<Version, u32>,
+    /// Since when.
+    pub at: Timestamp,
+    /// By whom.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A revision to add.
+#[derive(Debug, Clone)]
+pub struct NewRevision {
+    /// Of which component.
+    pub component: ComponentName,
+    /// Shares by version.
+    pub traffic: BTreeMap<Version, u32>,
+    /// By whom.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The revision it must follow, 0 for none; nothing: whichever is current.
+    pub expected: Option<u64>,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantRecord {
+    /// Its id.
+    pub id: TenantId,
+    /// The tenant above it.
+    pub parent: Option<TenantId>,
+    /// Its name for people.
+    pub name: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Operators' work.
+    Admin,
+    /// Calls, counted for a tenant.
+    Tenant {
+        /// The tenant.
+        tenant: TenantId,
+        /// Which of its systems.
+        application: String,
+    },
+}
+
+/// A key, without its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its id.
+    pub id: KeyId,
+    /// What it may do.
+    pub role: Role,
+    /// The sha256 of its text.
+    pub hash: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What usage is summed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupBy {
+    /// Who called.
+    Tenant,
+    /// Which of the tenant's systems called.
+    Application,
+    /// What was called.
+    Component,
+    /// The version that served.
+    Version,
+    /// The interface.
+    Interface,
+    /// The function.
+    Function,
+    /// How the calls ended.
+    Outcome,
+    /// The day in UTC.
+    Day,
+    /// The hour in UTC.
+    Hour,
+}
+
+impl GroupBy {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Tenant,
+        Self::Application,
+        Self::Component,
+        Self::Version,
+        Self::Interface,
+        Self::Function,
+        Self::Outcome,
+        Self::Day,
+        Self::Hour,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::Application => "application",
+            Self::Component => "component",
+            Self::Version => "version",
+            Self::Interface => "interface",
+            Self::Function => "function",
+            Self::Outcome => "outcome",
+            Self::Day => "day",
+            Self::Hour => "hour",
+        }
+    }
+}
+
+impl fmt::Display for GroupBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that usage cannot be summed by.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is none of tenant, application, component, version, interface, function, outcome, day, hour")]
+pub struct ParseGroupByError(String);
+
+impl FromStr for GroupBy {
+    type Err = ParseGroupByError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|group| group.as_str() == text);
+        found.ok_or_else(|| ParseGroupByError(text.chars().take(80).collect()))
+    }
+}
+
+/// Which usage to sum: calls that were admitted in `[from, to)`.
+///
+/// Aggregates know no more than the minute of a call, so that both ends are rounded down to the start of their minute. Sums are
+/// exact for ends on whole minutes, and periods that share an end neither overlap nor leave a gap wherever it lies.
+#[derive(Debug, Clone, Default)]
+pub struct UsageQuery {
+    /// From the start of the minute that this is in; none: from the first call.
+    pub from: Option<Timestamp>,
+    /// Up to, but without, the minute that this is in; none: to the last call.
+    pub to: Option<Timestamp>,
+    /// One row per combination of these; the order of rows follows the order of [`GroupBy`]. None: one row in all.
+    pub group_by: Vec<GroupBy>,
+    /// One tenant only.
+    pub tenant: Option<TenantId>,
+}
+
+/// One row of usage: what it is grouped by is there, the rest is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct UsageRow {
+    /// Who called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Which of the tenant's systems.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// What was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// The version that served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The interface's full name; empty for functions of the world itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// The function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// How the calls ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Start of the day in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<Timestamp>,
+    /// Start of the hour in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hour: Option<Timestamp>,
+    /// How many calls.
+    pub calls: u64,
+    /// Sum of CPU time in microseconds.
+    pub cpu_us: u64,
+    /// Sum of wall time in microseconds.
+    pub wall_us: u64,
+    /// Sum of bytes in.
+    pub bytes_in: u64,
+    /// Sum of bytes out.
+    pub bytes_out: u64,
+    /// Highest memory of one call in bytes.
+    pub memory_peak_bytes: u64,
+}

@@ -1,0 +1,197 @@
+//! The database of one machine: SQLite in WAL mode, one writer and a few readers.
+
+mod deployments;
+mod ledger;
+mod tenancy;
+mod usage;
+mod versions;
+
+use crate::{
+    DataDir, Deployment, Inserted, KeyRecord, NewRevision, NewVersion, Store, StoreError, TenantRecord, UsageQuery,
+    UsageRow, VersionRecord,
+};
+use async_trait::async_trait;
+use ledger::Subjects;
+use sqlx::error::ErrorKind;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use std::fmt::Display;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::fs::OpenOptions;
+use wares_model::{CallId, ComponentName, KeyId, LedgerEntry, Timestamp, Version};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Connections that read.
+const READERS: u32 = 4;
+/// How long a statement waits for a lock that another process holds, a backup for instance.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of the write-ahead log that stay on disk after it was emptied.
+const JOURNAL_BYTES_KEPT: &str = "67108864";
+
+/// How far a commit reaches before it is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SqliteSync {
+    /// To the operating system: what is committed survives the end of the process.
+    #[default]
+    Normal,
+    /// To the disk: what is committed survives a power failure too.
+    Full,
+}
+
+/// How to open the database.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqliteOptions {
+    /// How far a commit reaches.
+    pub sync: SqliteSync,
+}
+
+/// A shelf in a SQLite database.
+pub struct SqliteStore {
+    /// One connection: SQLite has one writer at a time, so that waiting for it here is fair and never fails.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    subjects: Subjects,
+}
+
+/// Opens the database of a data directory, creating it or bringing its schema up to date.
+pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
+    let synchronous = match options.sync {
+        SqliteSync::Normal => SqliteSynchronous::Normal,
+        SqliteSync::Full => SqliteSynchronous::Full,
+    };
+    let path = data_dir.database();
+    create_private(&path).await.map_err(|error| StoreError::Open { path: path.clone(), source: error.into() })?;
+    let connect = SqliteConnectOptions::new()
+        .filename(&path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", JOURNAL_BYTES_KEPT);
+    // A connection to a file does not go stale; a new one would have to prepare its statements again.
+    let pool = |size| {
+        let options = SqlitePoolOptions::new().max_connections(size).test_before_acquire(false);
+        options.max_lifetime(None).idle_timeout(None)
+    };
+    let writer = pool(1).connect_with(connect.clone()).await;
+    let writer = writer.map_err(|source| StoreError::Open { path, source })?;
+    MIGRATIONS.run(&writer).await.map_err(|error| match error {
+        MigrateError::VersionMissing(step) => StoreError::TooNew(step),
+        other => StoreError::Schema(other),
+    })?;
+    let readers = pool(READERS).connect_with(connect).await?;
+    Ok(SqliteStore { writer, readers, subjects: Subjects::default() })
+}
+
+/// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.
+async fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).open(path).await.map(drop)
+}
+
+impl SqliteStore {
+    /// A transaction that holds the write lock from its start, so that what it reads cannot change before it commits.
+    async fn write(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError> {
+        self.insert_version_row(new).await
+    }
+
+    async fn versions(&self) -> Result<Vec<VersionRecord>, StoreError> {
+        self.version_rows().await
+    }
+
+    async fn version_detail(&self, component: &ComponentName, version: &Version) -> Result<Option<String>, StoreError> {
+        self.version_detail_text(component, version).await
+    }
+
+    async fn set_deployment(&self, new: NewRevision) -> Result<Deployment, StoreError> {
+        self.insert_revision(new).await
+    }
+
+    async fn deployments(&self) -> Result<Vec<Deployment>, StoreError> {
+        self.current_deployments().await
+    }
+
+    async fn deployment_history(
+        &self,
+        component: &ComponentName,
+        limit: u32,
+        before: Option<u64>,
+    ) -> Result<Vec<Deployment>, StoreError> {
+        self.revisions(component, limit, before).await
+    }
+
+    async fn insert_tenant(&self, tenant: TenantRecord) -> Result<(), StoreError> {
+        self.insert_tenant_row(tenant).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
+        self.tenant_rows().await
+    }
+
+    async fn insert_key(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.insert_key_row(key).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.key_rows().await
+    }
+
+    async fn revoke_key(&self, id: KeyId) -> Result<bool, StoreError> {
+        self.revoke_key_row(id).await
+    }
+
+    async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
+        self.append(entries).await
+    }
+
+    async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError> {
+        self.entry(id).await
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
+        self.sum_usage(query).await
+    }
+
+    async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.prune(before).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.write().await?.rollback().await?;
+        Ok(())
+    }
+}
+
+/// Reads a text column that this program wrote.
+fn parse<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))
+}
+
+/// Whether a statement failed because of a constraint of this kind.
+fn violates(error: &sqlx::Error, kind: ErrorKind) -> bool {
+    error.as_database_error().is_some_and(|error| error.kind() == kind)
+}
+
+/// SQLite's integers are signed; what does not fit is beyond all bounds of the host anyway.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

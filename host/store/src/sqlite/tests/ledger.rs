@@ -1,0 +1,184 @@
+//! Entries and their aggregates: every call counts exactly once.
+
+use super::*;
+use crate::sqlite::ledger::PRUNE_STEP;
+use std::future::poll_fn;
+use std::task::Poll;
+
+#[tokio::test]
+async fn an_entry_comes_back_as_it_was_put() {
+    let Fixture { store, .. } = &fixture().await;
+    let plain = entry("f", Outcome::Ok, 1_790_000_000_000_001);
+    let mut full = entry("g", Outcome::Trap, -5);
+    full.detail = Some("unreachable\n  at 函数".into());
+    full.logs = Some("日志".into());
+    full.parent = Some(plain.call);
+    full.interface = "".into();
+    store.append_entries(&[plain.clone(), full.clone()]).await.unwrap();
+    assert_eq!(count(store, "logs").await, 1);
+    for one in [plain, full] {
+        assert_eq!(store.call(one.call).await.unwrap(), Some(one));
+    }
+    assert_eq!(store.call(CallId::generate()).await.unwrap(), None);
+    for outcome in Outcome::ALL {
+        let one = entry("f", outcome, 0);
+        store.append_entries(std::slice::from_ref(&one)).await.unwrap();
+        assert_eq!(store.call(one.call).await.unwrap().map(|entry| entry.outcome), Some(outcome));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_are_exact_under_concurrency() {
+    let Fixture { store, .. } = &fixture().await;
+    const TASKS: usize = 64;
+    const BATCHES: usize = 6;
+    // Sizes around those of the statements that rows are cut into.
+    const SIZES: [usize; BATCHES] = [0, 1, 7, 9, 65, 130];
+    let tasks = (0..TASKS).map(|task| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move {
+            for (batch, size) in SIZES.into_iter().enumerate() {
+                let function = |i: usize| format!("f{}", (task + batch + i) % 5);
+                let entries: Vec<_> = (0..size).map(|i| entry(&function(i), Outcome::Ok, 0)).collect();
+                store.append_entries(&entries).await.unwrap();
+            }
+        })
+    });
+    futures::future::try_join_all(tasks).await.unwrap();
+    let calls = (TASKS * SIZES.iter().sum::<usize>()) as u64;
+    let expected = UsageRow {
+        calls,
+        cpu_us: calls,
+        wall_us: 2 * calls,
+        memory_peak_bytes: 3,
+        bytes_in: 4 * calls,
+        bytes_out: 5 * calls,
+        ..UsageRow::default()
+    };
+    assert_eq!(total(store).await, expected);
+    assert_eq!(count(store, "entries").await, calls as i64);
+    assert_eq!(count(store, "subjects").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_counts_once_however_often_it_is_handed_in() {
+    let Fixture { store, .. } = &fixture().await;
+    let entries: Vec<_> = (0..200).map(|_| entry("f", Outcome::Ok, 0)).collect();
+    store.append_entries(&[entries[0].clone(), entries[0].clone()]).await.unwrap();
+    assert_eq!(total(store).await.calls, 1, "twice in one batch");
+    let changed = LedgerEntry { outcome: Outcome::Trap, logs: Some("later".into()), ..entries[0].clone() };
+    store.append_entries(std::slice::from_ref(&changed)).await.unwrap();
+    assert_eq!(store.call(changed.call).await.unwrap().as_ref(), entries.first(), "the first one stays");
+
+    // Windows overlap, so that every batch but the first meets calls that another task enters at the same time.
+    let tasks = (0..16).map(|task| {
+        let (store, entries) = (Arc::clone(store), entries[task * 10..task * 10 + 50].to_vec());
+        tokio::spawn(async move { store.append_entries(&entries).await })
+    });
+    for result in futures::future::try_join_all(tasks).await.unwrap() {
+        result.unwrap();
+    }
+    assert_eq!(total(store).await.calls, 200);
+    assert_eq!(count(store, "entries").await, 200);
+    assert_eq!(count(store, "logs").await, 0);
+}
+
+#[tokio::test]
+async fn numbers_beyond_the_columns_stop_at_the_largest() {
+    let Fixture { store, .. } = &fixture().await;
+    const LARGEST: u64 = i64::MAX as u64;
+    let mut huge = entry("f", Outcome::Ok, 0);
+    huge.usage.cpu_us = u64::MAX;
+    huge.usage.memory_peak_bytes = u64::MAX;
+    for call in [huge.call, CallId::generate(), CallId::generate()] {
+        store.append_entries(&[LedgerEntry { call, ..huge.clone() }]).await.unwrap();
+    }
+    // Another function, so that the question has to add up two sums that are full.
+    store
+        .append_entries(&[LedgerEntry { call: CallId::generate(), function: "g".into(), ..huge.clone() }])
+        .await
+        .unwrap();
+    assert_eq!(store.call(huge.call).await.unwrap().unwrap().usage.cpu_us, LARGEST);
+    let sums = total(store).await;
+    assert_eq!((sums.calls, sums.cpu_us, sums.wall_us), (4, 2 * LARGEST, 8));
+    assert_eq!(sums.memory_peak_bytes, LARGEST);
+    let inexact = "SELECT COUNT(*) FROM aggregates WHERE typeof(cpu_us) <> 'integer'";
+    let inexact: i64 = sqlx::query_scalar(inexact).fetch_one(&store.readers).await.unwrap();
+    assert_eq!(inexact, 0, "sums that went over to floating point");
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_nothing_of_a_batch_and_the_next_one_succeeds() {
+    let Fixture { store, .. } = &fixture().await;
+    store.append_entries(&[entry("f", Outcome::Ok, 0)]).await.unwrap();
+    // The pragma stands in for the disk: SQLite reports both as SQLITE_FULL. It never goes below what is used already.
+    sqlx::query("PRAGMA max_page_count = 1").execute(&store.writer).await.unwrap();
+    let batch: Vec<_> = (0..500).map(|i| entry(&format!("f{i}"), Outcome::Ok, 0)).collect();
+    assert!(matches!(store.append_entries(&batch).await, Err(StoreError::Database(_))));
+    assert_eq!((total(store).await.calls, count(store, "entries").await, count(store, "subjects").await), (1, 1, 1));
+
+    sqlx::query("PRAGMA max_page_count = 1000000").execute(&store.writer).await.unwrap();
+    store.append_entries(&batch).await.unwrap();
+    assert_eq!(
+        (total(store).await.calls, count(store, "entries").await, count(store, "subjects").await),
+        (501, 501, 501)
+    );
+    assert_eq!(store.call(batch[499].call).await.unwrap().as_ref(), batch.last());
+}
+
+#[tokio::test]
+async fn a_batch_given_up_half_way_does_not_hinder_the_next() {
+    let Fixture { store, .. } = &fixture().await;
+    let batch: Vec<_> = (0..300).map(|_| entry("f", Outcome::Ok, 0)).collect();
+    // Each round goes one await further before it is dropped, until one gets to the end.
+    for awaits in 0.. {
+        let mut append = store.append_entries(&batch);
+        let mut left = awaits;
+        let done = poll_fn(|context| match (append.as_mut().poll(context), left) {
+            (Poll::Ready(result), _) => Poll::Ready(Some(result)),
+            (Poll::Pending, 0) => Poll::Ready(None),
+            (Poll::Pending, _) => {
+                left -= 1;
+                Poll::Pending
+            }
+        });
+        if let Some(result) = done.await {
+            result.unwrap();
+            assert!(awaits > 3, "there were places to be dropped at");
+            break;
+        }
+        drop(append);
+        let sums = (total(store).await.calls, count(store, "entries").await);
+        assert!([(0, 0), (300, 300)].contains(&sums), "dropped after {awaits} awaits: {sums:?}");
+    }
+    store.append_entries(&batch).await.unwrap();
+    assert_eq!((total(store).await.calls, count(store, "entries").await), (300, 300));
+}
+
+#[tokio::test]
+async fn pruning_removes_old_entries_and_logs_but_no_sums() {
+    let Fixture { store, .. } = &fixture().await;
+    let old_calls = PRUNE_STEP * 2 + 3;
+    let at = |milliseconds: u64, number: u64| {
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+        id[8..].copy_from_slice(&number.to_be_bytes());
+        let logs = number.is_multiple_of(2).then(|| "log".to_owned());
+        LedgerEntry { call: CallId::from_bytes(id), logs, ..entry("f", Outcome::Ok, milliseconds as i64 * 1_000) }
+    };
+    let old: Vec<_> = (0..old_calls).map(|number| at(1_000, number)).collect();
+    let kept: Vec<_> = (0..10).map(|number| at(1_001, number)).collect();
+    store.append_entries(&old).await.unwrap();
+    store.append_entries(&kept).await.unwrap();
+
+    for (before_us, gone) in [(i64::MIN, 0), (1_000_999, 0), (1_001_000, old_calls), (1_001_999, 0)] {
+        let before = Timestamp::from_micros(before_us);
+        assert_eq!(store.prune_entries(before).await.unwrap(), gone, "before {before_us}");
+    }
+    assert_eq!(store.call(old[0].call).await.unwrap(), None);
+    assert_eq!(store.call(kept[0].call).await.unwrap().as_ref(), kept.first());
+    assert_eq!((count(store, "entries").await, count(store, "logs").await), (10, 5));
+    assert_eq!(store.prune_entries(Timestamp::from_micros(i64::MAX)).await.unwrap(), 10);
+    assert_eq!((count(store, "entries").await, count(store, "logs").await), (0, 0));
+    assert_eq!(total(store).await.calls, old_calls + 10);
+}

@@ -1,0 +1,78 @@
+//! Table `versions`.
+
+use super::{SqliteStore, parse, signed, unsigned};
+use crate::{Inserted, NewVersion, StoreError, VersionRecord};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use wares_model::{ComponentName, Timestamp, Version};
+
+impl SqliteStore {
+    pub(super) async fn insert_version_row(&self, new: NewVersion) -> Result<Inserted, StoreError> {
+        let NewVersion { record, detail } = new;
+        let mut transaction = self.write().await?;
+        let existing: Option<String> =
+            sqlx::query_scalar("SELECT digest FROM versions WHERE component = ? AND version = ?")
+                .bind(record.component.as_str())
+                .bind(record.version.to_string())
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if let Some(existing) = existing {
+            let existing = parse("digest", &existing)?;
+            return match existing == record.digest {
+                true => Ok(Inserted::Same),
+                false => Err(StoreError::VersionConflict { existing }),
+            };
+        }
+        sqlx::query(
+            "INSERT INTO versions (component, version, digest, size_bytes, published_at, publisher, deployed_at, yanked_at, summary, detail)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(record.component.as_str())
+        .bind(record.version.to_string())
+        .bind(record.digest.to_string())
+        .bind(signed(record.size_bytes))
+        .bind(record.published_at.as_micros())
+        .bind(record.publisher)
+        .bind(record.deployed_at.map(Timestamp::as_micros))
+        .bind(record.yanked_at.map(Timestamp::as_micros))
+        .bind(record.summary)
+        .bind(detail)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Inserted::Created)
+    }
+
+    pub(super) async fn version_rows(&self) -> Result<Vec<VersionRecord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT component, version, digest, size_bytes, published_at, publisher, deployed_at, yanked_at, summary FROM versions
+             ORDER BY published_at, component, version",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(record).collect()
+    }
+
+    pub(super) async fn version_detail_text(
+        &self,
+        component: &ComponentName,
+        version: &Version,
+    ) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query_scalar("SELECT detail FROM versions WHERE component = ? AND version = ?");
+        Ok(query.bind(component.as_str()).bind(version.to_string()).fetch_optional(&self.readers).await?)
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<VersionRecord, StoreError> {
+    Ok(VersionRecord {
+        component: parse("component", row.try_get("component")?)?,
+        version: parse("version", row.try_get("version")?)?,
+        digest: parse("digest", row.try_get("digest")?)?,
+        size_bytes: unsigned(row.try_get("size_bytes")?),
+        published_at: Timestamp::from_micros(row.try_get("published_at")?),
+        publisher: row.try_get("publisher")?,
+        deployed_at: row.try_get::<Option<i64>, _>("deployed_at")?.map(Timestamp::from_micros),
+        yanked_at: row.try_get::<Option<i64>, _>("yanked_at")?.map(Timestamp::from_micros),
+        summary: row.try_get("summary")?,
+    })
+}

@@ -1,0 +1,273 @@
+//! A component's bytes to its description: validate, read the sections, decode the types.
+//!
+//! The bytes are anybody's. They are validated with exactly the wasm proposals that the host compiles, and sizes and counts are
+//! bounded before anything is derived from them.
+
+use crate::decode;
+use crate::description::{Description, Producer};
+use crate::documentation::{self, Documentation};
+use std::collections::BTreeMap;
+use wares_model::limits::{INTERFACE_BYTES_MAX, INTERFACE_NAME_BYTES_MAX};
+use wares_model::manifest::{self, Manifest, ManifestError};
+use wasmparser::{
+    BinaryReaderError, ComponentTypeRef, CustomSectionReader, Encoding, FuncValidatorAllocations, Parser, Payload,
+    TypeBounds, ValidPayload, Validator, WasmFeatures,
+};
+
+/// Custom sections that hold one text each, as OCI annotations name them.
+const TEXT_SECTIONS: [&str; 7] = ["authors", "description", "homepage", "licenses", "revision", "source", "version"];
+/// Bytes of a custom section that is read for information only; a larger one is left out.
+const INFORMATION_BYTES_MAX: usize = 64 << 10;
+/// Entries kept of all producers sections.
+const PRODUCERS_MAX: usize = 100;
+
+/// Why bytes are not taken as a component.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// Nothing.
+    #[error("the file is empty: give a WebAssembly component (.wasm)")]
+    Empty,
+    /// No wasm at all.
+    #[error("this is not WebAssembly: the file does not begin with \\0asm; give a component (.wasm)")]
+    NotWasm,
+    /// WIT or WAT text.
+    #[error("this is {0}, not a compiled component: {1}")]
+    Text(&'static str, &'static str),
+    /// A core module.
+    #[error(
+        "this is a core WebAssembly module, not a component: build it for the target wasm32-wasip2 (`wares build` does), \
+         or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// A component that only holds WIT.
+    #[error(
+        "this is a WIT package in binary form: it declares interfaces but has no code; give the component that implements them"
+    )]
+    WitPackage,
+    /// Malformed, or of a wasm proposal that the host does not allow.
+    #[error("not a valid component at byte {offset:#x}: {message}")]
+    Invalid {
+        /// Offset into the file.
+        offset: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The embedded manifest is wrong.
+    #[error("the embedded manifest (custom section wares:manifest): {0}")]
+    Manifest(#[from] ManifestError),
+    /// A section that Wares reads is wrong.
+    #[error("custom section {section}: {message}")]
+    Section {
+        /// The section's name.
+        section: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// More of something than the host takes.
+    #[error("the component has {what}: {count}, which is over the limit of {max}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A valid component whose interface has no WIT.
+    #[error("the component's interface cannot be expressed in WIT: {0}")]
+    NoWit(String),
+}
+
+impl From<BinaryReaderError> for DescribeError {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::Invalid { offset: error.offset(), message: error.message().to_owned() }
+    }
+}
+
+/// The wasm proposals that a component may use. The engine compiles exactly these.
+///
+/// Left out are those that need a collector, threads or 64-bit memories, those whose results differ between machines, and the
+/// parts of the component model that are not finished.
+pub fn wasm_features() -> WasmFeatures {
+    WasmFeatures::WASM2
+        .difference(WasmFeatures::GC_TYPES)
+        .union(WasmFeatures::EXTENDED_CONST)
+        .union(WasmFeatures::TAIL_CALL)
+        .union(WasmFeatures::COMPONENT_MODEL)
+        .union(WasmFeatures::CM_MAP)
+}
+
+/// Validates a component and describes it.
+pub fn describe(wasm: &[u8]) -> Result<Description, DescribeError> {
+    check_beginning(wasm)?;
+    let sections = Sections::read(wasm)?;
+    let decoded = decode::decode(wasm, sections.documentation.as_ref())?;
+    Ok(Description {
+        manifest: sections.manifest,
+        imports: sections.imports,
+        interfaces: decoded.interfaces,
+        types: decoded.types,
+        producers: sections.producers,
+        metadata: sections.metadata,
+        wit: decoded.wit,
+    })
+}
+
+fn check_beginning(wasm: &[u8]) -> Result<(), DescribeError> {
+    if wasm.is_empty() {
+        return Err(DescribeError::Empty);
+    }
+    if Parser::is_component(wasm) {
+        return Ok(());
+    }
+    if Parser::is_core_wasm(wasm) {
+        return Err(DescribeError::CoreModule);
+    }
+    if wasm.starts_with(b"\0asm") {
+        let message =
+            "the header is of no known version of wasm: the file is cut off or made by a newer tool".to_owned();
+        return Err(DescribeError::Invalid { offset: 4, message });
+    }
+    Err(text_by_mistake(wasm).unwrap_or(DescribeError::NotWasm))
+}
+
+/// What text it is, if it is a kind of text that people give by mistake.
+fn text_by_mistake(bytes: &[u8]) -> Option<DescribeError> {
+    let start = bytes.get(..4096).unwrap_or(bytes);
+    let text = start.utf8_chunks().next()?.valid();
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with("//") && !line.starts_with(";;"))?;
+    let begins = |words: &[&str]| words.iter().any(|word| line.starts_with(word));
+    if begins(&["(component", "(module"]) {
+        return Some(DescribeError::Text("WebAssembly text (WAT)", "translate it with `wasm-tools parse`"));
+    }
+    begins(&["package ", "interface ", "world ", "@since", "@unstable"])
+        .then_some(DescribeError::Text("WIT text", "implement its world and build that (`wares new` starts a project)"))
+}
+
+/// What the component's own sections say, apart from types.
+#[derive(Default)]
+struct Sections {
+    manifest: Option<Manifest>,
+    documentation: Option<Documentation>,
+    imports: Vec<String>,
+    producers: BTreeMap<String, Vec<Producer>>,
+    metadata: BTreeMap<String, String>,
+    interface_bytes: usize,
+}
+
+impl Sections {
+    /// Validates everything and collects on the way.
+    fn read(wasm: &[u8]) -> Result<Self, DescribeError> {
+        let mut sections = Self::default();
+        let mut validator = Validator::new_with_features(wasm_features());
+        let mut allocations = FuncValidatorAllocations::default();
+        let mut depth = 0usize;
+        for payload in Parser::new(0).parse_all(wasm) {
+            let payload = payload?;
+            // Before validation, which is what could be made to take long.
+            sections.count(&payload)?;
+            match validator.payload(&payload)? {
+                ValidPayload::Func(function, body) => {
+                    let mut function = function.into_validator(allocations);
+                    function.validate(&body)?;
+                    allocations = function.into_allocations();
+                }
+                ValidPayload::Parser(_) => depth += 1,
+                ValidPayload::End(_) => depth = depth.saturating_sub(1),
+                ValidPayload::Ok => {}
+            }
+            match payload {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(DescribeError::CoreModule);
+                }
+                Payload::CustomSection(section) => sections.custom(&section, depth)?,
+                Payload::ComponentImportSection(imports) if depth == 0 => {
+                    for import in imports {
+                        let import = import?;
+                        // A type import that only repeats a type asks for nothing.
+                        if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                            sections.imports.push(import.name.name.to_owned());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(sections)
+    }
+
+    /// Bounds the sections that types and names are derived from.
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), DescribeError> {
+        let range = match payload {
+            Payload::InstanceSection(section) => section.range(),
+            Payload::CoreTypeSection(section) => section.range(),
+            Payload::ComponentInstanceSection(section) => section.range(),
+            Payload::ComponentAliasSection(section) => section.range(),
+            Payload::ComponentTypeSection(section) => section.range(),
+            Payload::ComponentCanonicalSection(section) => section.range(),
+            Payload::ComponentImportSection(section) => section.range(),
+            Payload::ComponentExportSection(section) => section.range(),
+            _ => return Ok(()),
+        };
+        self.interface_bytes = self.interface_bytes.saturating_add(range.end - range.start);
+        at_most("bytes of types, imports and exports", self.interface_bytes, INTERFACE_BYTES_MAX)
+    }
+
+    fn custom(&mut self, section: &CustomSectionReader<'_>, depth: usize) -> Result<(), DescribeError> {
+        let data = section.data();
+        let informative = data.len() <= INFORMATION_BYTES_MAX;
+        match section.name() {
+            manifest::SECTION if depth == 0 => {
+                let text = text_of(manifest::SECTION, data, self.manifest.is_some())?;
+                self.manifest = Some(Manifest::parse(text)?);
+            }
+            documentation::SECTION if depth == 0 => {
+                let text = text_of(documentation::SECTION, data, self.documentation.is_some())?;
+                let fail = |message| DescribeError::Section { section: documentation::SECTION, message };
+                self.documentation = Some(Documentation::from_section(text).map_err(fail)?);
+            }
+            "producers" if informative => self.produced_by(data),
+            name if depth == 0 && informative && TEXT_SECTIONS.contains(&name) => {
+                if let Ok(text) = std::str::from_utf8(data) {
+                    self.metadata.insert(name.to_owned(), text.to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Adds what a producers section says. It is information only, so a malformed one is passed over.
+    fn produced_by(&mut self, data: &[u8]) {
+        let Ok(producers) = wasm_metadata::Producers::from_bytes(data, 0) else { return };
+        for (field, values) in producers.iter() {
+            for (name, version) in values.iter() {
+                let known = self.producers.values().map(Vec::len).sum::<usize>();
+                let longest = field.len().max(name.len()).max(version.len());
+                if known >= PRODUCERS_MAX || longest > INTERFACE_NAME_BYTES_MAX {
+                    continue;
+                }
+                let producer = Producer { name: name.clone(), version: version.clone() };
+                let field = self.producers.entry(field.clone()).or_default();
+                if !field.contains(&producer) {
+                    field.push(producer);
+                }
+            }
+        }
+    }
+}
+
+fn text_of<'a>(section: &'static str, data: &'a [u8], twice: bool) -> Result<&'a str, DescribeError> {
+    let fail = |message: String| DescribeError::Section { section, message };
+    if twice {
+        return Err(fail("the component has two of them: embed one".into()));
+    }
+    std::str::from_utf8(data).map_err(|error| fail(format!("not UTF-8 at byte {}", error.valid_up_to())))
+}
+
+pub(crate) fn at_most(what: &'static str, count: usize, max: usize) -> Result<(), DescribeError> {
+    if count > max { Err(DescribeError::TooMany { what, count, max }) } else { Ok(()) }
+}

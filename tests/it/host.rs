@@ -1,0 +1,166 @@
+//! A host of the real binary on a free port, and requests to it.
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// Longest wait for a host to come up or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The `wares` binary that was built with these tests.
+pub fn binary() -> Result<PathBuf> {
+    let tests = std::env::current_exe()?;
+    let folder = tests.ancestors().find(|folder| folder.join("wares").is_file());
+    Ok(folder.context("the wares binary: build it with `cargo build --release`")?.join("wares"))
+}
+
+/// A client that keeps as many connections as the tests have callers.
+pub fn client() -> Result<Client> {
+    // Without effect after the first time.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(Client::builder().pool_max_idle_per_host(512).build()?)
+}
+
+/// A running host.
+pub struct Host {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// The key that the host printed when the shelf was new, or that the test passed on.
+    pub admin_key: String,
+    client: Client,
+    process: Child,
+}
+
+impl Host {
+    /// Starts a host on a new shelf in `data_dir`.
+    pub async fn start(data_dir: &Path) -> Result<Self> {
+        Self::start_with(data_dir, None, &[]).await
+    }
+
+    /// Starts a host, on a shelf whose admin key is known from an earlier start, with further flags of `wares serve`.
+    pub async fn start_with(data_dir: &Path, admin_key: Option<&str>, flags: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(flags);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WARES_")) {
+            command.env_remove(name);
+        }
+        let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let stdout = process.stdout.take().context("stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let introduction = introduction(&mut lines, admin_key.is_none());
+        let introduction = tokio::time::timeout(PATIENCE, introduction).await;
+        let (url, printed_key) = introduction.context("the host did not come up")??;
+        // What it prints later must not block it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let admin_key = admin_key.map(str::to_owned).or(printed_key).context("the host printed no admin key")?;
+        let client = client()?;
+        Ok(Self { url, admin_key, client, process })
+    }
+
+    /// A request with this key; the caller adds a body and sends it.
+    pub fn request(&self, method: Method, path: &str, key: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(key)
+    }
+
+    /// Gets JSON as the operator.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let response = self.request(Method::GET, path, &self.admin_key).send().await?;
+        success(response).await
+    }
+
+    /// Posts JSON as the operator.
+    pub async fn post(&self, path: &str, body: Value) -> Result<Value> {
+        success(self.request(Method::POST, path, &self.admin_key).json(&body).send().await?).await
+    }
+
+    /// Makes a tenant with a key of its own.
+    pub async fn tenant(&self, id: &str) -> Result<String> {
+        self.post("/v1/tenants", json!({"id": id})).await?;
+        let key = self.post(&format!("/v1/tenants/{id}/keys"), json!({"application": "tests"})).await?;
+        Ok(key["key"].as_str().context("key")?.to_owned())
+    }
+
+    /// Publishes a component and returns the host's answer.
+    pub async fn publish(&self, wasm: Vec<u8>, query: &str) -> Result<Response> {
+        let request = self.request(Method::POST, &format!("/v1/components?{query}"), &self.admin_key);
+        Ok(request.header("content-type", "application/wasm").body(wasm).send().await?)
+    }
+
+    /// Publishes `name` (`namespace:name`) at `version` and gives it all traffic.
+    pub async fn publish_and_deploy(&self, wasm: Vec<u8>, name: &str, version: &str) -> Result<Value> {
+        success(self.publish(wasm, &format!("name={name}&version={version}&deploy=true")).await?).await
+    }
+
+    /// Gives all traffic of `path` (`namespace/name`) to one version.
+    pub async fn deploy(&self, path: &str, version: &str) -> Result<Value> {
+        let path = format!("/v1/components/{path}/deployment");
+        let body = json!({"traffic": {version: 100}});
+        success(self.request(Method::PUT, &path, &self.admin_key).json(&body).send().await?).await
+    }
+
+    /// Calls `path` (below `/v1/call/`) with a tenant's key.
+    pub async fn call(&self, path: &str, key: &str, arguments: &Value) -> Result<Response> {
+        Ok(self.request(Method::POST, &format!("/v1/call/{path}"), key).json(arguments).send().await?)
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub async fn kill(mut self) -> Result<()> {
+        self.process.kill().await?;
+        Ok(())
+    }
+
+    /// Waits for it to end by itself.
+    pub async fn wait(&mut self) -> Result<ExitStatus> {
+        Ok(tokio::time::timeout(PATIENCE, self.process.wait()).await.context("the host did not end")??)
+    }
+}
+
+/// Where the host says it listens, and the admin key that it prints if the shelf is new.
+async fn introduction(lines: &mut Lines<BufReader<ChildStdout>>, with_key: bool) -> Result<(String, Option<String>)> {
+    let (mut url, mut key) = (None, None);
+    loop {
+        let line = lines.next_line().await?.context("the host ended before it listened")?;
+        if let Some(value) = line.strip_prefix("listening: ") {
+            url = Some(value.to_owned());
+        } else if let Some(value) = line.strip_prefix("admin key: ") {
+            key = Some(value.to_owned());
+        }
+        match url.take() {
+            Some(url) if key.is_some() || !with_key => return Ok((url, key)),
+            waiting => url = waiting,
+        }
+    }
+}
+
+/// The JSON of a successful answer.
+pub async fn success(response: Response) -> Result<Value> {
+    let status = response.status();
+    let text = response.text().await?;
+    ensure!(status.is_success(), "{status}: {text}");
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// The problem document of a failed answer, with its status.
+pub async fn problem(response: Response) -> Result<(u16, Value)> {
+    let status = response.status().as_u16();
+    let kind =
+        response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+    let text = response.text().await?;
+    ensure!(kind == "application/problem+json", "{status}, {kind}: {text}");
+    Ok((status, serde_json::from_str(&text)?))
+}
+
+/// The code of a problem document.
+pub fn code(problem: &Value) -> &str {
+    problem["type"].as_str().and_then(|kind| kind.strip_prefix("/problems/")).unwrap_or_default()
+}
