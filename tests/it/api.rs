@@ -28,8 +28,11 @@ const OPERATOR: [(&str, &str, &str, u16, &str, &str); 18] = [
     ("GET", "/v1/calls/12", "", 400, "bad-request", "12"),
 ];
 
-/// Path below `/v1/`, body, and the status, code, word and pointer of the answer; sent with a tenant's key.
-const TENANT: [(&str, &str, u16, &str, &str, Option<&str>); 11] = [
+/// Path below `/v1/`, body, and the status, code, word and pointer of the answer.
+type TenantCase = (&'static str, &'static str, u16, &'static str, &'static str, Option<&'static str>);
+
+/// Sent with a tenant's key.
+const TENANT: [TenantCase; 11] = [
     ("call/test/hostile/add", r#"{"a":1,"b":-1}"#, 400, "bad-arguments", "u32", Some("/b")),
     ("call/test/hostile/add", r#"{"a":1}"#, 400, "bad-arguments", "b", None),
     ("call/test/hostile/add", r#"{"a":1,"b":2,"c":3}"#, 400, "bad-arguments", "c", Some("/c")),

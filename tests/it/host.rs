@@ -82,7 +82,7 @@ impl Host {
     pub async fn tenant(&self, id: &str) -> Result<String> {
         self.post("/v1/tenants", json!({"id": id})).await?;
         let key = self.post(&format!("/v1/tenants/{id}/keys"), json!({"application": "tests"})).await?;
-        Ok(key["key"].as_str().context("key")?.to_owned())
+        Ok(key.get("key").and_then(Value::as_str).context("key")?.to_owned())
     }
 
     /// Publishes a component and returns the host's answer.

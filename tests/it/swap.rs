@@ -83,7 +83,7 @@ async fn no_call_fails_and_none_is_miscounted_while_versions_are_deployed_back_a
 }
 
 fn version_of(deployment: usize) -> &'static str {
-    if deployment % 2 == 0 { "1.0.0" } else { "1.1.0" }
+    if deployment.is_multiple_of(2) { "1.0.0" } else { "1.1.0" }
 }
 
 async fn ledger_counts(host: &Host) -> Result<BTreeMap<String, u64>> {

@@ -8,7 +8,7 @@ use wares_catalog::ledger::LedgerError;
 use wares_catalog::nearest::nearest;
 use wares_catalog::snapshot::VersionEntry;
 use wares_engine::Failure;
-use wares_model::{CallId, ComponentName, Outcome, ProblemCode, Version};
+use wares_model::{CallId, Outcome, ProblemCode};
 use wares_typed::{ArgumentError, Description, Function};
 
 /// A problem in words, before it belongs to a call.
@@ -35,10 +35,10 @@ pub struct Explanation {
 pub struct CallError {
     /// The call.
     pub call: CallId,
-    /// The component and the version that would have served it or did.
-    pub version: Option<(ComponentName, Version)>,
-    /// Why.
-    pub explanation: Explanation,
+    /// The version that would have served it or did.
+    pub version: Option<Arc<VersionEntry>>,
+    /// Why. Boxed, so that an answer that is no error is not moved around in its size.
+    pub explanation: Box<Explanation>,
 }
 
 impl fmt::Display for CallError {
@@ -87,12 +87,12 @@ impl Explanation {
 }
 
 impl CallError {
-    pub(crate) fn new(call: CallId, explanation: Explanation) -> Self {
-        Self { call, version: None, explanation }
+    pub(crate) fn new(call: CallId, explanation: impl Into<Box<Explanation>>) -> Self {
+        Self { call, version: None, explanation: explanation.into() }
     }
 
-    pub(crate) fn of(self, version: &VersionEntry) -> Self {
-        Self { version: Some((version.record.component.clone(), version.record.version.clone())), ..self }
+    pub(crate) fn of(self, version: &Arc<VersionEntry>) -> Self {
+        Self { version: Some(Arc::clone(version)), ..self }
     }
 
     pub(crate) fn not_found(call: CallId, detail: String, nearest: Vec<String>) -> Self {
@@ -121,8 +121,8 @@ pub(crate) fn find_function<'a>(
     description: &'a Description,
     interface: Option<&str>,
     function: &str,
-) -> Result<(Option<&'a str>, &'a Function), Explanation> {
-    let not_found = |detail, nearest| Explanation::new(ProblemCode::NotFound, detail).nearest(nearest);
+) -> Result<(Option<&'a str>, &'a Function), Box<Explanation>> {
+    let not_found = |detail, nearest| Explanation::new(ProblemCode::NotFound, detail).nearest(nearest).into();
     let found = description.interfaces.iter().find(|candidate| match interface {
         None => candidate.name.is_none(),
         Some(name) => candidate.is_named(name),
@@ -144,7 +144,7 @@ pub(crate) fn find_function<'a>(
         None => Ok((found.name.as_deref(), function)),
         Some(reason) => {
             let detail = format!("{} cannot be called with JSON: {reason}", function.name);
-            Err(Explanation::new(ProblemCode::BadRequest, detail))
+            Err(Explanation::new(ProblemCode::BadRequest, detail).into())
         }
     }
 }

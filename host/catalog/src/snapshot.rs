@@ -4,6 +4,7 @@ use crate::Policy;
 use crate::tenancy::{KeyHash, TenantEntry};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore};
 use wares_model::manifest::Text;
@@ -39,6 +40,12 @@ pub struct VersionEntry {
     /// One permit per call that may run at once.
     pub slots: Arc<Semaphore>,
     pub(crate) live: OnceCell<Arc<Live>>,
+}
+
+impl fmt::Debug for VersionEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.record.component, self.record.version)
+    }
 }
 
 /// A version that can run.

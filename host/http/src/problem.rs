@@ -10,7 +10,7 @@ use wares_call::{CallError, Explanation};
 use wares_catalog::{DeployError, LoadError, PublishError, ResolveError, TenancyError};
 use wares_engine::CompileError;
 use wares_model::ProblemCode;
-use wares_store::StoreError;
+use wares_store::{StoreError, VersionRecord};
 
 /// Where problem codes are explained.
 pub(crate) const PROBLEMS_PATH: &str = "/problems";
@@ -102,12 +102,13 @@ impl From<Explanation> for Problem {
 
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
-        let mut problem = Self::from(error.explanation);
+        let mut problem = Self::from(*error.explanation);
         problem.document.call_id = Some(error.call.to_string());
         let problem = problem.with_header(CALL_ID, error.call.to_string());
         match error.version {
             None => problem,
-            Some((component, version)) => {
+            Some(version) => {
+                let VersionRecord { component, version, .. } = &version.record;
                 problem.with_header(COMPONENT, component.as_str()).with_header(VERSION, version.to_string())
             }
         }
