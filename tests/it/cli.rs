@@ -13,7 +13,7 @@ const WRONG: [(&[&str], i32, &[&str]); 12] = [
     (&["serve", "--config", "missing.toml"], 2, &["missing.toml"]),
     (&["serve", "--config", "typo.toml"], 2, &["typo.toml", "lisen"]),
     (&["check", "missing.wasm"], 4, &["missing.wasm"]),
-    (&["check", "core.wasm"], 1, &["core module"]),
+    (&["check", "core.wasm"], 1, &["core WebAssembly module"]),
     (&["build", "empty"], 1, &["wares.toml"]),
     (&["test", "broken"], 1, &["wares.toml", "naem"]),
     (&["new", "NotKebab"], 2, &["namespace"]),
