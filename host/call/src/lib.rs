@@ -21,6 +21,7 @@ use wares_catalog::snapshot::{Live, VersionEntry};
 use wares_catalog::tenancy::TenantEntry;
 use wares_catalog::{Catalog, Target};
 use wares_engine::{CallReport, Invocation, Meter};
+use wares_model::manifest::Reuse;
 use wares_model::{Application, CallId, Outcome, ProblemCode};
 use wares_typed::{Answer, Function, Val, WriteError};
 
@@ -142,6 +143,7 @@ impl Calls {
             arguments,
             limits: &prepared.version.limits,
             meter,
+            owner: prepared.owner(),
         };
         let CallReport { result, logs, instantiate, run } = prepared.live.component.call(invocation).await;
         let (outcome, ending) = match result {
@@ -182,6 +184,14 @@ impl Prepared {
 
     fn interface(&self) -> Option<&str> {
         Some(self.interface.as_ref()).filter(|interface| !interface.is_empty())
+    }
+
+    /// Whose instances may serve the call: the tenant's, if the component says that its instances may serve again.
+    fn owner(&self) -> Option<&str> {
+        match self.version.summary.reuse {
+            Reuse::None => None,
+            Reuse::Tenant => Some(self.tenant.record.id.as_str()),
+        }
     }
 
     fn function(&self) -> Result<&Function, CallError> {

@@ -18,7 +18,7 @@ mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
 pub use log::CallLog;
-pub use state::{CallState, OverLimit};
+pub use state::{CallState, Limiter, OverLimit};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, check_imports};
 
 /// Every capability of this host.

@@ -32,16 +32,16 @@ impl CallLog {
         Self(Arc::new(Mutex::new(Buffer { bytes: Vec::new(), bytes_max, dropped: 0 })))
     }
 
-    /// Takes what has been written, with a note if more was written than kept.
+    /// Takes what has been written, with a note if more was written than kept. The log is empty after it.
     pub fn take(&self) -> String {
         let mut buffer = self.0.lock();
-        let bytes = std::mem::take(&mut buffer.bytes);
+        let (bytes, dropped) = (std::mem::take(&mut buffer.bytes), std::mem::take(&mut buffer.dropped));
         let mut text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         };
-        if buffer.dropped > 0 {
-            text.push_str(&format!("\n[{} more bytes were not kept: the log is full]\n", buffer.dropped));
+        if dropped > 0 {
+            text.push_str(&format!("\n[{dropped} more bytes were not kept: the log is full]\n"));
         }
         text
     }

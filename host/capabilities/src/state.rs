@@ -1,6 +1,7 @@
 //! What one call holds while it runs.
 
 use crate::{CallLog, wasi};
+use std::any::Any;
 use std::sync::Arc;
 use wares_model::limits::RESOURCES_MAX;
 use wasmtime::ResourceLimiter;
@@ -13,10 +14,15 @@ use wasmtime_wasi_config::WasiConfigVariables;
 #[error("{0}")]
 pub struct OverLimit(pub String);
 
+/// What counts a guest's memories and tables. The engine finds its own type again with [`CallState::limiter_as`].
+pub trait Limiter: ResourceLimiter + Any + Send + Sync {}
+
+impl<T: ResourceLimiter + Any + Send + Sync> Limiter for T {}
+
 /// The data of one call's store: dropped with it, shared with nothing.
 pub struct CallState {
     table: ResourceTable,
-    limiter: Box<dyn ResourceLimiter + Send + Sync>,
+    limiter: Box<dyn Limiter>,
     log: CallLog,
     /// Made when a guest first uses a WASI interface: most calls of most guests only import them.
     wasi: Option<WasiCtx>,
@@ -25,7 +31,7 @@ pub struct CallState {
 
 impl CallState {
     /// The state of a call that writes to `log` and whose memories and tables are counted by `limiter`.
-    pub fn new(log: CallLog, limiter: Box<dyn ResourceLimiter + Send + Sync>) -> Self {
+    pub fn new(log: CallLog, limiter: Box<dyn Limiter>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX));
         Self { table, limiter, log, wasi: None, config: Arc::default() }
@@ -34,6 +40,18 @@ impl CallState {
     /// What counts memories and tables.
     pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         self.limiter.as_mut()
+    }
+
+    /// What counts memories and tables, if it is of this type.
+    pub fn limiter_as<T: Limiter>(&self) -> Option<&T> {
+        let limiter: &dyn Any = self.limiter.as_ref();
+        limiter.downcast_ref()
+    }
+
+    /// The same, to change it.
+    pub fn limiter_as_mut<T: Limiter>(&mut self) -> Option<&mut T> {
+        let limiter: &mut dyn Any = self.limiter.as_mut();
+        limiter.downcast_mut()
     }
 
     pub(crate) fn log(&self) -> &CallLog {

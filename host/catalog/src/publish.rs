@@ -194,5 +194,6 @@ fn summarize(examined: &Examined) -> Summary {
         keywords: info.map(|info| info.keywords.clone()).unwrap_or_default(),
         interfaces: examined.description.interfaces.iter().filter_map(|interface| interface.name.clone()).collect(),
         limits: examined.limits,
+        reuse: info.map(|info| info.reuse).unwrap_or_default(),
     }
 }

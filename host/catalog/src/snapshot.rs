@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore};
-use wares_model::manifest::Text;
+use wares_model::manifest::{Reuse, Text};
 use wares_model::{ComponentName, Limits, TenantId, Version};
 use wares_store::{Deployment, KeyRecord, Store, StoreError, VersionRecord};
 use wares_typed::Description;
@@ -74,6 +74,9 @@ pub struct Summary {
     pub interfaces: Vec<String>,
     /// Limits that the version runs with.
     pub limits: Limits,
+    /// From the manifest.
+    #[serde(default)]
+    pub reuse: Reuse,
 }
 
 impl Summary {

@@ -4,11 +4,14 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
-use wares_engine::{Component, Engine, EngineConfig, Invocation, Meter, WorkerCommand};
+use std::time::{Duration, Instant};
+use wares_engine::{Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, WorkerCommand};
 use wares_model::{Digest, Limits};
 use wasmtime::component::Val;
 
+/// Instances are kept for many calls.
+const KEEP: KeepBounds =
+    KeepBounds { instances_max: 1, calls_max: u64::MAX, age_max: Duration::from_secs(600), memory_bytes_max: 64 << 20 };
 const CALLS: u32 = 50_000;
 /// Calls before the clock starts.
 const WARM_UP: u32 = 2_000;
@@ -21,14 +24,16 @@ fn main() -> Result<()> {
         worker: WorkerCommand { program: env!("CARGO_BIN_EXE_wares-compile-worker").into(), args: Vec::new() },
         calls_max: 256,
         memory_bytes_max: Limits::CEILING.memory_bytes_max,
+        keep: KEEP,
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let plain = runtime.block_on(load(&engine, "harmful"))?;
     let wasi = runtime.block_on(load(&engine, "wasi"))?;
     let add = [Val::U32(2), Val::U32(3)];
-    runtime.block_on(measure("no imports", &plain, "add", &add))?;
-    runtime.block_on(measure("WASI imported, not used", &wasi, "roll", &[Val::U64(0)]))?;
-    runtime.block_on(measure("WASI used: a line printed", &wasi, "print", &[]))?;
+    runtime.block_on(measure("no imports", &plain, "add", &add, None))?;
+    runtime.block_on(measure("WASI imported, not used", &wasi, "roll", &[Val::U64(0)], None))?;
+    runtime.block_on(measure("WASI used: a line printed", &wasi, "print", &[], None))?;
+    runtime.block_on(measure("no imports, instance kept", &plain, "add", &add, Some("owner")))?;
     Ok(())
 }
 
@@ -40,7 +45,13 @@ async fn load(engine: &Engine, name: &str) -> Result<Arc<Component>> {
     Ok(engine.load(&digest, async || anyhow::Ok(wasm), description, Arc::default()).await?)
 }
 
-async fn measure(what: &str, component: &Arc<Component>, function: &'static str, arguments: &[Val]) -> Result<()> {
+async fn measure(
+    what: &str,
+    component: &Arc<Component>,
+    function: &'static str,
+    arguments: &[Val],
+    owner: Option<&'static str>,
+) -> Result<()> {
     let calls = async |times: u32| {
         let (component, arguments) = (Arc::clone(component), arguments.to_vec());
         // As a task, as a host runs it.
@@ -52,6 +63,7 @@ async fn measure(what: &str, component: &Arc<Component>, function: &'static str,
                     arguments: arguments.clone(),
                     limits: &Limits::DEFAULT,
                     meter: Arc::new(Meter::default()),
+                    owner,
                 };
                 component.call(invocation).await.result.ok().context("the call failed")?;
             }

@@ -1,4 +1,4 @@
-//! The memory and tables of one call, counted over all its instances and held within its limits.
+//! The memory, tables and CPU time of one call, counted over all its instances and held within its limits.
 //!
 //! A guest that asks for more is stopped: `memory.grow` answering -1 would make it fail later, and less clearly.
 
@@ -13,13 +13,32 @@ use wasmtime::ResourceLimiter;
 pub(crate) struct Bounds {
     memory: Account,
     tables: Account,
+    cpu_ns_max: u64,
     meter: Arc<Meter>,
 }
 
 impl Bounds {
     pub(crate) fn new(limits: &Limits, meter: Arc<Meter>) -> Self {
         let table_elements_max = limits.table_elements_max.min(TABLE_ELEMENTS_MAX);
-        Self { memory: Account::new(limits.memory_bytes_max), tables: Account::new(table_elements_max), meter }
+        let cpu_ns_max = limits.cpu_ms_max.saturating_mul(1_000_000);
+        let (memory, tables) = (Account::new(limits.memory_bytes_max), Account::new(table_elements_max));
+        Self { memory, tables, cpu_ns_max, meter }
+    }
+
+    /// Counts for another call from now on. What the instance holds, it goes on holding.
+    pub(crate) fn hand_over(&mut self, meter: Arc<Meter>) {
+        meter.memory_in_use(self.memory.used);
+        self.meter = meter;
+    }
+
+    /// Whether the call that runs now has used up its CPU time. Ask only on the thread that runs it.
+    pub(crate) fn is_out_of_cpu(&self) -> bool {
+        self.meter.cpu_ns_within_poll() >= self.cpu_ns_max
+    }
+
+    /// Bytes of all memories.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory.used
     }
 }
 

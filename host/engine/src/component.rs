@@ -1,8 +1,9 @@
-//! A loaded version, and one call of it from the fresh store to the dropped one.
+//! A loaded version, and one call of it from the instance's making or finding to its end.
 
-use crate::bounds::Bounds;
-use crate::failure::{Failure, HostFault, OutOfCpu};
+use crate::failure::Failure;
+use crate::kept::{Keeper, KeptInstances};
 use crate::meter::{Meter, Metered};
+use crate::sandbox::Sandbox;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -10,7 +11,6 @@ use wares_capabilities::{CallLog, CallState, Wiring};
 use wares_model::Limits;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
-use wasmtime::{Store, UpdateDeadline};
 
 /// What to run, and within which limits.
 pub struct Invocation<'a> {
@@ -24,6 +24,9 @@ pub struct Invocation<'a> {
     pub limits: &'a Limits,
     /// Counts what it uses.
     pub meter: Arc<Meter>,
+    /// Whose call it is, if an instance that served a call of the same owner may serve it, and may be kept after it.
+    /// Without an owner the instance is a fresh one and gone after the call.
+    pub owner: Option<&'a str>,
 }
 
 /// How a call went.
@@ -33,7 +36,7 @@ pub struct CallReport {
     pub result: Result<Option<Val>, Failure>,
     /// What the guest wrote to standard output, standard error and its log.
     pub logs: String,
-    /// The time to make the instance.
+    /// The time to make the instance; next to nothing if it was kept from an earlier call.
     pub instantiate: Duration,
     /// The time from there to the end, the instance's removal included.
     pub run: Duration,
@@ -45,6 +48,8 @@ pub struct Component {
     wiring: Wiring,
     /// By interface, with the empty name for the world itself, then by function.
     exports: HashMap<String, HashMap<String, Export>>,
+    kept: Arc<KeptInstances>,
+    keeper: Keeper,
 }
 
 struct Export {
@@ -53,77 +58,75 @@ struct Export {
 }
 
 impl Component {
-    pub(crate) fn new(pre: InstancePre<CallState>, wiring: Wiring) -> Self {
+    pub(crate) fn new(pre: InstancePre<CallState>, wiring: Wiring, kept: Arc<KeptInstances>) -> Self {
         let exports = exports(pre.component());
-        Self { pre, wiring, exports }
+        let keeper = kept.keeper();
+        Self { pre, wiring, exports, kept, keeper }
     }
 
-    /// Runs a function in an instance of its own. The instance is gone when this returns, and when it is cancelled.
+    /// Runs a function in an instance of its own, or in one that is kept for the owner.
+    ///
+    /// A fresh instance is gone when this returns, and any instance is gone when its call fails or is cancelled.
     pub async fn call(&self, invocation: Invocation<'_>) -> CallReport {
-        let Invocation { interface, function, arguments, limits, meter } = invocation;
         let began = Instant::now();
-        let log = CallLog::new(limits.log_bytes_max);
-        let instantiated = OnceLock::new();
-        let result = match self.export(interface, function) {
-            None => Err(Failure::Host(format!("no export {function} in {}", interface.unwrap_or("the world")))),
-            Some(export) => {
-                let state = CallState::new(log.clone(), Box::new(Bounds::new(limits, Arc::clone(&meter))));
-                let run = self.run(export, &arguments, limits, &meter, state, &instantiated);
-                let wall = Duration::from_millis(limits.wall_ms_max);
-                match tokio::time::timeout(wall, Metered::new(run, &meter)).await {
-                    Ok(ended) => ended.map_err(|error| Failure::of(&error)),
-                    Err(_) => Err(Failure::LimitWall),
-                }
-            }
+        let Some(export) = self.export(invocation.interface, invocation.function) else {
+            let place = invocation.interface.unwrap_or("the world");
+            let result = Err(Failure::Host(format!("no export {} in {place}", invocation.function)));
+            return CallReport { result, logs: String::new(), instantiate: Duration::ZERO, run: Duration::ZERO };
         };
+        let kept = invocation.owner.and_then(|owner| self.kept.take(self.keeper, owner));
+        let log = kept.as_ref().map_or_else(|| CallLog::new(invocation.limits.log_bytes_max), |kept| kept.log.clone());
+        let instantiated = OnceLock::new();
+        let run = self.run(export, &invocation, kept, &log, &instantiated);
+        let wall = Duration::from_millis(invocation.limits.wall_ms_max);
+        let result = match tokio::time::timeout(wall, Metered::new(run, &invocation.meter)).await {
+            Ok(ended) => ended.map_err(|error| Failure::of(&error)),
+            Err(_) => Err(Failure::LimitWall),
+        };
+        let logs = log.take();
+        let result = result.map(|(value, sandbox)| {
+            // Only now that the log is empty for the next call.
+            if let (Some(owner), Some(sandbox)) = (invocation.owner, sandbox) {
+                self.kept.put(self.keeper, owner, sandbox);
+            }
+            value
+        });
         let ended = Instant::now();
         let instantiated = instantiated.get().copied().unwrap_or(ended);
-        CallReport { result, logs: log.take(), instantiate: instantiated - began, run: ended - instantiated }
+        CallReport { result, logs, instantiate: instantiated - began, run: ended - instantiated }
     }
 
     fn export(&self, interface: Option<&str>, function: &str) -> Option<&Export> {
         self.exports.get(interface.unwrap_or_default())?.get(function)
     }
 
+    /// Returns the function's result, and the sandbox if it may serve another call.
     async fn run(
         &self,
         export: &Export,
-        arguments: &[Val],
-        limits: &Limits,
-        meter: &Arc<Meter>,
-        mut state: CallState,
+        invocation: &Invocation<'_>,
+        kept: Option<Sandbox>,
+        log: &CallLog,
         instantiated: &OnceLock<Instant>,
-    ) -> wasmtime::Result<Option<Val>> {
-        self.wiring.prepare(&mut state);
-        let mut store = Store::try_new(self.pre.engine(), state)?;
-        store.limiter(|state| state.limiter());
-        store.set_hostcall_fuel(usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX));
-        interrupt(&mut store, limits, Arc::clone(meter));
-
-        // Start functions run here.
-        let instance = self.pre.instantiate_async(&mut store).await?;
+    ) -> wasmtime::Result<(Option<Val>, Option<Sandbox>)> {
+        let Invocation { limits, meter, .. } = invocation;
+        let mut sandbox = match kept {
+            Some(mut sandbox) => {
+                sandbox.hand_over(meter);
+                sandbox
+            }
+            None => Sandbox::new(&self.pre, &self.wiring, limits, meter, log.clone()).await?,
+        };
         let _ = instantiated.set(Instant::now());
-        let function = instance
-            .get_func(&mut store, export.index)
-            .ok_or_else(|| wasmtime::Error::new(HostFault("an export is gone".to_owned())))?;
-        let mut results = vec![Val::Bool(false); export.results];
-        // Post-return runs within.
-        function.call_async(&mut store, arguments, &mut results).await?;
-        Ok(results.pop())
+        let result = sandbox.call(export.index, export.results, &invocation.arguments).await?;
+        Ok((result, invocation.owner.is_some().then_some(sandbox)))
     }
 }
 
-/// Takes the thread away from the guest at every tick, and the call when its CPU time is used up.
-fn interrupt(store: &mut Store<CallState>, limits: &Limits, meter: Arc<Meter>) {
-    let cpu_ns_max = limits.cpu_ms_max.saturating_mul(1_000_000);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |_| {
-        if meter.cpu_ns_within_poll() >= cpu_ns_max {
-            return Err(wasmtime::Error::new(OutOfCpu));
-        }
-        // Tokio's own yield lets the thread look at sockets and timers first; waking at once would not.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-    });
+impl Drop for Component {
+    fn drop(&mut self) {
+        self.kept.forget(self.keeper);
+    }
 }
 
 /// Every exported function, found once so that no call looks up a name in the component.

@@ -16,7 +16,7 @@ const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
 const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 /// Address space for all linear memories: half of what x86-64 gives a process.
 const ADDRESS_SPACE_BYTES_MAX: u64 = 1 << 46;
-/// Calls at once for which there is address space.
+/// Instances at once for which there is address space.
 pub(crate) const CALLS_MAX: u64 =
     ADDRESS_SPACE_BYTES_MAX / (MEMORIES_MAX * (MEMORY_RESERVATION_BYTES + MEMORY_GUARD_BYTES));
 /// Bytes of one memory.
@@ -55,11 +55,11 @@ pub(crate) fn compiling() -> Config {
     config
 }
 
-/// The same, with a pool that holds whatever `calls_max` calls at once can need.
-pub(crate) fn running(calls_max: u32, memory_bytes_max: u64) -> Config {
-    let each = |most: u64| calls_max.saturating_mul(count(most));
+/// The same, with a pool that holds whatever `instances_max` instances can need, `calls_max` of which run at once.
+pub(crate) fn running(calls_max: u32, instances_max: u32, memory_bytes_max: u64) -> Config {
+    let each = |most: u64| instances_max.saturating_mul(count(most));
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(calls_max)
+    pool.total_component_instances(instances_max)
         .total_core_instances(each(CORE_INSTANCES_MAX))
         .total_memories(each(MEMORIES_MAX))
         .total_tables(each(TABLES_MAX))
@@ -71,7 +71,7 @@ pub(crate) fn running(calls_max: u32, memory_bytes_max: u64) -> Config {
         .max_tables_per_module(count(TABLES_MAX))
         .max_memory_size(bytes(memory_bytes_max))
         .table_elements(bytes(TABLE_ELEMENTS_MAX))
-        .max_unused_warm_slots(calls_max)
+        .max_unused_warm_slots(instances_max)
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES)
         // Only pages that were written are wiped, where the kernel can tell which.

@@ -3,6 +3,7 @@
 use crate::compile::{CompileError, Compiler, WorkerCommand};
 use crate::component::Component;
 use crate::config;
+use crate::kept::{KeepBounds, KeptInstances};
 use crate::native::NativeCache;
 use crate::ticker;
 use bytes::Bytes;
@@ -31,13 +32,18 @@ pub struct EngineConfig {
     pub calls_max: u32,
     /// The highest `memory_bytes_max` of any call.
     pub memory_bytes_max: u64,
+    /// Instances kept for further calls of the same owner; they take places of their own in the pool.
+    pub keep: KeepBounds,
 }
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// More calls at once than the address space holds.
-    #[error("{asked} calls at once do not fit into the address space: at most {} do", config::CALLS_MAX)]
+    /// More instances at once than the address space holds.
+    #[error(
+        "{asked} instances at once, running and kept, do not fit into the address space: at most {} do",
+        config::CALLS_MAX
+    )]
     CallsMax {
         /// What was asked for.
         asked: u32,
@@ -84,6 +90,7 @@ struct Shared {
     wasmtime: wasmtime::Engine,
     native: NativeCache,
     compiler: Compiler,
+    kept: Arc<KeptInstances>,
     /// Digests that are being worked on: of several at once, one compiles and the others find its result.
     working: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
 }
@@ -91,19 +98,21 @@ struct Shared {
 impl Engine {
     /// Starts an engine: reserves the pool's address space and starts the epoch's thread.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let EngineConfig { native_dir, key_file, worker, calls_max, memory_bytes_max } = config;
-        if u64::from(calls_max) > config::CALLS_MAX {
-            return Err(EngineError::CallsMax { asked: calls_max });
+        let EngineConfig { native_dir, key_file, worker, calls_max, memory_bytes_max, keep } = config;
+        let instances_max = calls_max.saturating_add(keep.instances_max);
+        if u64::from(instances_max) > config::CALLS_MAX {
+            return Err(EngineError::CallsMax { asked: instances_max });
         }
         if memory_bytes_max > config::MEMORY_BYTES_MAX {
             return Err(EngineError::MemoryMax { asked: memory_bytes_max });
         }
-        let wasmtime = wasmtime::Engine::new(&config::running(calls_max, memory_bytes_max))
+        let wasmtime = wasmtime::Engine::new(&config::running(calls_max, instances_max, memory_bytes_max))
             .map_err(|error| EngineError::Start(format!("{error:#}")))?;
         let native = NativeCache::open(native_dir, &key_file, &wasmtime).map_err(EngineError::Cache)?;
         ticker::start(&wasmtime).map_err(|error| EngineError::Start(format!("the epoch's thread: {error}")))?;
+        let kept = Arc::new(KeptInstances::new(keep));
         let compiler = Compiler::new(worker);
-        Ok(Self(Arc::new(Shared { wasmtime, native, compiler, working: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { wasmtime, native, compiler, kept, working: Mutex::default() })))
     }
 
     /// Checks that this host gives everything that a component imports.
@@ -154,6 +163,16 @@ impl Engine {
         }
     }
 
+    /// Drops kept instances that are too old to serve again. To be called now and then.
+    pub fn sweep(&self) {
+        self.0.kept.sweep();
+    }
+
+    /// Instances that are kept for further calls now.
+    pub fn instances_kept(&self) -> u32 {
+        self.0.kept.count()
+    }
+
     /// The lock of a digest. It lives as long as somebody holds it.
     fn working(&self, digest: &Digest) -> Arc<AsyncMutex<()>> {
         let mut working = self.0.working.lock();
@@ -197,7 +216,7 @@ impl Engine {
             let wiring = Wiring::new(&mut linker, &imports, &version)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
-            Ok(Component::new(pre, wiring))
+            Ok(Component::new(pre, wiring, Arc::clone(&shared.kept)))
         };
         blocking(link).await
     }

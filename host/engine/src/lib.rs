@@ -8,7 +8,8 @@
 //!
 //! Invariants: a call never outlives its wall time, never uses its CPU time up by more than one epoch tick plus one bulk
 //! memory instruction, and never holds more memory than its limits say, counted over all its memories. A store serves one
-//! call and is dropped before [`Component::call`] returns. Only native code with this host's own seal is mapped. A call
+//! call and is dropped before [`Component::call`] returns, unless the call has an owner: then it may serve further calls of
+//! the same owner, within [`KeepBounds`], until one fails. Only native code with this host's own seal is mapped. A call
 //! that was admitted (at most [`EngineConfig::calls_max`] at once) always finds its slots in the pool.
 
 mod bounds;
@@ -17,8 +18,10 @@ mod component;
 mod config;
 mod engine;
 mod failure;
+mod kept;
 mod meter;
 mod native;
+mod sandbox;
 mod ticker;
 mod worker;
 
@@ -26,6 +29,7 @@ pub use compile::{CompileError, WorkerCommand};
 pub use component::{CallReport, Component, Invocation};
 pub use engine::{Engine, EngineConfig, EngineError, LoadError};
 pub use failure::Failure;
+pub use kept::KeepBounds;
 pub use meter::Meter;
 pub use wares_capabilities::{ImportError, RefusedImport};
 pub use worker::compile_worker_main;

@@ -174,6 +174,14 @@ pub const BACKTRACE_FRAMES_MAX: usize = 32;
 pub const TENANT_CONCURRENCY_MAX: u64 = 64;
 /// Calls running at once on the host.
 pub const HOST_CONCURRENCY_MAX: u64 = 256;
+/// Instances kept at once for further calls of the same tenant.
+pub const REUSE_INSTANCES_MAX: u32 = 64;
+/// Calls that one kept instance serves.
+pub const REUSE_CALLS_MAX: u64 = 10_000;
+/// Seconds that one kept instance serves.
+pub const REUSE_AGE_SECONDS_MAX: u64 = 300;
+/// Bytes of memory with which an instance is still kept.
+pub const REUSE_MEMORY_BYTES_MAX: u64 = 8 * MIB;
 /// Calls waiting for a slot on the host.
 pub const QUEUE_LENGTH_MAX: u64 = 4_096;
 /// Milliseconds that a call waits for a slot.

@@ -42,6 +42,9 @@ pub struct ComponentInfo {
     /// What it does and for whom.
     #[serde(default)]
     pub description: Text,
+    /// Whether an instance may serve more than one call.
+    #[serde(default, skip_serializing_if = "Reuse::is_none")]
+    pub reuse: Reuse,
     /// SPDX expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
@@ -54,6 +57,24 @@ pub struct ComponentInfo {
     /// Where its source is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+/// Whether an instance of a component may serve more than one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reuse {
+    /// Every call gets a fresh instance.
+    #[default]
+    None,
+    /// An instance may serve several calls of one tenant, never of two, if the operator allows it. What one call leaves
+    /// behind in memory, the next finds.
+    Tenant,
+}
+
+impl Reuse {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// A text in the languages of its readers: `"plain"` (English) or `{ en = "…", zh = "…" }`.
@@ -166,6 +187,7 @@ mod tests {
         version = "1.0.0"
         title = { en = "Benefit matching", zh = "惠企政策匹配" }
         description = "Finds policies."
+        reuse = "tenant"
         [limits]
         cpu-ms-max = 500
         [config]
@@ -183,6 +205,7 @@ mod tests {
         let manifest = Manifest::parse(FULL).unwrap();
         assert_eq!(manifest.component.title.zh, "惠企政策匹配");
         assert_eq!(manifest.component.description.en, "Finds policies.");
+        assert_eq!(manifest.component.reuse, Reuse::Tenant);
         assert_eq!(manifest.limits.cpu_ms_max, Some(500));
         assert_eq!(manifest.examples.len(), 1);
     }
@@ -194,6 +217,7 @@ mod tests {
             ("[component]\nname = 'x'\nversion = '1.0.0'", "namespace"),
             ("[component]\nname = 'a:b'\nversion = '1'", "version"),
             ("[component]\nname = 'a:b'\nversion = '1.0.0'\nnaem = 1", "naem"),
+            ("[component]\nname = 'a:b'\nversion = '1.0.0'\nreuse = 'all'", "all"),
             ("[component]\nname = 'a:b'\nversion = '1.0.0'\n[limits]\ncpu = 1", "cpu"),
             (&FULL.replace(r#"'{"n": 1}'"#, "'{'"), "\"one\": arguments is not JSON"),
             (&FULL.replace("result = \"2\"", "result = '1'\nerror = '2'"), "both result and error"),

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use wares_model::Limits;
-use wares_model::limits::{HOST_CONCURRENCY_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, TENANT_CONCURRENCY_MAX};
+use wares_model::limits::{
+    HOST_CONCURRENCY_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX,
+    REUSE_MEMORY_BYTES_MAX, TENANT_CONCURRENCY_MAX,
+};
 use wares_store::SqliteSync;
 
 /// All settings of a host, as they take effect.
@@ -29,6 +32,8 @@ pub struct Config {
     pub limits: CallLimits,
     /// How many calls the host takes.
     pub calls: Calls,
+    /// Whether instances serve several calls of one tenant, where a component's manifest asks for it.
+    pub reuse: Reuse,
     /// Bounds of HTTP connections.
     pub http: Http,
 }
@@ -97,6 +102,20 @@ pub struct Calls {
     pub queue_ms_max: u64,
 }
 
+/// Section `reuse`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Reuse {
+    /// Instances kept at once on the host; 0 keeps none, and every call gets a fresh one.
+    pub instances_max: u32,
+    /// Calls that one instance serves.
+    pub calls_max: u64,
+    /// Seconds that one instance serves.
+    pub age_seconds_max: u64,
+    /// Bytes of memory with which an instance is still kept.
+    pub memory_bytes_max: u64,
+}
+
 /// Section `http`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -117,6 +136,10 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.tenant-concurrency-max", 1, 10_000),
     ("calls.queue-length-max", 0, 1_000_000),
     ("calls.queue-ms-max", 0, 60_000),
+    ("reuse.instances-max", 0, 1_000),
+    ("reuse.calls-max", 1, 1_000_000_000),
+    ("reuse.age-seconds-max", 1, 86_400),
+    ("reuse.memory-bytes-max", 0, 4 << 30),
     ("http.connections-max", 1, 1_000_000),
     ("http.head-seconds-max", 1, 3_600),
     ("http.body-seconds-max", 1, 3_600),
@@ -145,6 +168,7 @@ impl Default for Config {
             ledger: Ledger::default(),
             limits: CallLimits::default(),
             calls: Calls::default(),
+            reuse: Reuse::default(),
             http: Http::default(),
         }
     }
@@ -176,6 +200,17 @@ impl Default for Calls {
             tenant_concurrency_max: TENANT_CONCURRENCY_MAX,
             queue_length_max: count(QUEUE_LENGTH_MAX),
             queue_ms_max: QUEUE_MS_MAX,
+        }
+    }
+}
+
+impl Default for Reuse {
+    fn default() -> Self {
+        Self {
+            instances_max: REUSE_INSTANCES_MAX,
+            calls_max: REUSE_CALLS_MAX,
+            age_seconds_max: REUSE_AGE_SECONDS_MAX,
+            memory_bytes_max: REUSE_MEMORY_BYTES_MAX,
         }
     }
 }

@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tempfile::TempDir;
-use wares_engine::{CallReport, CompileError, Component, Engine, EngineConfig, Failure, Invocation, LoadError, Meter};
+use wares_engine::{
+    CallReport, CompileError, Component, Engine, EngineConfig, Failure, Invocation, KeepBounds, LoadError, Meter,
+};
 use wares_model::{Digest, Limits, LimitsAsked, ProblemCode};
 use wares_typed::{Answer, Description, Function, Val, WriteError};
 
@@ -48,6 +50,7 @@ impl Sandbox {
             worker: crate::serve::worker()?,
             calls_max: 1,
             memory_bytes_max: limits.ceiling.memory_bytes_max,
+            keep: KeepBounds::NONE,
         })?;
         Ok(Self { engine, limits: limits.clone(), _native: native })
     }
@@ -115,7 +118,7 @@ impl Opened {
         let (interface, called) = self.find(interface, function)?;
         let arguments = self.read(called, arguments)?;
         let meter = Arc::new(Meter::default());
-        let invocation = Invocation { interface, function, arguments, limits: &self.limits, meter };
+        let invocation = Invocation { interface, function, arguments, limits: &self.limits, meter, owner: None };
         let CallReport { result, logs, .. } = self.component.call(invocation).await;
         if !logs.is_empty() {
             output::note(logs.trim_end());

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use anyhow::Context as _;
+use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 use wares_call::{Calls, Capacity};
 use wares_catalog::ledger::Ledger;
 use wares_catalog::{Catalog, Policy, Role};
-use wares_engine::{Engine, EngineConfig, WorkerCommand};
+use wares_engine::{Engine, EngineConfig, KeepBounds, WorkerCommand};
 use wares_http::server::Connections;
 use wares_http::{App, Draining};
 use wares_model::Timestamp;
@@ -20,6 +21,8 @@ use wares_store::{Artifacts, DataDir, SqliteOptions, Store};
 /// Bounds of the buckets of time metrics, in seconds: from a warm call to the longest wall time.
 const SECONDS_BUCKETS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+/// How often instances that were kept too long are dropped.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often metrics are folded and old ledger entries removed.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// Days to microseconds.
@@ -38,7 +41,8 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     // Held to the end: one host per data directory.
     let data_dir = DataDir::open(&config.data_dir)?;
     let store: Arc<dyn Store> = open_store(config, &data_dir).await?;
-    let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store)).await?);
+    let engine = start_engine(config, &data_dir)?;
+    let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone()).await?);
 
     let capacity = Capacity {
         running_max: config.calls.concurrency_max,
@@ -49,6 +53,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
     let metrics = install_metrics()?;
     let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
+    let sweeper = tokio::spawn(sweep(engine));
 
     let listener = TcpListener::bind(config.listen)
         .await
@@ -71,6 +76,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
         tracing::warn!(seconds = config.drain_seconds_max, "some requests did not end in time and were cut off");
     }
     upkeep.abort();
+    sweeper.abort();
     // The writer ends when the last request has dropped its end of the ledger; requests that were cut off keep theirs.
     if tokio::time::timeout(connections.drain_timeout, writer).await.is_err() {
         tracing::warn!("the ledger's writer was still waiting for calls");
@@ -85,14 +91,28 @@ async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<d
     Ok(Arc::new(store.with_context(|| format!("the database in {}", config.data_dir.display()))?))
 }
 
-async fn open_catalog(config: &Config, data_dir: &DataDir, store: Arc<dyn Store>) -> anyhow::Result<Catalog> {
-    let engine = Engine::new(EngineConfig {
+fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
+    Ok(Engine::new(EngineConfig {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
         worker: worker()?,
         calls_max: u32::try_from(config.calls.concurrency_max)?,
         memory_bytes_max: config.limits.ceiling.memory_bytes_max,
-    })?;
+        keep: KeepBounds {
+            instances_max: config.reuse.instances_max,
+            calls_max: config.reuse.calls_max,
+            age_max: Duration::from_secs(config.reuse.age_seconds_max),
+            memory_bytes_max: config.reuse.memory_bytes_max,
+        },
+    })?)
+}
+
+async fn open_catalog(
+    config: &Config,
+    data_dir: &DataDir,
+    store: Arc<dyn Store>,
+    engine: Engine,
+) -> anyhow::Result<Catalog> {
     let artifacts = Artifacts::open(&data_dir.artifacts())?;
     let policy = Policy {
         limits_default: config.limits.default,
@@ -122,6 +142,7 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()
         .context("metrics")?;
     wares_call::describe_metrics();
+    describe_gauge!("wares_instances_kept", "Instances kept for further calls of the tenant they served");
     Ok(handle)
 }
 
@@ -137,5 +158,15 @@ async fn keep_up(metrics: PrometheusHandle, store: Arc<dyn Store>, retention_day
             Ok(entries) => tracing::info!(entries, "removed ledger entries past their retention; aggregates stay"),
             Err(error) => tracing::warn!(%error, "old ledger entries could not be removed"),
         }
+    }
+}
+
+/// Drops instances that were kept for further calls which did not come.
+async fn sweep(engine: Engine) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        gauge!("wares_instances_kept").set(engine.instances_kept());
+        engine.sweep();
     }
 }

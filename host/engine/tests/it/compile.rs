@@ -1,6 +1,6 @@
 //! The compile worker: what is malformed, too large or too slow to compile ends there.
 
-use crate::fixture::{Fixture, open};
+use crate::fixture::{Fixture, KEEP, open};
 use bytes::Bytes;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -83,6 +83,7 @@ async fn a_worker_that_fails_is_told_apart() {
             worker: WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] },
             calls_max: 1,
             memory_bytes_max: Limits::DEFAULT.memory_bytes_max,
+            keep: KEEP,
         })
         .unwrap()
     };

@@ -4,15 +4,21 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use wares_engine::{
-    CallReport, CompileError, Component, Engine, EngineConfig, EngineError, Invocation, LoadError, Meter, WorkerCommand,
+    CallReport, CompileError, Component, Engine, EngineConfig, EngineError, Invocation, KeepBounds, LoadError, Meter,
+    WorkerCommand,
 };
 use wares_model::{Digest, Limits};
 use wasmtime::component::Val;
 
 /// Room for as many calls at once as one test of one guest needs.
 const CALLS_MAX: u32 = 4;
+
+/// Bounds of kept instances that tests reach.
+pub(crate) const KEEP: KeepBounds =
+    KeepBounds { instances_max: 3, calls_max: 5, age_max: Duration::from_secs(600), memory_bytes_max: 4 << 20 };
 
 pub(crate) struct Fixture {
     pub(crate) dir: TempDir,
@@ -27,6 +33,13 @@ impl Fixture {
     pub(crate) fn with_calls_max(calls_max: u32) -> Self {
         let dir = TempDir::new().unwrap();
         let engine = open(dir.path(), calls_max).unwrap();
+        Self { dir, engine }
+    }
+
+    /// An engine that keeps instances within these bounds.
+    pub(crate) fn keeping(keep: KeepBounds) -> Self {
+        let dir = TempDir::new().unwrap();
+        let engine = Engine::new(EngineConfig { keep, ..config(dir.path(), CALLS_MAX) }).unwrap();
         Self { dir, engine }
     }
 
@@ -71,13 +84,18 @@ impl Fixture {
 }
 
 pub(crate) fn open(dir: &Path, calls_max: u32) -> Result<Engine, EngineError> {
-    Engine::new(EngineConfig {
+    Engine::new(config(dir, calls_max))
+}
+
+pub(crate) fn config(dir: &Path, calls_max: u32) -> EngineConfig {
+    EngineConfig {
         native_dir: dir.join("native"),
         key_file: dir.join("native.key"),
         worker: WorkerCommand { program: env!("CARGO_BIN_EXE_wares-compile-worker").into(), args: Vec::new() },
         calls_max,
         memory_bytes_max: Limits::CEILING.memory_bytes_max,
-    })
+        keep: KEEP,
+    }
 }
 
 /// The component `tests/guests/NAME.wat`.
@@ -105,11 +123,12 @@ pub(crate) struct Call {
     pub(crate) arguments: Vec<Val>,
     pub(crate) limits: Limits,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) owner: Option<&'static str>,
 }
 
 pub(crate) fn call(function: &'static str) -> Call {
     let limits = Limits { cpu_ms_max: 200, wall_ms_max: 60_000, ..Limits::DEFAULT };
-    Call { function, arguments: Vec::new(), limits, meter: Arc::default() }
+    Call { function, arguments: Vec::new(), limits, meter: Arc::default(), owner: None }
 }
 
 impl Call {
@@ -123,6 +142,11 @@ impl Call {
         self
     }
 
+    pub(crate) fn owned_by(mut self, owner: &'static str) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
     pub(crate) async fn of(self, component: &Component) -> CallReport {
         let invocation = Invocation {
             interface: None,
@@ -130,6 +154,7 @@ impl Call {
             arguments: self.arguments,
             limits: &self.limits,
             meter: self.meter,
+            owner: self.owner,
         };
         component.call(invocation).await
     }

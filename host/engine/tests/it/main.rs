@@ -14,3 +14,5 @@ mod isolation;
 mod native;
 #[cfg(test)]
 mod pool;
+#[cfg(test)]
+mod reuse;

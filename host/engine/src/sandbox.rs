@@ -1,0 +1,92 @@
+//! A store with one instance in it: made for a call, and for further calls of the same owner where that is wanted.
+
+use crate::bounds::Bounds;
+use crate::failure::{HostFault, OutOfCpu};
+use crate::meter::Meter;
+use std::sync::Arc;
+use std::time::Instant;
+use wares_capabilities::{CallLog, CallState, Wiring};
+use wares_model::Limits;
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
+use wasmtime::{Store, UpdateDeadline};
+
+pub(crate) struct Sandbox {
+    pub(crate) store: Store<CallState>,
+    instance: Instance,
+    /// What the instance writes goes here; it is emptied after every call.
+    pub(crate) log: CallLog,
+    pub(crate) born: Instant,
+    /// Calls begun.
+    pub(crate) calls: u64,
+}
+
+/// A store for one call and what comes after it, its limits in force. Nothing runs in it yet.
+pub(crate) fn store(
+    pre: &InstancePre<CallState>,
+    wiring: &Wiring,
+    limits: &Limits,
+    meter: &Arc<Meter>,
+    log: &CallLog,
+) -> wasmtime::Result<Store<CallState>> {
+    let bounds = Bounds::new(limits, Arc::clone(meter));
+    let mut state = CallState::new(log.clone(), Box::new(bounds));
+    wiring.prepare(&mut state);
+    let mut store = Store::try_new(pre.engine(), state)?;
+    store.limiter(|state| state.limiter());
+    store.set_hostcall_fuel(usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX));
+    store.set_epoch_deadline(1);
+    // Takes the thread away from the guest at every tick, and the call when its CPU time is used up.
+    store.epoch_deadline_callback(|store| {
+        let bounds = store.data().limiter_as::<Bounds>();
+        if bounds.is_none_or(Bounds::is_out_of_cpu) {
+            return Err(wasmtime::Error::new(OutOfCpu));
+        }
+        // Tokio's own yield lets the thread look at sockets and timers first; waking at once would not.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    Ok(store)
+}
+
+impl Sandbox {
+    /// Makes an instance. Start functions run here.
+    pub(crate) async fn new(
+        pre: &InstancePre<CallState>,
+        wiring: &Wiring,
+        limits: &Limits,
+        meter: &Arc<Meter>,
+        log: CallLog,
+    ) -> wasmtime::Result<Self> {
+        let born = Instant::now();
+        let mut store = store(pre, wiring, limits, meter, &log)?;
+        let instance = pre.instantiate_async(&mut store).await?;
+        Ok(Self { store, instance, log, born, calls: 0 })
+    }
+
+    /// Counts for another call from now on.
+    pub(crate) fn hand_over(&mut self, meter: &Arc<Meter>) {
+        if let Some(bounds) = self.store.data_mut().limiter_as_mut::<Bounds>() {
+            bounds.hand_over(Arc::clone(meter));
+        }
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// Runs a function of the instance; post-return runs within.
+    pub(crate) async fn call(
+        &mut self,
+        export: ComponentExportIndex,
+        results: usize,
+        arguments: &[Val],
+    ) -> wasmtime::Result<Option<Val>> {
+        self.calls += 1;
+        let function = self.instance.get_func(&mut self.store, export);
+        let function = function.ok_or_else(|| wasmtime::Error::new(HostFault("an export is gone".to_owned())))?;
+        let mut results = vec![Val::Bool(false); results];
+        function.call_async(&mut self.store, arguments, &mut results).await?;
+        Ok(results.pop())
+    }
+
+    /// Bytes of all memories of the instance.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.store.data().limiter_as::<Bounds>().map_or(0, Bounds::memory_bytes)
+    }
+}
