@@ -1,6 +1,5 @@
 //! Why a call has no result: what the caller is told, and what the log is.
 
-use crate::Ending;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
@@ -72,6 +71,11 @@ impl Explanation {
 
     fn nearest(self, nearest: Vec<String>) -> Self {
         Self { nearest, ..self }
+    }
+
+    /// Bytes of the component's own error.
+    pub(crate) fn error_bytes(&self) -> usize {
+        self.error.as_ref().map_or(0, |json| json.get().len())
     }
 
     /// What the ledger keeps of it: the component's own error or the words, and the backtrace.
@@ -150,7 +154,7 @@ pub(crate) fn find_function<'a>(
 }
 
 /// What a guest's failure means to the caller and to the ledger.
-pub(crate) fn of_failure(failure: Failure) -> (Outcome, Ending) {
+pub(crate) fn of_failure(failure: Failure) -> (Outcome, Box<Explanation>) {
     let (outcome, explanation) = match failure {
         Failure::Trap { reason, backtrace } => {
             let explanation = Explanation { backtrace, ..Explanation::new(ProblemCode::Trap, reason) };
@@ -167,7 +171,7 @@ pub(crate) fn of_failure(failure: Failure) -> (Outcome, Ending) {
         Failure::LimitMemory { what } => (Outcome::LimitMemory, Explanation::new(ProblemCode::LimitMemory, what)),
         Failure::Host(error) => (Outcome::HostError, Explanation::host(&error)),
     };
-    (outcome, Ending::Failure(explanation))
+    (outcome, Box::new(explanation))
 }
 
 /// JSON that the host wrote itself, to be embedded in a problem document.

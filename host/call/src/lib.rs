@@ -6,6 +6,7 @@
 mod admission;
 mod error;
 mod record;
+mod serve;
 mod telemetry;
 
 pub use admission::Capacity;
@@ -14,6 +15,7 @@ pub use telemetry::describe_metrics;
 
 use admission::{Admission, Permits};
 use record::Record;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wares_catalog::ledger::{Ledger, Slot};
@@ -90,13 +92,16 @@ impl Calls {
     }
 
     /// Finds the version and the function that serve the call.
-    pub async fn prepare(&self, request: Request) -> Result<Prepared, CallError> {
-        let call = CallId::generate();
-        self.find(call, request).await.inspect_err(telemetry::refused)
+    pub async fn prepare(&self, request: Request) -> Result<Arc<Prepared>, CallError> {
+        let prepared = self.find(CallId::generate(), request, |live, interface, function| {
+            let (interface, found) = error::find_function(&live.description, interface, function)?;
+            Ok((interface.unwrap_or_default().into(), found.name.as_str().into()))
+        });
+        prepared.await.inspect_err(telemetry::refused)
     }
 
     /// Runs a prepared call with the JSON of its arguments.
-    pub async fn run(&self, prepared: &Prepared, body: &[u8]) -> Result<Answered, CallError> {
+    pub async fn run(&self, prepared: &Arc<Prepared>, body: &[u8]) -> Result<Answered, CallError> {
         let entered = self.enter(prepared, body).await.inspect_err(telemetry::refused);
         let answered = match entered {
             Ok(entered) => self.execute(prepared, entered, body.len()).await,
@@ -105,7 +110,13 @@ impl Calls {
         answered.map_err(|error| error.of(&prepared.version))
     }
 
-    async fn find(&self, call: CallId, request: Request) -> Result<Prepared, CallError> {
+    /// Finds the version, and in it what `entry` says is to be run: an interface and a function.
+    async fn find(
+        &self,
+        call: CallId,
+        request: Request,
+        entry: impl FnOnce(&Live, Option<&str>, &str) -> Result<(Arc<str>, Arc<str>), Box<Explanation>>,
+    ) -> Result<Arc<Prepared>, CallError> {
         let started = Instant::now();
         let Request { tenant, application, target, interface, function } = request;
         let resolved = self.catalog.snapshot().resolve(&target, &tenant.record.id);
@@ -114,11 +125,10 @@ impl Calls {
         let live = self.catalog.live(&version).await;
         let live = Arc::clone(live.map_err(|error| CallError::host(call, &error).of(&version))?);
         let interface = resolved.interface.or(interface);
-        let (interface, found) = error::find_function(&live.description, interface.as_deref(), &function)
+        let (interface, function) = entry(&live, interface.as_deref(), &function)
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
-        let interface = interface.unwrap_or_default().into();
-        let function = found.name.as_str().into();
-        Ok(Prepared { call, tenant, application, version, live, interface, function, resolve: started.elapsed() })
+        let resolve = started.elapsed();
+        Ok(Arc::new(Prepared { call, tenant, application, version, live, interface, function, resolve }))
     }
 
     /// Admits the call and reads its arguments. What is refused here never ran and is not counted.
@@ -133,10 +143,15 @@ impl Calls {
     }
 
     /// Runs what was admitted. From here on the call is counted, whatever happens.
-    async fn execute(&self, prepared: &Prepared, entered: Entered, bytes_in: usize) -> Result<Answered, CallError> {
+    async fn execute(
+        &self,
+        prepared: &Arc<Prepared>,
+        entered: Entered,
+        bytes_in: usize,
+    ) -> Result<Answered, CallError> {
         let Entered { _permits, slot, arguments, queue } = entered;
         let meter = Arc::new(Meter::default());
-        let record = Record::open(prepared, slot, Arc::clone(&meter), bytes_in);
+        let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&meter));
         let invocation = Invocation {
             interface: prepared.interface(),
             function: &prepared.function,
@@ -146,19 +161,23 @@ impl Calls {
             owner: prepared.owner(),
         };
         let CallReport { result, logs, instantiate, run } = prepared.live.component.call(invocation).await;
-        let (outcome, ending) = match result {
-            Err(failure) => error::of_failure(failure),
+        let ending = match result {
+            Err(failure) => Err(error::of_failure(failure)),
             Ok(value) => lift(prepared, value.as_ref()),
         };
 
         let recording = Instant::now();
-        let recorded = record.close(outcome, &ending, logs).await;
+        let (outcome, explanation, bytes_out) = match &ending {
+            Ok(json) => (Outcome::Ok, None, json.len()),
+            Err((outcome, explanation)) => (*outcome, Some(explanation.as_ref()), explanation.error_bytes()),
+        };
+        let recorded = record.close(outcome, explanation, (bytes_in as u64, bytes_out as u64), logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(prepared, outcome, &timing);
         match ending {
-            Ending::Answer(json) => Ok(Answered { json, timing }),
-            Ending::Failure(explanation) => Err(CallError::new(prepared.call, explanation)),
+            Ok(json) => Ok(Answered { json, timing }),
+            Err((_, explanation)) => Err(CallError::new(prepared.call, explanation)),
         }
     }
 }
@@ -200,44 +219,24 @@ impl Prepared {
     }
 }
 
-/// What a call that ran ends with.
-enum Ending {
-    /// The result's JSON.
-    Answer(Vec<u8>),
-    /// Why there is none.
-    Failure(Explanation),
-}
-
-impl Ending {
-    fn bytes_out(&self) -> usize {
-        match self {
-            Self::Answer(json) => json.len(),
-            Self::Failure(explanation) => explanation.error.as_ref().map_or(0, |json| json.get().len()),
-        }
-    }
-}
-
-fn lift(prepared: &Prepared, value: Option<&Val>) -> (Outcome, Ending) {
-    let function = match prepared.function() {
-        Ok(function) => function,
-        Err(error) => return (Outcome::HostError, Ending::Failure(Explanation::host(&error))),
-    };
+/// The JSON of what a function returned, or why there is none.
+fn lift(prepared: &Prepared, value: Option<&Val>) -> Result<Vec<u8>, (Outcome, Box<Explanation>)> {
+    let host = |error: &dyn fmt::Display| (Outcome::HostError, Box::new(Explanation::host(error)));
+    let function = prepared.function().map_err(|error| host(&error))?;
     let bytes_max = prepared.version.limits.result_bytes_max;
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     match wares_typed::write_result(&prepared.live.description, function, value, most) {
-        Ok(Answer::Ok(json)) => (Outcome::Ok, Ending::Answer(json)),
-        Ok(Answer::ComponentError(json)) => match error::raw_json(json) {
-            Ok(error) => {
-                let detail = "the function returned the error case of its result; see `error`".to_owned();
-                let explanation = Explanation::new(ProblemCode::ComponentError, detail).with_error(error);
-                (Outcome::ComponentError, Ending::Failure(explanation))
-            }
-            Err(error) => (Outcome::HostError, Ending::Failure(Explanation::host(&error))),
-        },
+        Ok(Answer::Ok(json)) => Ok(json),
+        Ok(Answer::ComponentError(json)) => {
+            let error = error::raw_json(json).map_err(|error| host(&error))?;
+            let detail = "the function returned the error case of its result; see `error`".to_owned();
+            let explanation = Explanation::new(ProblemCode::ComponentError, detail).with_error(error);
+            Err((Outcome::ComponentError, Box::new(explanation)))
+        }
         Err(WriteError::TooLarge { .. }) => {
             let detail = format!("the result's JSON is larger than {bytes_max} bytes");
-            (Outcome::LimitOutput, Ending::Failure(Explanation::new(ProblemCode::LimitOutput, detail)))
+            Err((Outcome::LimitOutput, Box::new(Explanation::new(ProblemCode::LimitOutput, detail))))
         }
-        Err(error) => (Outcome::HostError, Ending::Failure(Explanation::host(&error))),
+        Err(error) => Err(host(&error)),
     }
 }

@@ -5,11 +5,13 @@
 //! needs, cheaply. The engine knows no capability by name; [`ALL`] is the one list of them. To add one, add its file, a
 //! line to that list, and, if a call holds something for it, a field to [`CallState`].
 //!
-//! What bounds a guest here: handles in [`CallState`]'s table, bytes of its log, bytes of one request for random data.
+//! What bounds a guest here: handles in [`CallState`]'s table, bytes of its log, bytes of one request for random data, bytes of
+//! HTTP header fields.
 //! Over a bound the guest is stopped with [`OverLimit`]; only the log is cut instead.
 
 mod capability;
 mod config;
+mod http;
 mod log;
 mod logging;
 mod state;
@@ -22,4 +24,4 @@ pub use state::{CallState, Limiter, OverLimit};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, check_imports};
 
 /// Every capability of this host.
-pub const ALL: &[&dyn Capability] = &[&wasi::Wasi, &config::Config, &logging::Logging];
+pub const ALL: &[&dyn Capability] = &[&wasi::Wasi, &config::Config, &logging::Logging, &http::Http];

@@ -1,5 +1,6 @@
 //! What one call holds while it runs.
 
+use crate::http::{self, NoRequests};
 use crate::{CallLog, wasi};
 use std::any::Any;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// A bound that a guest ran into, as the error that stops it.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct CallState {
     log: CallLog,
     /// Made when a guest first uses a WASI interface: most calls of most guests only import them.
     wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    requests: NoRequests,
     pub(crate) config: Arc<WasiConfigVariables>,
 }
 
@@ -34,7 +38,8 @@ impl CallState {
     pub fn new(log: CallLog, limiter: Box<dyn Limiter>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX));
-        Self { table, limiter, log, wasi: None, config: Arc::default() }
+        let (http, requests) = (http::context(), NoRequests);
+        Self { table, limiter, log, wasi: None, http, requests, config: Arc::default() }
     }
 
     /// What counts memories and tables.
@@ -67,5 +72,11 @@ impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let log = &self.log;
         WasiCtxView { ctx: self.wasi.get_or_insert_with(|| wasi::context(log)), table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for CallState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.requests, table: &mut self.table, ctx: &mut self.http }
     }
 }

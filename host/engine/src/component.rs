@@ -11,6 +11,7 @@ use wares_capabilities::{CallLog, CallState, Wiring};
 use wares_model::Limits;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 /// What to run, and within which limits.
 pub struct Invocation<'a> {
@@ -31,9 +32,9 @@ pub struct Invocation<'a> {
 
 /// How a call went.
 #[derive(Debug)]
-pub struct CallReport {
+pub struct CallReport<T = Option<Val>> {
     /// The function's result, if it has one, or why there is none.
-    pub result: Result<Option<Val>, Failure>,
+    pub result: Result<T, Failure>,
     /// What the guest wrote to standard output, standard error and its log.
     pub logs: String,
     /// The time to make the instance; next to nothing if it was kept from an earlier call.
@@ -44,8 +45,10 @@ pub struct CallReport {
 
 /// A version that is ready to be called.
 pub struct Component {
-    pre: InstancePre<CallState>,
-    wiring: Wiring,
+    pub(crate) pre: InstancePre<CallState>,
+    pub(crate) wiring: Wiring,
+    /// What it answers HTTP requests with, if it does.
+    pub(crate) http: Option<ProxyPre<CallState>>,
     /// By interface, with the empty name for the world itself, then by function.
     exports: HashMap<String, HashMap<String, Export>>,
     kept: Arc<KeptInstances>,
@@ -61,7 +64,8 @@ impl Component {
     pub(crate) fn new(pre: InstancePre<CallState>, wiring: Wiring, kept: Arc<KeptInstances>) -> Self {
         let exports = exports(pre.component());
         let keeper = kept.keeper();
-        Self { pre, wiring, exports, kept, keeper }
+        let http = ProxyPre::new(pre.clone()).ok();
+        Self { pre, wiring, http, exports, kept, keeper }
     }
 
     /// Runs a function in an instance of its own, or in one that is kept for the owner.

@@ -4,6 +4,7 @@
 //! Engine::compile  bytes -> worker process -> native cache      (publishing)
 //! Engine::load     native cache -> Component                    (first call of a version)
 //! Component::call  fresh store and instance -> function -> CallReport
+//! Component::serve fresh store and instance -> wasi:http/incoming-handler -> response, CallReport
 //! ```
 //!
 //! Invariants: a call never outlives its wall time, never uses its CPU time up by more than one epoch tick plus one bulk
@@ -22,6 +23,7 @@ mod kept;
 mod meter;
 mod native;
 mod sandbox;
+mod serve;
 mod ticker;
 mod worker;
 
@@ -31,5 +33,6 @@ pub use engine::{Engine, EngineConfig, EngineError, LoadError};
 pub use failure::Failure;
 pub use kept::KeepBounds;
 pub use meter::Meter;
+pub use serve::{Body, BodyError, HttpInvocation, Respond};
 pub use wares_capabilities::{ImportError, RefusedImport};
 pub use worker::compile_worker_main;

@@ -58,7 +58,7 @@ async fn by_interface(
     answer(app, request(key, target, None, function), body).await
 }
 
-fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
+pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
     let (name, requirement) = path::with_requirement(name)?;
     Ok(Target::Component { name: path::component(namespace, name)?, requirement })
 }

@@ -10,6 +10,7 @@ mod operations;
 mod page;
 mod path;
 mod problem;
+mod serve;
 pub mod server;
 mod tenants;
 mod usage;
@@ -76,6 +77,7 @@ pub fn router(app: App) -> Router {
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()
         .nest("/v1", v1)
+        .merge(serve::routes(&app))
         .merge(operations::routes(&app))
         .fallback(problem::no_such_address)
         .method_not_allowed_fallback(problem::no_such_method)

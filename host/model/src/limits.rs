@@ -166,6 +166,8 @@ pub const MEMORIES_MAX: u64 = 8;
 pub const RESOURCES_MAX: u64 = 1_000;
 /// Bytes that one request for random data may ask for.
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
+/// Bytes in memory of the header fields that a guest makes or is given, per set of fields.
+pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
 /// Bytes of the keys and values that a version is configured with.
 pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
 /// Frames of a guest's backtrace that are kept.

@@ -1,0 +1,83 @@
+//! One HTTP request to a component that exports `wasi:http/incoming-handler`.
+
+use crate::component::{CallReport, Component};
+use crate::failure::Failure;
+use crate::meter::{Meter, Metered};
+use crate::sandbox;
+use http::{Request, Response};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use wares_capabilities::CallLog;
+use wares_model::Limits;
+use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+
+/// The body of a request to a guest, or of its response.
+pub type Body = wasmtime_wasi_http::WasiBody;
+/// Why a body ends before its end, as guests are told.
+pub type BodyError = wasmtime_wasi_http::Error;
+/// Takes the guest's response when it begins, or the error that the guest gives instead.
+pub type Respond = Box<dyn FnOnce(Result<Response<Body>, String>) + Send + Sync>;
+
+/// A request, and within which limits it is answered.
+pub struct HttpInvocation<'a> {
+    /// The request. Its URI has an authority.
+    pub request: Request<Body>,
+    /// What the call may use.
+    pub limits: &'a Limits,
+    /// Counts what it uses.
+    pub meter: &'a Arc<Meter>,
+    /// Takes the response, whose body goes on while the guest runs.
+    pub respond: Respond,
+}
+
+impl Component {
+    /// Whether it answers HTTP requests.
+    pub fn serves_http(&self) -> bool {
+        self.http.is_some()
+    }
+
+    /// Has a fresh instance answer a request, and returns when the instance has ended: after its response was taken, or
+    /// without one. A guest whose response is not taken as it comes waits, until its wall time is used up.
+    pub async fn serve(&self, invocation: HttpInvocation<'_>) -> CallReport<()> {
+        let began = Instant::now();
+        let log = CallLog::new(invocation.limits.log_bytes_max);
+        let instantiated = OnceLock::new();
+        let wall = Duration::from_millis(invocation.limits.wall_ms_max);
+        let meter = Arc::clone(invocation.meter);
+        let result = match &self.http {
+            None => Err(Failure::Host("the component exports no wasi:http/incoming-handler".to_owned())),
+            Some(proxy) => {
+                let run = self.answer(proxy, invocation, &log, &instantiated);
+                match tokio::time::timeout(wall, Metered::new(run, &meter)).await {
+                    Ok(ended) => ended.map_err(|error| Failure::of(&error)),
+                    Err(_) => Err(Failure::LimitWall),
+                }
+            }
+        };
+        let ended = Instant::now();
+        let instantiated = instantiated.get().copied().unwrap_or(ended);
+        CallReport { result, logs: log.take(), instantiate: instantiated - began, run: ended - instantiated }
+    }
+
+    async fn answer(
+        &self,
+        proxy: &ProxyPre<wares_capabilities::CallState>,
+        invocation: HttpInvocation<'_>,
+        log: &CallLog,
+        instantiated: &OnceLock<Instant>,
+    ) -> wasmtime::Result<()> {
+        let HttpInvocation { request, limits, meter, respond } = invocation;
+        let mut store = sandbox::store(&self.pre, &self.wiring, limits, meter, log)?;
+        let proxy = proxy.instantiate_async(&mut store).await?;
+        let _ = instantiated.set(Instant::now());
+        let mut http = store.data_mut().http();
+        let request = http.new_incoming_request(Scheme::Http, request)?;
+        let respond = move |response: Result<Response<Body>, ErrorCode>| {
+            respond(response.map_err(|code| format!("{code:?}")));
+        };
+        let out = http.new_response_outparam_from_callback(respond)?;
+        proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+    }
+}

@@ -1,0 +1,113 @@
+//! HTTP requests that components answer themselves: `/serve/{namespace}/{name}[@{version-req}]/{path…}`.
+
+use crate::auth::{self, TenantKey};
+use crate::calls;
+use crate::problem::{CALL_ID, COMPONENT, VERSION};
+use crate::{App, Problem};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::response::Response;
+use axum::routing::any;
+use http_body_util::BodyExt as _;
+use wares_engine::BodyError;
+
+/// Tells the component below which path it is reached.
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+pub(crate) fn routes(app: &App) -> Router<App> {
+    Router::new()
+        .route("/serve/{namespace}/{name}", any(serve))
+        .route("/serve/{namespace}/{name}/", any(serve))
+        .route("/serve/{namespace}/{name}/{*path}", any(serve))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key))
+}
+
+async fn serve(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let TenantKey { tenant, application } = TenantKey::from_request_parts(&mut parts, &app).await?;
+    let Address { namespace, name, prefix, path } = Address::of(&parts.uri)?;
+    let target = calls::component(&namespace, &name)?;
+    let prepared = app.calls.prepare_http(tenant, application, target).await?;
+
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().cloned().or_else(|| host?.parse::<Authority>().ok());
+    let authority = authority.ok_or_else(|| Problem::bad_request("the request has no valid Host header"))?;
+    let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
+    parts.uri = uri.map_err(|error| Problem::bad_request(format!("the address: {error}")))?;
+    // The key is between the caller and the host.
+    parts.headers.remove(header::AUTHORIZATION);
+    if let Ok(prefix) = HeaderValue::try_from(prefix) {
+        parts.headers.insert(FORWARDED_PREFIX, prefix);
+    }
+    let body = body.map_err(|_| BodyError::ConnectionTerminated).boxed_unsync();
+    let response = app.calls.serve(&prepared, Request::from_parts(parts, body)).await?;
+
+    let record = &prepared.version().record;
+    let own = [
+        (CALL_ID, prepared.call().to_string()),
+        (COMPONENT, record.component.to_string()),
+        (VERSION, record.version.to_string()),
+    ];
+    let (mut parts, body) = response.into_parts();
+    for (name, value) in own {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            parts.headers.insert(name, value);
+        }
+    }
+    Ok(Response::from_parts(parts, Body::new(body)))
+}
+
+/// What an address below `/serve` says.
+struct Address {
+    namespace: String,
+    /// With its requirement.
+    name: String,
+    /// The part that names the component, as it was written.
+    prefix: String,
+    /// The rest: what the component sees.
+    path: PathAndQuery,
+}
+
+impl Address {
+    fn of(uri: &Uri) -> Result<Self, Problem> {
+        let bad = |what: &str| Problem::bad_request(format!("{what}: write /serve/{{namespace}}/{{name}}/{{path}}"));
+        let mut segments = uri.path().splitn(5, '/').skip(2);
+        let (Some(namespace), Some(name)) = (segments.next(), segments.next()) else {
+            return Err(bad("the address names no component"));
+        };
+        let decode = |text: &str| match percent_encoding::percent_decode_str(text).decode_utf8() {
+            Ok(text) => Ok(text.into_owned()),
+            Err(_) => Err(bad("the component's name is not UTF-8")),
+        };
+        let rest = segments.next().unwrap_or_default();
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path = format!("/{rest}{query}").parse().map_err(|_| bad("the path is not one"))?;
+        Ok(Self {
+            namespace: decode(namespace)?,
+            name: decode(name)?,
+            prefix: format!("/serve/{namespace}/{name}"),
+            path,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_see_the_rest_of_the_path_as_it_was_sent() {
+        let cases = [
+            ("/serve/a/b", "b", "/serve/a/b", "/"),
+            ("/serve/a/b/", "b", "/serve/a/b", "/"),
+            ("/serve/a/b@%5E1/c%2Fd//e?x=1&y", "b@^1", "/serve/a/b@%5E1", "/c%2Fd//e?x=1&y"),
+        ];
+        for (uri, name, prefix, path) in cases {
+            let address = Address::of(&uri.parse().unwrap()).unwrap_or_else(|_| panic!("{uri}"));
+            assert_eq!((address.name.as_str(), address.prefix.as_str(), address.path.as_str()), (name, prefix, path));
+        }
+    }
+}
