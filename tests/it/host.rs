@@ -44,11 +44,22 @@ impl Host {
 
     /// Starts a host, on a shelf whose admin key is known from an earlier start, with further flags of `wares serve`.
     pub async fn start_with(data_dir: &Path, admin_key: Option<&str>, flags: &[&str]) -> Result<Self> {
+        Self::start_in(data_dir, admin_key, flags, &[]).await
+    }
+
+    /// The same, with settings as environment variables.
+    pub async fn start_in(
+        data_dir: &Path,
+        admin_key: Option<&str>,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let mut command = Command::new(binary()?);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(flags);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WARES_")) {
             command.env_remove(name);
         }
+        command.envs(variables.iter().copied());
         let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let stdout = process.stdout.take().context("stdout")?;
         let mut lines = BufReader::new(stdout).lines();

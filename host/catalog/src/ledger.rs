@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use wares_model::LedgerEntry;
-use wares_store::Store;
+use wares_store::LedgerStore;
 
 /// Entries in one transaction.
 const GROUP_MAX: usize = 512;
@@ -40,7 +40,7 @@ pub struct Slot(mpsc::OwnedPermit<Pending>);
 impl Ledger {
     /// Starts the writer. `slots_max` calls may be between admission and answer at once. The handle ends when every clone of
     /// the ledger is dropped and all that was handed in is committed.
-    pub fn start(store: Arc<dyn Store>, slots_max: usize) -> (Self, JoinHandle<()>) {
+    pub fn start(store: Arc<dyn LedgerStore>, slots_max: usize) -> (Self, JoinHandle<()>) {
         let (entries, waiting) = mpsc::channel(slots_max.max(1));
         let failing = Arc::new(AtomicBool::new(false));
         let writer = tokio::spawn(write(store, waiting, Arc::clone(&failing)));
@@ -68,7 +68,7 @@ impl Slot {
     }
 }
 
-async fn write(store: Arc<dyn Store>, mut waiting: mpsc::Receiver<Pending>, failing: Arc<AtomicBool>) {
+async fn write(store: Arc<dyn LedgerStore>, mut waiting: mpsc::Receiver<Pending>, failing: Arc<AtomicBool>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     loop {
         tokio::select! {
@@ -86,7 +86,7 @@ async fn write(store: Arc<dyn Store>, mut waiting: mpsc::Receiver<Pending>, fail
 }
 
 /// Writes a group and tells its callers. Returns whether it is durable.
-async fn commit(store: &dyn Store, group: &mut Vec<Pending>) -> bool {
+async fn commit(store: &dyn LedgerStore, group: &mut Vec<Pending>) -> bool {
     let (entries, acknowledgements): (Vec<_>, Vec<_>) =
         group.drain(..).map(|pending| (pending.entry, pending.committed)).unzip();
     let result = store.append_entries(&entries).await.map_err(|error| LedgerError(error.to_string().into()));

@@ -49,7 +49,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
         waiting_max: config.calls.queue_length_max,
         wait_max: Duration::from_millis(config.calls.queue_ms_max),
     };
-    let (ledger, writer) = Ledger::start(Arc::clone(&store), capacity.running_max);
+    let (ledger, writer) = Ledger::start(store.clone(), capacity.running_max);
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
     let metrics = install_metrics()?;
     let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));

@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wares_model::{CallId, LedgerEntry, Outcome, Timestamp, Usage};
-use wares_store::{DataDir, SqliteOptions, SqliteSync, Store, open_sqlite};
+use wares_store::{DataDir, LedgerStore as _, SqliteOptions, SqliteSync, open_sqlite};
 
 const BATCHES: [usize; 5] = [1, 16, 64, 256, 512];
 /// Different (tenant, function) pairs that the entries are spread over, as on a busy shelf.

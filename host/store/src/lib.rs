@@ -19,9 +19,22 @@ use async_trait::async_trait;
 use std::path::PathBuf;
 use wares_model::{CallId, ComponentName, Digest, KeyId, LedgerEntry, TenantId, Timestamp, Version};
 
+/// What the ledger's writer needs of a store.
+#[async_trait]
+pub trait LedgerStore: Send + Sync + 'static {
+    /// Writes entries, their logs, and the aggregates per minute, hour and day, all in one transaction or not at all.
+    ///
+    /// An entry whose call is entered already changes nothing and counts nothing, so that a batch whose fate is unknown may be
+    /// handed in again. Numbers beyond 63 bits are kept as the largest of 63 bits.
+    async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError>;
+
+    /// Whether the store answers and has a place for a writer.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: LedgerStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 
@@ -62,12 +75,6 @@ pub trait Store: Send + Sync + 'static {
     /// Revokes a key; the answer is whether there is such a key. A revoked key keeps its first time of revocation.
     async fn revoke_key(&self, id: KeyId) -> Result<bool, StoreError>;
 
-    /// Writes entries, their logs, and the aggregates per minute, hour and day, all in one transaction or not at all.
-    ///
-    /// An entry whose call is entered already changes nothing and counts nothing, so that a batch whose fate is unknown may be
-    /// handed in again. Numbers beyond 63 bits are kept as the largest of 63 bits.
-    async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError>;
-
     /// The entry of one call, while it is kept.
     async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError>;
 
@@ -78,9 +85,6 @@ pub trait Store: Send + Sync + 'static {
     /// Removes entries and logs of calls whose id was made before, to the millisecond; aggregates stay. It goes in small
     /// steps, between which entries are appended. Returns how many entries went.
     async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError>;
-
-    /// Whether the store answers and has a place for a writer.
-    async fn ping(&self) -> Result<(), StoreError>;
 }
 
 /// Why the store did not do what it was asked.

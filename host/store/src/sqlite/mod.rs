@@ -7,8 +7,8 @@ mod usage;
 mod versions;
 
 use crate::{
-    DataDir, Deployment, Inserted, KeyRecord, NewRevision, NewVersion, Store, StoreError, TenantRecord, UsageQuery,
-    UsageRow, VersionRecord,
+    DataDir, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, Store, StoreError, TenantRecord,
+    UsageQuery, UsageRow, VersionRecord,
 };
 use async_trait::async_trait;
 use ledger::Subjects;
@@ -102,6 +102,18 @@ impl SqliteStore {
 }
 
 #[async_trait]
+impl LedgerStore for SqliteStore {
+    async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
+        self.append(entries).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.write().await?.rollback().await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl Store for SqliteStore {
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError> {
         self.insert_version_row(new).await
@@ -152,10 +164,6 @@ impl Store for SqliteStore {
         self.revoke_key_row(id).await
     }
 
-    async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
-        self.append(entries).await
-    }
-
     async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError> {
         self.entry(id).await
     }
@@ -166,11 +174,6 @@ impl Store for SqliteStore {
 
     async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.prune(before).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.write().await?.rollback().await?;
-        Ok(())
     }
 }
 

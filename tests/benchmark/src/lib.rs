@@ -1,0 +1,10 @@
+//! The parts of the benchmark: contenders to measure, work to give them, a load to put on them, and figures of the shelf.
+
+pub mod by_hand;
+pub mod contender;
+pub mod load;
+pub mod process;
+pub mod report;
+pub mod shelf;
+pub mod uncounted;
+pub mod work;
