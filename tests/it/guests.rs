@@ -1,4 +1,4 @@
-//! Components for tests: text-format ones from `tests/guests`, built ones from `plugins`.
+//! Components for tests: text-format ones and built ones from `tests/guests`, built ones from `plugins`.
 
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
@@ -25,4 +25,10 @@ pub fn number(number: u32) -> Result<Vec<u8>> {
 pub fn plugin(name: &str) -> Result<Vec<u8>> {
     let path = root().join("plugins/target/wares").join(format!("{name}.wasm"));
     std::fs::read(&path).with_context(|| format!("{}: build it with `wares build plugins`", path.display()))
+}
+
+/// The built component of `tests/guests/NAME`.
+pub fn built(name: &str) -> Result<Vec<u8>> {
+    let path = root().join("tests/guests/target/wares").join(format!("{name}.wasm"));
+    std::fs::read(&path).with_context(|| format!("{}: build it with `wares build tests/guests`", path.display()))
 }

@@ -10,5 +10,7 @@ mod demo;
 mod hostile;
 mod operations;
 mod publish;
+mod reuse;
+mod serve;
 mod swap;
 mod vendor;

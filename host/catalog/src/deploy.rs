@@ -56,7 +56,7 @@ pub enum DeployError {
         /// Which.
         version: Version,
         /// Why.
-        source: LoadError,
+        source: Arc<LoadError>,
     },
     /// The store failed.
     #[error(transparent)]

@@ -12,6 +12,8 @@ pub mod snapshot;
 pub mod tenancy;
 
 use arc_swap::{ArcSwap, Guard};
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use snapshot::{Live, Snapshot, VersionEntry};
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
@@ -34,6 +36,8 @@ pub struct Policy {
     pub limits_ceiling: Limits,
     /// Calls of one tenant running at once.
     pub tenant_concurrency_max: u64,
+    /// Versions loaded at once; beyond it the one that was not called for longest is unloaded.
+    pub loaded_max: u64,
 }
 
 /// The shelf of one host.
@@ -43,6 +47,8 @@ pub struct Catalog {
     engine: Engine,
     policy: Policy,
     snapshot: ArcSwap<Snapshot>,
+    /// By the version's serial number.
+    loaded: Cache<u64, Arc<Live>>,
     changing: Mutex<()>,
 }
 
@@ -56,7 +62,8 @@ impl Catalog {
     ) -> Result<Self, StoreError> {
         let snapshot = Snapshot::read(store.as_ref(), &policy).await?;
         let snapshot = ArcSwap::from_pointee(snapshot);
-        Ok(Self { store, artifacts, engine, policy, snapshot, changing: Mutex::new(()) })
+        let loaded = Cache::builder().max_capacity(policy.loaded_max).eviction_policy(EvictionPolicy::lru()).build();
+        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing: Mutex::new(()) })
     }
 
     /// The shelf as it stands now.
@@ -74,9 +81,13 @@ impl Catalog {
         &self.policy
     }
 
-    /// The version ready to run: its types read, its native code mapped. Work is done once, at the first call or deployment.
-    pub async fn live<'a>(&self, version: &'a VersionEntry) -> Result<&'a Arc<Live>, LoadError> {
-        version.live.get_or_try_init(|| self.load(version)).await
+    /// The version ready to run: its types read, its native code mapped. It is loaded at the first call or deployment, once
+    /// however many ask at the same time, and again when it is called after it was unloaded.
+    pub async fn live(&self, version: &VersionEntry) -> Result<Arc<Live>, Arc<LoadError>> {
+        match self.loaded.get(&version.serial).await {
+            Some(live) => Ok(live),
+            None => self.loaded.try_get_with(version.serial, self.load(version)).await,
+        }
     }
 
     async fn load(&self, version: &VersionEntry) -> Result<Arc<Live>, LoadError> {

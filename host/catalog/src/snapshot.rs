@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::{OnceCell, Semaphore};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Semaphore;
 use wares_model::manifest::{Reuse, Text};
 use wares_model::{ComponentName, Limits, TenantId, Version};
 use wares_store::{Deployment, KeyRecord, Store, StoreError, VersionRecord};
 use wares_typed::Description;
+
+/// The next version's serial number in this process.
+static SERIALS: AtomicU64 = AtomicU64::new(0);
 
 /// The shelf at one moment. Cloning copies pointers, not entries.
 #[derive(Clone, Default)]
@@ -39,7 +43,8 @@ pub struct VersionEntry {
     pub limits: Limits,
     /// One permit per call that may run at once.
     pub slots: Arc<Semaphore>,
-    pub(crate) live: OnceCell<Arc<Live>>,
+    /// Tells versions apart in what is kept of them beside the snapshot.
+    pub(crate) serial: u64,
 }
 
 impl fmt::Debug for VersionEntry {
@@ -155,12 +160,12 @@ impl VersionEntry {
         })?;
         let limits = summary.limits;
         let slots = Arc::new(Semaphore::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
-        Ok(Self { record, summary, limits, slots, live: OnceCell::new() })
+        Ok(Self { record, summary, limits, slots, serial: SERIALS.fetch_add(1, Ordering::Relaxed) })
     }
 
     /// The same version with another record; what is loaded and who runs in it carries over.
     pub(crate) fn with_record(&self, record: VersionRecord) -> Self {
-        let live = OnceCell::new_with(self.live.get().cloned());
-        Self { record, summary: self.summary.clone(), limits: self.limits, slots: Arc::clone(&self.slots), live }
+        let (summary, slots) = (self.summary.clone(), Arc::clone(&self.slots));
+        Self { record, summary, limits: self.limits, slots, serial: self.serial }
     }
 }

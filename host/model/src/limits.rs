@@ -176,6 +176,8 @@ pub const BACKTRACE_FRAMES_MAX: usize = 32;
 pub const TENANT_CONCURRENCY_MAX: u64 = 64;
 /// Calls running at once on the host.
 pub const HOST_CONCURRENCY_MAX: u64 = 256;
+/// Versions loaded at once.
+pub const LOADED_VERSIONS_MAX: u64 = 1_000;
 /// Instances kept at once for further calls of the same tenant.
 pub const REUSE_INSTANCES_MAX: u32 = 64;
 /// Calls that one kept instance serves.

@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use wares_model::Limits;
 use wares_model::limits::{
-    HOST_CONCURRENCY_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX,
-    REUSE_MEMORY_BYTES_MAX, TENANT_CONCURRENCY_MAX,
+    HOST_CONCURRENCY_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
+    REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, TENANT_CONCURRENCY_MAX,
 };
 use wares_store::SqliteSync;
 
@@ -98,8 +98,10 @@ pub struct Calls {
     pub tenant_concurrency_max: u64,
     /// Calls waiting for a slot.
     pub queue_length_max: usize,
-    /// Milliseconds that one waits.
+    /// Milliseconds that one waits in a burst; under lasting overload calls wait much shorter.
     pub queue_ms_max: u64,
+    /// Versions loaded at once; beyond it the one that was not called for longest is unloaded.
+    pub loaded_versions_max: u64,
 }
 
 /// Section `reuse`.
@@ -136,6 +138,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.tenant-concurrency-max", 1, 10_000),
     ("calls.queue-length-max", 0, 1_000_000),
     ("calls.queue-ms-max", 0, 60_000),
+    ("calls.loaded-versions-max", 1, 1_000_000),
     ("reuse.instances-max", 0, 1_000),
     ("reuse.calls-max", 1, 1_000_000_000),
     ("reuse.age-seconds-max", 1, 86_400),
@@ -200,6 +203,7 @@ impl Default for Calls {
             tenant_concurrency_max: TENANT_CONCURRENCY_MAX,
             queue_length_max: count(QUEUE_LENGTH_MAX),
             queue_ms_max: QUEUE_MS_MAX,
+            loaded_versions_max: LOADED_VERSIONS_MAX,
         }
     }
 }

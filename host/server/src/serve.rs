@@ -118,6 +118,7 @@ async fn open_catalog(
         limits_default: config.limits.default,
         limits_ceiling: config.limits.ceiling,
         tenant_concurrency_max: config.calls.tenant_concurrency_max,
+        loaded_max: config.calls.loaded_versions_max,
     };
     Ok(Catalog::open(store, artifacts, engine, policy).await?)
 }

@@ -90,7 +90,8 @@ async fn main() -> Result<()> {
 /// Builds what is measured: the host, the guests, and wasmtime's own server, which is kept for later runs.
 fn prepare() -> Result<()> {
     let root = guests::root();
-    run(Command::new("cargo").args(["build", "--release"]).current_dir(&root))?;
+    // With the features of the whole workspace, as this benchmark was built, so that nothing is built twice.
+    run(Command::new("cargo").args(["build", "--release", "--workspace", "--bins"]).current_dir(&root))?;
     run(Command::new(wares_it::host::binary()?).args(["build", "tests/guests"]).current_dir(&root))?;
     let tools = root.join("target/tools");
     if !tools.join("bin/wasmtime").is_file() {

@@ -45,7 +45,8 @@ pub async fn run() -> Result<()> {
     let policy = Policy {
         limits_default: Limits::DEFAULT,
         limits_ceiling: Limits::CEILING,
-        tenant_concurrency_max: limits::TENANT_CONCURRENCY_MAX,
+        tenant_concurrency_max: u64::from(calls_max),
+        loaded_max: limits::LOADED_VERSIONS_MAX,
     };
     let catalog = Arc::new(Catalog::open(store, Artifacts::open(&data_dir.artifacts())?, engine, policy).await?);
     let capacity = Capacity {
