@@ -14,7 +14,7 @@ const WRONG: [(&[&str], i32, &[&str]); 12] = [
     (&["serve", "--config", "typo.toml"], 2, &["typo.toml", "lisen"]),
     (&["check", "missing.wasm"], 4, &["missing.wasm"]),
     (&["check", "core.wasm"], 1, &["core WebAssembly module"]),
-    (&["build", "empty"], 1, &["wares.toml"]),
+    (&["build", "empty"], 1, &["Cargo.toml"]),
     (&["test", "broken"], 1, &["wares.toml", "naem"]),
     (&["new", "NotKebab"], 2, &["namespace"]),
     (&["new", "empty/folder"], 1, &["empty-folder"]),
@@ -32,6 +32,8 @@ fn what_is_wrong_is_said_with_its_place_and_its_own_exit_code() -> Result<()> {
     for folder in ["empty", "broken", "empty-folder"] {
         std::fs::create_dir(dir.path().join(folder))?;
     }
+    write("broken/Cargo.toml", b"[package]\nname = \"broken\"\n[lib]\npath = \"lib.rs\"\n")?;
+    write("broken/lib.rs", b"")?;
     write("broken/wares.toml", b"[component]\nname = \"a:b\"\nversion = \"1.0.0\"\nnaem = 1\n")?;
     for (args, code, words) in WRONG {
         let ended = wares(dir.path(), args)?;

@@ -21,7 +21,7 @@ impl Shelf {
         let data = tempfile::tempdir()?;
         let host = Host::start(data.path()).await?;
         let key = host.tenant("district").await?;
-        host.publish(guests::built("answers")?, "deploy=true").await?.error_for_status()?;
+        host.publish(guests::built("test-answers")?, "deploy=true").await?.error_for_status()?;
         Ok(Self { host, key, _data: data })
     }
 
@@ -59,8 +59,8 @@ async fn requests_and_responses_pass_and_are_counted_before_their_end() -> Resul
     // No waiting here: whoever has the whole answer finds the entry.
     let entry = shelf.host.get(&format!("/v1/calls/{call}")).await?;
     assert_eq!((&entry["outcome"], &entry["function"]), (&json!("ok"), &json!("handle")), "{entry:#}");
-    assert_eq!(entry["usage"]["bytes_in"], text.len(), "{entry:#}");
-    assert_eq!(entry["usage"]["bytes_out"], text.len(), "{entry:#}");
+    assert_eq!(entry["bytes-in"], text.len(), "{entry:#}");
+    assert_eq!(entry["bytes-out"], text.len(), "{entry:#}");
 
     let seen = shelf.request(Method::PATCH, "/seen?a=1&b=%2F").header("x-own", "mine").send().await?.text().await?;
     assert!(seen.starts_with("PATCH http://127.0.0.1:") && seen.contains("/seen?a=1&b=%2F\n"), "{seen}");
@@ -99,7 +99,7 @@ async fn a_response_streams_while_the_component_runs() -> Result<()> {
         rest.push_str(std::str::from_utf8(&chunk)?);
     }
     assert!(rest.ends_with("drop 9\n"), "{rest}");
-    assert_eq!(shelf.host.get(&path).await?["usage"]["bytes_out"], 70);
+    assert_eq!(shelf.host.get(&path).await?["bytes-out"], 70);
     Ok(())
 }
 

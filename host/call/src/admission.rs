@@ -11,10 +11,11 @@ use wares_model::ProblemCode;
 
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER_SECONDS: u64 = 1;
-/// A queue that has not been empty for so long is one of overload, not of a burst.
+/// A wait that callers hardly notice. In a queue of overload no call waits longer: that would make every answer late, and no
+/// more of them.
+const SHORT_WAIT: Duration = Duration::from_millis(30);
+/// When every call has waited longer than [`SHORT_WAIT`] for so long, it is no burst: more comes in than goes out.
 const BURST_MAX: Duration = Duration::from_millis(100);
-/// How long a call waits in a queue of overload. More waiting would make every answer late and no more of them.
-const OVERLOAD_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// How many calls the host takes.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ pub struct Capacity {
     pub running_max: usize,
     /// Calls waiting for a slot.
     pub waiting_max: usize,
-    /// How long one waits in a burst; when the queue does not become empty any more, calls wait much shorter.
+    /// How long one waits in a burst; under overload calls wait much shorter.
     pub wait_max: Duration,
 }
 
@@ -37,8 +38,15 @@ pub(crate) struct Admission {
 #[derive(Default)]
 struct Queue {
     length: usize,
-    /// Since when there has been one without a pause.
-    busy_since: Option<Instant>,
+    /// Since when every call that left it had waited long.
+    late_since: Option<Instant>,
+}
+
+impl Queue {
+    /// Whether more comes in than goes out. It lasts until the queue is empty.
+    fn is_overload(&self) -> bool {
+        self.late_since.is_some_and(|since| since.elapsed() >= BURST_MAX)
+    }
 }
 
 /// What a running call holds; dropping it lets the next one in.
@@ -49,14 +57,20 @@ pub(crate) struct Permits {
 }
 
 /// A place in the queue for as long as a call waits.
-struct Waiting<'a>(&'a Mutex<Queue>);
+struct Waiting<'a> {
+    queue: &'a Mutex<Queue>,
+    since: Instant,
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut queue = self.0.lock();
+        let was_short = self.since.elapsed() < SHORT_WAIT;
+        let mut queue = self.queue.lock();
         queue.length -= 1;
-        if queue.length == 0 {
-            queue.busy_since = None;
+        if queue.length == 0 || (was_short && !queue.is_overload()) {
+            queue.late_since = None;
+        } else if !was_short {
+            queue.late_since.get_or_insert_with(Instant::now);
         }
     }
 }
@@ -107,9 +121,8 @@ impl Admission {
             return None;
         }
         queue.length += 1;
-        let busy = queue.busy_since.get_or_insert_with(Instant::now).elapsed();
-        let wait_max = if busy < BURST_MAX { Duration::MAX } else { OVERLOAD_WAIT_MAX };
-        Some((Waiting(&self.queue), wait_max.min(self.capacity.wait_max)))
+        let wait_max = if queue.is_overload() { SHORT_WAIT } else { Duration::MAX };
+        Some((Waiting { queue: &self.queue, since: Instant::now() }, wait_max.min(self.capacity.wait_max)))
     }
 }
 
@@ -127,16 +140,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_may_wait_and_an_overload_may_not() {
+        const LONG: Duration = Duration::from_secs(1);
         let admission = admission(10);
-        let (first, wait_max) = admission.join_queue().unwrap();
-        assert_eq!(wait_max, Duration::from_secs(1));
+        let join = || admission.join_queue().unwrap();
+        let (last, wait_max) = join();
+        assert_eq!(wait_max, LONG);
+        // A standing queue in which nobody waits long is no overload.
+        for _ in 0..100 {
+            let (short, wait_max) = join();
+            assert_eq!(wait_max, LONG);
+            tokio::time::advance(SHORT_WAIT / 2).await;
+            drop(short);
+        }
+        let late = || async {
+            let (late, _) = join();
+            tokio::time::advance(SHORT_WAIT).await;
+            drop(late);
+        };
+        late().await;
+        assert_eq!(join().1, LONG, "one late call makes no overload, and this one was short");
+        late().await;
+        let (late, _) = join();
         tokio::time::advance(BURST_MAX).await;
-        let (second, wait_max) = admission.join_queue().unwrap();
-        assert_eq!(wait_max, OVERLOAD_WAIT_MAX);
-        drop(first);
-        assert_eq!(admission.join_queue().unwrap().1, OVERLOAD_WAIT_MAX);
-        drop(second);
-        assert_eq!(admission.join_queue().unwrap().1, Duration::from_secs(1), "the queue was empty");
+        drop(late);
+        assert_eq!(join().1, SHORT_WAIT);
+        assert_eq!(join().1, SHORT_WAIT, "a short wait ends no overload");
+        drop(last);
+        assert_eq!(join().1, LONG, "the queue was empty");
     }
 
     #[tokio::test]

@@ -120,7 +120,7 @@ async fn publish(host: &Host, numbers: std::ops::Range<usize>) -> Result<()> {
 async fn kept_instance(host: &Host) -> Result<f64> {
     host.publish(std::fs::read(guest("bench-kept")?)?, "deploy=true").await?.error_for_status()?;
     let call = async |at: usize| {
-        let key = host.tenant(&format!("bench-{at}")).await?;
+        let key = host.tenant(&format!("bench{at}")).await?;
         success(host.call("bench/kept/text/upper", &key, &Work::Upper.arguments()).await?).await
     };
     call(0).await?;
