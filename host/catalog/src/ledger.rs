@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use wares_model::LedgerEntry;
@@ -43,7 +44,9 @@ impl Ledger {
     pub fn start(store: Arc<dyn LedgerStore>, slots_max: usize) -> (Self, JoinHandle<()>) {
         let (entries, waiting) = mpsc::channel(slots_max.max(1));
         let failing = Arc::new(AtomicBool::new(false));
-        let writer = tokio::spawn(write(store, waiting, Arc::clone(&failing)));
+        // A thread of its own: the store may take it for as long as a commit needs, and calls never do.
+        let (runtime, write) = (Handle::current(), write(store, waiting, Arc::clone(&failing)));
+        let writer = tokio::task::spawn_blocking(move || runtime.block_on(write));
         (Self { entries, failing }, writer)
     }
 

@@ -26,6 +26,8 @@ pub trait LedgerStore: Send + Sync + 'static {
     ///
     /// An entry whose call is entered already changes nothing and counts nothing, so that a batch whose fate is unknown may be
     /// handed in again. Numbers beyond 63 bits are kept as the largest of 63 bits.
+    ///
+    /// It may take its thread for as long as the database needs: call it on one that nothing else waits for.
     async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError>;
 
     /// Whether the store answers and has a place for a writer.
@@ -144,6 +146,9 @@ pub enum StoreError {
     /// The database failed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The ledger could not be written.
+    #[error("the ledger's database: {0}")]
+    Ledger(#[from] rusqlite::Error),
     /// The schema could not be brought up to date.
     #[error("bringing the database's schema up to date: {0}")]
     Schema(#[source] sqlx::migrate::MigrateError),

@@ -1,5 +1,6 @@
 //! The database of one machine: SQLite in WAL mode, one writer and a few readers.
 
+mod append;
 mod deployments;
 mod ledger;
 mod tenancy;
@@ -10,13 +11,14 @@ use crate::{
     DataDir, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, Store, StoreError, TenantRecord,
     UsageQuery, UsageRow, VersionRecord,
 };
+use append::Appender;
 use async_trait::async_trait;
-use ledger::Subjects;
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::fmt::Display;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -52,10 +54,42 @@ pub struct SqliteOptions {
 
 /// A shelf in a SQLite database.
 pub struct SqliteStore {
-    /// One connection: SQLite has one writer at a time, so that waiting for it here is fair and never fails.
+    /// One connection for everything but the ledger.
     writer: SqlitePool,
     readers: SqlitePool,
-    subjects: Subjects,
+    ledger: parking_lot::Mutex<Appender>,
+    /// Whose turn it is to write: the ledger's connection or the other one.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A transaction that may write, and its turn.
+struct Writing<'a> {
+    transaction: Transaction<'a, Sqlite>,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Writing<'_> {
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+
+    async fn rollback(self) -> Result<(), sqlx::Error> {
+        self.transaction.rollback().await
+    }
+}
+
+impl Deref for Writing<'_> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
 }
 
 /// Opens the database of a data directory, creating it or bringing its schema up to date.
@@ -79,13 +113,14 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
         options.max_lifetime(None).idle_timeout(None)
     };
     let writer = pool(1).connect_with(connect.clone()).await;
-    let writer = writer.map_err(|source| StoreError::Open { path, source })?;
+    let writer = writer.map_err(|source| StoreError::Open { path: path.clone(), source })?;
     MIGRATIONS.run(&writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(step) => StoreError::TooNew(step),
         other => StoreError::Schema(other),
     })?;
     let readers = pool(READERS).connect_with(connect).await?;
-    Ok(SqliteStore { writer, readers, subjects: Subjects::default() })
+    let ledger = parking_lot::Mutex::new(Appender::open(&path, options.sync, JOURNAL_BYTES_KEPT)?);
+    Ok(SqliteStore { writer, readers, ledger, turn: tokio::sync::Mutex::default() })
 }
 
 /// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.
@@ -96,15 +131,19 @@ async fn create_private(path: &Path) -> std::io::Result<()> {
 
 impl SqliteStore {
     /// A transaction that holds the write lock from its start, so that what it reads cannot change before it commits.
-    async fn write(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    ///
+    /// SQLite has one writer at a time: waiting for it here is fair and does not fail.
+    async fn write(&self) -> Result<Writing<'_>, StoreError> {
+        let _turn = self.turn.lock().await;
+        Ok(Writing { transaction: self.writer.begin_with("BEGIN IMMEDIATE").await?, _turn })
     }
 }
 
 #[async_trait]
 impl LedgerStore for SqliteStore {
     async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
-        self.append(entries).await
+        let _turn = self.turn.lock().await;
+        self.ledger.lock().append(entries)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Sums over `aggregates`.
 
-use super::ledger::{DAY_US, HOUR_US, MINUTE_US};
+use super::append::{DAY_US, HOUR_US, MINUTE_US};
 use super::{SqliteStore, parse, unsigned};
 use crate::{GroupBy, StoreError, UsageQuery, UsageRow};
 use sqlx::sqlite::SqliteRow;

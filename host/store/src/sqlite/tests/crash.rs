@@ -121,6 +121,10 @@ async fn every_connection_is_as_durable_as_it_was_asked_to_be() {
             let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.unwrap();
             assert_eq!(mode, "wal");
         }
+        let ledger = store.ledger.lock();
+        let pragma = |name: &str| ledger.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (expected, 1), "{sync:?}");
+        drop(ledger);
         store.ping().await.unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::GroupBy;
-use crate::sqlite::ledger::{DAY_US, HOUR_US, MINUTE_US};
+use crate::sqlite::append::{DAY_US, HOUR_US, MINUTE_US};
 use std::collections::BTreeMap;
 use wares_model::TenantId;
 

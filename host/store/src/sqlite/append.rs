@@ -1,0 +1,189 @@
+//! Writing the ledger: one connection of its own, used in one go per batch.
+//!
+//! Every call passes here, so that there is no thread and no future between a batch and its database: a batch takes the
+//! thread that hands it in for as long as SQLite needs, tens of microseconds and more the more entries there are.
+
+use super::{SqliteSync, signed};
+use crate::StoreError;
+use rusqlite::{Connection, TransactionBehavior, params};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use wares_model::{LedgerEntry, Outcome, Usage};
+
+/// Lengths of the buckets that aggregates are kept by, in microseconds: minute, hour, day.
+const UNITS_US: [i64; 3] = [MINUTE_US, HOUR_US, DAY_US];
+pub(super) const MINUTE_US: i64 = 60_000_000;
+pub(super) const HOUR_US: i64 = 60 * MINUTE_US;
+pub(super) const DAY_US: i64 = 24 * HOUR_US;
+
+/// Subjects remembered; beyond it the memory starts again, so that it has a bound.
+const SUBJECTS_MAX: usize = 100_000;
+
+const SUBJECT: &str = "INSERT INTO subjects (tenant, application, component, version, interface, function)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET function = excluded.function RETURNING id";
+const ENTRY: &str =
+    "INSERT INTO entries (call, subject, outcome, started, cpu_us, wall_us, memory_peak_bytes, bytes_in,
+    bytes_out, parent, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const LOG: &str = "INSERT INTO logs (call, text) VALUES (?, ?)";
+/// Sums stop at the largest integer: beyond it SQLite would go on in floating point, and nothing could read them any more.
+const AGGREGATE: &str = "INSERT INTO aggregates (unit_us, bucket, subject, outcome, calls, cpu_us, wall_us, bytes_in,
+    bytes_out, memory_peak_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
+        cpu_us = MIN(cpu_us, 9223372036854775807 - excluded.cpu_us) + excluded.cpu_us,
+        wall_us = MIN(wall_us, 9223372036854775807 - excluded.wall_us) + excluded.wall_us,
+        bytes_in = MIN(bytes_in, 9223372036854775807 - excluded.bytes_in) + excluded.bytes_in,
+        bytes_out = MIN(bytes_out, 9223372036854775807 - excluded.bytes_out) + excluded.bytes_out,
+        memory_peak_bytes = MAX(memory_peak_bytes, excluded.memory_peak_bytes)";
+
+/// The connection that appends.
+pub(super) struct Appender {
+    pub(super) connection: Connection,
+    /// Ids of subjects that are in the table.
+    subjects: HashMap<Subject, i64>,
+}
+
+/// What many entries have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Subject {
+    tenant: wares_model::TenantId,
+    application: Arc<str>,
+    component: wares_model::ComponentName,
+    version: wares_model::Version,
+    interface: Arc<str>,
+    function: Arc<str>,
+}
+
+/// Unit, bucket, subject and outcome.
+type SumKey = (i64, i64, i64, Outcome);
+
+/// One bucket's sums.
+#[derive(Default)]
+struct Sums {
+    calls: i64,
+    cpu_us: i64,
+    wall_us: i64,
+    bytes_in: i64,
+    bytes_out: i64,
+    memory_peak_bytes: i64,
+}
+
+impl Appender {
+    pub(super) fn open(path: &Path, sync: SqliteSync, kept_bytes: &str) -> Result<Self, rusqlite::Error> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(super::BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", if sync == SqliteSync::Full { "full" } else { "normal" })?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "journal_size_limit", kept_bytes)?;
+        Ok(Self { connection, subjects: HashMap::new() })
+    }
+
+    /// Writes entries, their logs and their sums, all or nothing. Of a call that is entered already nothing is written.
+    pub(super) fn append(&mut self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut fresh = HashMap::new();
+        let mut sums = HashMap::<SumKey, Sums>::new();
+        {
+            let mut insert = transaction.prepare_cached(ENTRY)?;
+            let mut last: Option<(&LedgerEntry, i64)> = None;
+            for entry in entries {
+                let subject = match last {
+                    Some((before, subject)) if have_same_subject(before, entry) => subject,
+                    _ => subject_id(&transaction, entry, &self.subjects, &mut fresh)?,
+                };
+                last = Some((entry, subject));
+                let Usage { cpu_us, wall_us, memory_peak_bytes, bytes_in, bytes_out } = entry.usage;
+                let inserted = insert.execute(params![
+                    entry.call.as_bytes(),
+                    subject,
+                    entry.outcome.as_str(),
+                    entry.started.as_micros(),
+                    signed(cpu_us),
+                    signed(wall_us),
+                    signed(memory_peak_bytes),
+                    signed(bytes_in),
+                    signed(bytes_out),
+                    entry.parent.as_ref().map(|parent| parent.as_bytes()),
+                    entry.detail.as_deref(),
+                ])?;
+                if inserted == 0 {
+                    continue;
+                }
+                if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
+                    transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text])?;
+                }
+                add(&mut sums, entry, subject);
+            }
+            let mut upsert = transaction.prepare_cached(AGGREGATE)?;
+            for ((unit, bucket, subject, outcome), sums) in &sums {
+                let Sums { calls, cpu_us, wall_us, bytes_in, bytes_out, memory_peak_bytes } = sums;
+                let key = params![unit, bucket, subject, outcome.as_str()];
+                let values = params![calls, cpu_us, wall_us, bytes_in, bytes_out, memory_peak_bytes];
+                upsert.execute(rusqlite::params_from_iter(key.iter().chain(values)))?;
+            }
+        }
+        transaction.commit()?;
+        // Only now: ids from a transaction that failed would point to nothing.
+        if self.subjects.len() + fresh.len() > SUBJECTS_MAX {
+            self.subjects.clear();
+        }
+        self.subjects.extend(fresh);
+        Ok(())
+    }
+}
+
+fn have_same_subject(a: &LedgerEntry, b: &LedgerEntry) -> bool {
+    a.function == b.function
+        && a.tenant == b.tenant
+        && a.application == b.application
+        && a.component == b.component
+        && a.version == b.version
+        && a.interface == b.interface
+}
+
+fn subject_id(
+    connection: &Connection,
+    entry: &LedgerEntry,
+    known: &HashMap<Subject, i64>,
+    fresh: &mut HashMap<Subject, i64>,
+) -> Result<i64, rusqlite::Error> {
+    let subject = Subject {
+        tenant: entry.tenant.clone(),
+        application: Arc::clone(&entry.application),
+        component: entry.component.clone(),
+        version: entry.version.clone(),
+        interface: Arc::clone(&entry.interface),
+        function: Arc::clone(&entry.function),
+    };
+    if let Some(id) = known.get(&subject).or_else(|| fresh.get(&subject)) {
+        return Ok(*id);
+    }
+    let id = connection.prepare_cached(SUBJECT)?.query_row(
+        params![
+            subject.tenant.as_str(),
+            &*subject.application,
+            subject.component.as_str(),
+            subject.version.to_string(),
+            &*subject.interface,
+            &*subject.function,
+        ],
+        |row| row.get(0),
+    )?;
+    fresh.insert(subject, id);
+    Ok(id)
+}
+
+fn add(sums: &mut HashMap<SumKey, Sums>, entry: &LedgerEntry, subject: i64) {
+    let started = entry.started.as_micros();
+    for unit in UNITS_US {
+        let sums = sums.entry((unit, started - started.rem_euclid(unit), subject, entry.outcome)).or_default();
+        let usage = entry.usage;
+        sums.calls += 1;
+        sums.cpu_us = sums.cpu_us.saturating_add(signed(usage.cpu_us));
+        sums.wall_us = sums.wall_us.saturating_add(signed(usage.wall_us));
+        sums.bytes_in = sums.bytes_in.saturating_add(signed(usage.bytes_in));
+        sums.bytes_out = sums.bytes_out.saturating_add(signed(usage.bytes_out));
+        sums.memory_peak_bytes = sums.memory_peak_bytes.max(signed(usage.memory_peak_bytes));
+    }
+}
