@@ -1,7 +1,12 @@
 //! What metrics and logs say of calls.
 
 use crate::{CallError, Prepared, Timing};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 use wares_model::Outcome;
 
 const CALLS: &str = "wares_calls_total";
@@ -22,19 +27,39 @@ pub fn describe_metrics() {
     describe_histogram!(LEDGER, Unit::Seconds, "Time that calls waited for their ledger entry to be durable");
 }
 
+/// Handles of the metrics that have no labels, looked up once.
+struct Handles {
+    running: Gauge,
+    queue: Histogram,
+    run: Histogram,
+    ledger: Histogram,
+}
+
+static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
+    running: gauge!(RUNNING),
+    queue: histogram!(QUEUE),
+    run: histogram!(RUN),
+    ledger: histogram!(LEDGER),
+});
+
+/// Handles of the counters of versions, by outcome; a few that are called most are enough to be quick.
+static COUNTERS: LazyLock<RwLock<HashMap<(u64, Outcome), Counter>>> = LazyLock::new(RwLock::default);
+/// Handles remembered; beyond it the memory starts again, so that it has a bound.
+const COUNTERS_MAX: usize = 10_000;
+
 pub(crate) fn began() {
-    gauge!(RUNNING).increment(1);
+    HANDLES.running.increment(1);
 }
 
 pub(crate) fn left() {
-    gauge!(RUNNING).decrement(1);
+    HANDLES.running.decrement(1);
 }
 
 pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
     count(prepared, outcome);
-    histogram!(QUEUE).record(timing.queue);
-    histogram!(RUN).record(timing.instantiate + timing.run);
-    histogram!(LEDGER).record(timing.ledger);
+    HANDLES.queue.record(timing.queue);
+    HANDLES.run.record(timing.instantiate + timing.run);
+    HANDLES.ledger.record(timing.ledger);
     let record = &prepared.version.record;
     tracing::debug!(
         call = %prepared.call, tenant = %prepared.tenant.record.id, component = %record.component,
@@ -54,11 +79,21 @@ pub(crate) fn refused(error: &CallError) {
 }
 
 fn count(prepared: &Prepared, outcome: Outcome) {
+    let key = (prepared.version.serial(), outcome);
+    if let Some(counter) = COUNTERS.read().get(&key) {
+        return counter.increment(1);
+    }
     let record = &prepared.version.record;
     let labels = [
         ("component", record.component.to_string()),
         ("version", record.version.to_string()),
         ("outcome", outcome.as_str().to_owned()),
     ];
-    counter!(CALLS, &labels).increment(1);
+    let counter = counter!(CALLS, &labels);
+    counter.increment(1);
+    let mut counters = COUNTERS.write();
+    if counters.len() >= COUNTERS_MAX {
+        counters.clear();
+    }
+    counters.insert(key, counter);
 }

@@ -84,9 +84,9 @@ impl Catalog {
     /// The version ready to run: its types read, its native code mapped. It is loaded at the first call or deployment, once
     /// however many ask at the same time, and again when it is called after it was unloaded.
     pub async fn live(&self, version: &VersionEntry) -> Result<Arc<Live>, Arc<LoadError>> {
-        match self.loaded.get(&version.serial).await {
+        match self.loaded.get(&version.serial()).await {
             Some(live) => Ok(live),
-            None => self.loaded.try_get_with(version.serial, self.load(version)).await,
+            None => self.loaded.try_get_with(version.serial(), self.load(version)).await,
         }
     }
 

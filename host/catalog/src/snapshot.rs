@@ -43,8 +43,7 @@ pub struct VersionEntry {
     pub limits: Limits,
     /// One permit per call that may run at once.
     pub slots: Arc<Semaphore>,
-    /// Tells versions apart in what is kept of them beside the snapshot.
-    pub(crate) serial: u64,
+    serial: u64,
 }
 
 impl fmt::Debug for VersionEntry {
@@ -161,6 +160,11 @@ impl VersionEntry {
         let limits = summary.limits;
         let slots = Arc::new(Semaphore::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
         Ok(Self { record, summary, limits, slots, serial: SERIALS.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// Tells this version from all others in this process.
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// The same version with another record; what is loaded and who runs in it carries over.

@@ -2,6 +2,7 @@
 
 use crate::{App, Problem};
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -13,7 +14,7 @@ use wares_model::{Application, ProblemCode};
 
 /// Lets a request through only with a valid key; handlers find the [`Caller`] among its extensions.
 pub(crate) async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match authenticate(&app, &request) {
+    match authenticate(&app, request.headers()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -22,11 +23,11 @@ pub(crate) async fn require_key(State(app): State<App>, mut request: Request, ne
     }
 }
 
-fn authenticate(app: &App, request: &Request) -> Result<Caller, Problem> {
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let refuse = |detail: &str| {
         Problem::new(ProblemCode::Unauthenticated, detail).with_header(WWW_AUTHENTICATE, "Bearer realm=\"wares\"")
     };
-    let value = request.headers().get(AUTHORIZATION);
+    let value = headers.get(AUTHORIZATION);
     let value = value.ok_or_else(|| refuse("the request has no key: send `Authorization: Bearer KEY`"))?;
     let key = value.to_str().ok().and_then(|text| {
         let (scheme, key) = text.split_once(' ')?;
@@ -54,20 +55,22 @@ pub(crate) struct TenantKey {
     pub(crate) application: Application,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for AnyKey {
+impl FromRequestParts<App> for AnyKey {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Caller>().cloned();
-        caller.map(Self).ok_or_else(|| Problem::new(ProblemCode::Unauthenticated, "the request has no key"))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match parts.extensions.get::<Caller>() {
+            Some(caller) => Ok(Self(caller.clone())),
+            None => authenticate(app, &parts.headers).map(Self),
+        }
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Admin {
+impl FromRequestParts<App> for Admin {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let AnyKey(caller) = AnyKey::from_request_parts(parts, state).await?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
         match &caller.key.role {
             Role::Admin => Ok(Self { actor: format!("key {}", caller.key.id) }),
             Role::Tenant { .. } => {
@@ -77,11 +80,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for TenantKey {
+impl FromRequestParts<App> for TenantKey {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let AnyKey(caller) = AnyKey::from_request_parts(parts, state).await?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
         match (&caller.key.role, caller.tenant) {
             (Role::Tenant { application, .. }, Some(tenant)) => {
                 Ok(Self { tenant, application: application.as_str().into() })

@@ -19,9 +19,9 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/call/{namespace}/{name}/{function}", post(by_world))
-        .route("/call/{namespace}/{name}/{interface}/{function}", post(by_component))
-        .route("/interfaces/{package}/{interface}/{function}", post(by_interface))
+        .route("/v1/call/{namespace}/{name}/{function}", post(by_world))
+        .route("/v1/call/{namespace}/{name}/{interface}/{function}", post(by_component))
+        .route("/v1/interfaces/{package}/{interface}/{function}", post(by_interface))
 }
 
 async fn by_world(

@@ -20,7 +20,6 @@ use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tower_http::catch_panic::CatchPanicLayer;
 use wares_call::Calls;
 use wares_catalog::Catalog;
 
@@ -65,9 +64,10 @@ impl Draining {
 }
 
 /// All routes.
+///
+/// What calls pass on their way is kept short: no layer lies over them, and their handlers look at the key themselves.
 pub fn router(app: App) -> Router {
     let v1 = Router::new()
-        .merge(calls::routes())
         .merge(components::routes())
         .merge(deployments::routes())
         .merge(tenants::routes())
@@ -77,11 +77,10 @@ pub fn router(app: App) -> Router {
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()
         .nest("/v1", v1)
-        .merge(serve::routes(&app))
+        .merge(calls::routes())
+        .merge(serve::routes())
         .merge(operations::routes(&app))
         .fallback(problem::no_such_address)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), operations::refuse_while_draining))
-        .layer(CatchPanicLayer::custom(problem::of_panic))
         .with_state(app)
 }

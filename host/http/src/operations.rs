@@ -3,11 +3,10 @@
 use crate::auth::{self, Admin};
 use crate::path::Path;
 use crate::problem::PROBLEMS_PATH;
-use crate::{App, Problem};
+use crate::{App, Draining, Problem};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
@@ -32,15 +31,15 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/", get(front))
 }
 
-/// While the host drains, refuses what is new and closes the connections it came on.
-pub(crate) async fn refuse_while_draining(State(app): State<App>, request: Request, next: Next) -> Response {
-    if app.draining.has_begun() && !ANSWERED_WHILE_DRAINING.contains(&request.uri().path()) {
-        return Problem::new(ProblemCode::Draining, "the host is shutting down and takes nothing new")
-            .with_header(header::RETRY_AFTER, DRAINING_RETRY_SECONDS.to_string())
-            .with_header(header::CONNECTION, "close")
-            .into_response();
+/// While the host drains, refuses what is new and closes the connection it came on.
+pub(crate) fn refuse_while_draining(draining: &Draining, path: &str) -> Option<Response> {
+    if !draining.has_begun() || ANSWERED_WHILE_DRAINING.contains(&path) {
+        return None;
     }
-    next.run(request).await
+    let problem = Problem::new(ProblemCode::Draining, "the host is shutting down and takes nothing new")
+        .with_header(header::RETRY_AFTER, DRAINING_RETRY_SECONDS.to_string())
+        .with_header(header::CONNECTION, "close");
+    Some(problem.into_response())
 }
 
 async fn ready(State(app): State<App>) -> Response {

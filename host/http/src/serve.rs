@@ -1,6 +1,6 @@
 //! HTTP requests that components answer themselves: `/serve/{namespace}/{name}[@{version-req}]/{path…}`.
 
-use crate::auth::{self, TenantKey};
+use crate::auth::TenantKey;
 use crate::calls;
 use crate::problem::{CALL_ID, COMPONENT, VERSION};
 use crate::{App, Problem};
@@ -17,12 +17,11 @@ use wares_engine::BodyError;
 /// Tells the component below which path it is reached.
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-pub(crate) fn routes(app: &App) -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/serve/{namespace}/{name}", any(serve))
         .route("/serve/{namespace}/{name}/", any(serve))
         .route("/serve/{namespace}/{name}/{*path}", any(serve))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key))
 }
 
 async fn serve(State(app): State<App>, request: Request) -> Result<Response, Problem> {

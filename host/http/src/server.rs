@@ -2,21 +2,26 @@
 //!
 //! Built on hyper-util because its server takes a timer: slow headers, slow bodies and idle connections end.
 
-use crate::Draining;
+use crate::{Draining, operations, problem};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
+use axum::http::Request;
+use axum::response::Response;
+use futures::FutureExt as _;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::ServiceExt as _;
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower::Service as _;
+use tower_http::timeout::TimeoutBody;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -47,7 +52,6 @@ pub async fn serve(
     draining: Draining,
     stop: impl Future<Output = ()>,
 ) -> bool {
-    let router = router.layer(RequestBodyTimeoutLayer::new(connections.body_timeout));
     let server = Arc::new(builder(&connections));
     let slots = Arc::new(Semaphore::new(connections.open_max));
     let graceful = GracefulShutdown::new();
@@ -58,9 +62,10 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let (stream, slot) = accepted;
-        let service = TowerToHyperService::new(
-            router.clone().map_request(|request: hyper::Request<Incoming>| request.map(Body::new)),
-        );
+        let (router, draining) = (router.clone(), draining.clone());
+        let service = service_fn(move |request| {
+            answer(router.clone(), draining.clone(), request.map(|body| timed(body, connections.body_timeout)))
+        });
         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
@@ -74,6 +79,22 @@ pub async fn serve(
     draining.begin();
     drop(listener);
     tokio::time::timeout(connections.drain_timeout, graceful.shutdown()).await.is_ok()
+}
+
+/// The answer to one request. A handler that panics is a fault of the host, and takes nothing else down.
+async fn answer(mut router: Router, draining: Draining, request: Request<Body>) -> Result<Response, Infallible> {
+    if let Some(refusal) = operations::refuse_while_draining(&draining, request.uri().path()) {
+        return Ok(refusal);
+    }
+    match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
+        Ok(answer) => answer,
+        Err(panic) => Ok(problem::of_panic(panic)),
+    }
+}
+
+/// A body that ends with an error when nothing comes for too long.
+fn timed(body: Incoming, timeout: Duration) -> Body {
+    if body.is_end_stream() { Body::empty() } else { Body::new(TimeoutBody::new(timeout, body)) }
 }
 
 fn builder(connections: &Connections) -> auto::Builder<TokioExecutor> {
