@@ -91,7 +91,7 @@ async fn main() -> Result<()> {
 fn prepare() -> Result<()> {
     let root = guests::root();
     // With the features of the whole workspace, as this benchmark was built, so that nothing is built twice.
-    run(Command::new("cargo").args(["build", "--release", "--workspace", "--bins"]).current_dir(&root))?;
+    run(Command::new("cargo").args(["build", "--release", "--workspace", "--all-targets"]).current_dir(&root))?;
     run(Command::new(wares_it::host::binary()?).args(["build", "tests/guests"]).current_dir(&root))?;
     let tools = root.join("target/tools");
     if !tools.join("bin/wasmtime").is_file() {

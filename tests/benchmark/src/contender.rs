@@ -1,8 +1,8 @@
 //! Who is measured: each contender is a process of its own that answers over HTTP.
 
+use crate::by_hand;
 use crate::load::Request;
 use crate::work::Work;
-use crate::{by_hand, uncounted};
 use anyhow::{Context as _, Result, bail, ensure};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -120,7 +120,8 @@ impl Contender {
     }
 
     async fn uncounted(self) -> Result<Running> {
-        let (child, lines) = spawn(itself(self)?, &["admin key: ", "listening: http://"]).await?;
+        let program = wares_it::host::binary()?.with_file_name("wares-uncounted");
+        let (child, lines) = spawn(Command::new(program), &["admin key: ", "listening: http://"]).await?;
         let admin_key = lines.first().context("the admin key")?;
         let addr = address(&lines)?;
         let api = Api { url: format!("http://{addr}"), key: admin_key.clone() };
@@ -237,7 +238,6 @@ pub async fn serve(contender: Contender) -> Result<()> {
     let router = match contender {
         Contender::AxumEcho => Router::new().route("/echo", post(async |Json(body): Json<Value>| Json(body))),
         Contender::ByHand => by_hand::router().map_err(|error| anyhow::anyhow!("{error:?}"))?,
-        Contender::Uncounted => return uncounted::run().await,
         other => bail!("{} is a program of its own", other.name()),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

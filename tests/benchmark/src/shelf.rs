@@ -113,7 +113,7 @@ async fn publish(host: &Host, numbers: std::ops::Range<usize>) -> Result<()> {
         host.publish(wasm.clone(), &query).await?.error_for_status()?;
         anyhow::Ok(())
     };
-    stream::iter(numbers.map(|number| anyhow::Ok(number))).try_for_each_concurrent(PUBLISHERS, one).await
+    stream::iter(numbers.map(anyhow::Ok)).try_for_each_concurrent(PUBLISHERS, one).await
 }
 
 /// Memory per kept instance: one tenant after the other calls a component whose instances are kept.

@@ -76,6 +76,7 @@ impl Appender {
         connection.pragma_update(None, "synchronous", if sync == SqliteSync::Full { "full" } else { "normal" })?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "journal_size_limit", kept_bytes)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(Self { connection, subjects: HashMap::new() })
     }
 

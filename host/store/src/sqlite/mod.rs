@@ -1,6 +1,7 @@
 //! The database of one machine: SQLite in WAL mode, one writer and a few readers.
 
 mod append;
+mod checkpoint;
 mod deployments;
 mod ledger;
 mod tenancy;
@@ -13,6 +14,7 @@ use crate::{
 };
 use append::Appender;
 use async_trait::async_trait;
+use checkpoint::{Checkpointer, Folding};
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -21,6 +23,7 @@ use std::fmt::Display;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::fs::OpenOptions;
 use wares_model::{CallId, ComponentName, KeyId, LedgerEntry, Timestamp, Version};
@@ -59,7 +62,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     ledger: parking_lot::Mutex<Appender>,
     /// Whose turn it is to write: the ledger's connection or the other one.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    _checkpointer: Checkpointer,
 }
 
 /// A transaction that may write, and its turn.
@@ -106,7 +110,8 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        .pragma("journal_size_limit", JOURNAL_BYTES_KEPT);
+        .pragma("journal_size_limit", JOURNAL_BYTES_KEPT)
+        .pragma("wal_autocheckpoint", "0");
     // A connection to a file does not go stale; a new one would have to prepare its statements again.
     let pool = |size| {
         let options = SqlitePoolOptions::new().max_connections(size).test_before_acquire(false);
@@ -120,7 +125,9 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
     })?;
     let readers = pool(READERS).connect_with(connect).await?;
     let ledger = parking_lot::Mutex::new(Appender::open(&path, options.sync, JOURNAL_BYTES_KEPT)?);
-    Ok(SqliteStore { writer, readers, ledger, turn: tokio::sync::Mutex::default() })
+    let turn = Arc::default();
+    let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), Folding::DEFAULT)?;
+    Ok(SqliteStore { writer, readers, ledger, turn, _checkpointer })
 }
 
 /// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::DataDirError;
+use crate::sqlite::checkpoint::{Checkpointer, Folding};
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Tells a test that it is the child process, and in which data directory.
 const CHILD: &str = "WARES_STORE_TEST_CHILD";
@@ -121,10 +123,11 @@ async fn every_connection_is_as_durable_as_it_was_asked_to_be() {
             let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.unwrap();
             assert_eq!(mode, "wal");
         }
-        let ledger = store.ledger.lock();
-        let pragma = |name: &str| ledger.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        let pragma = |name: &str| {
+            let ledger = store.ledger.lock();
+            ledger.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap()
+        };
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (expected, 1), "{sync:?}");
-        drop(ledger);
         store.ping().await.unwrap();
     }
 }
@@ -169,4 +172,25 @@ async fn the_database_is_for_this_user_only() {
 fn errors_of_the_directory_are_typed() {
     let Err(error) = DataDir::open(Path::new("/proc/nowhere")) else { panic!("/proc takes no folders") };
     assert!(matches!(error, DataDirError::Io { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_log_is_folded_back_while_entries_come() {
+    let Fixture { data_dir, store, .. } = &fixture().await;
+    let turn = Arc::clone(&store.turn);
+    let folding = Folding { interval: Duration::from_millis(1), pages_max: 100 };
+    let _checkpointer = Checkpointer::start(&data_dir.database(), turn, folding).unwrap();
+    let log = data_dir.database().with_extension("sqlite-wal");
+    let mut written = 0;
+    let mut longest = 0;
+    // Far more than the log may become: it has to start again from its beginning several times.
+    while written < 40 << 20 {
+        let batch: Vec<_> =
+            (0..200).map(|_| LedgerEntry { logs: Some("x".repeat(1_000)), ..entry("f", Outcome::Ok, 0) }).collect();
+        store.append_entries(&batch).await.unwrap();
+        written += 200 * 1_000;
+        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    assert!(longest < 20 << 20, "the log grew to {longest} bytes");
+    assert_eq!(total(store).await.calls, (40 << 20) / 200_000 * 200 + 200);
 }

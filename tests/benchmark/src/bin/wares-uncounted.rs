@@ -1,0 +1,9 @@
+//! Wares without ledger, metrics and tracing, with the allocator of the real program: a contender of the benchmark.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    wares_bench::uncounted::run().await
+}
