@@ -53,9 +53,6 @@ struct Options {
     /// Serve one contender; the benchmark starts itself this way
     #[arg(long, hide = true)]
     serve: Option<Contender>,
-    /// What `cargo bench` passes
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 #[tokio::main]
@@ -64,9 +61,7 @@ async fn main() -> Result<()> {
     if let Some(contender) = options.serve {
         return contender::serve(contender).await;
     }
-    // Paths are those of who started it, not of where cargo runs a benchmark.
-    let here = std::env::var_os("PWD").map(PathBuf::from).unwrap_or_else(guests::root);
-    let plot = here.join(&options.plot);
+    let plot = options.plot.clone();
     prepare()?;
     let rounds = rounds_of_a_millisecond().await?;
     let mut running = Vec::new();
@@ -79,7 +74,7 @@ async fn main() -> Result<()> {
     let shelf = shelf::measure(options.versions).await?;
     let report = Report { ratios: Ratios::of(&calls, &paces, &shelf)?, calls, paces, shelf };
     report.print()?;
-    let json = options.json.map_or_else(|| plot.with_extension("json"), |path| here.join(path));
+    let json = options.json.unwrap_or_else(|| plot.with_extension("json"));
     for path in [&json, &plot] {
         std::fs::create_dir_all(path.parent().context("a path without a folder")?)?;
     }
@@ -87,11 +82,9 @@ async fn main() -> Result<()> {
     draw(&json, &plot)
 }
 
-/// Builds what is measured: the host, the guests, and wasmtime's own server, which is kept for later runs.
+/// Builds what is measured beside the host: the guests, and wasmtime's own server, which is kept for later runs.
 fn prepare() -> Result<()> {
     let root = guests::root();
-    // With the features of the whole workspace, as this benchmark was built, so that nothing is built twice.
-    run(Command::new("cargo").args(["build", "--release", "--workspace", "--all-targets"]).current_dir(&root))?;
     run(Command::new(wares_it::host::binary()?).args(["build", "tests/guests"]).current_dir(&root))?;
     let tools = root.join("target/tools");
     if !tools.join("bin/wasmtime").is_file() {
