@@ -102,13 +102,15 @@ async fn a_caller_that_goes_away_is_in_the_ledger_as_cancelled() -> Result<()> {
     host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
     let patience = std::time::Duration::from_millis(300);
     let request = host.request(reqwest::Method::POST, "/v1/call/test/hostile/sleep", &key);
-    let gone = request.timeout(patience).json(&json!({"milliseconds": 600_000})).send().await;
+    let arguments = json!({"milliseconds": 600_000});
+    let gone = request.timeout(patience).json(&arguments).send().await;
     assert!(gone.is_err(), "the caller waits for its patience only");
     let cancelled = async {
         loop {
             let usage = host.get("/v1/usage?group_by=outcome").await?;
             let rows = usage["items"].as_array().context("items")?;
-            if rows.iter().any(|row| row["outcome"] == "cancelled" && row["calls"] == 1) {
+            if let Some(row) = rows.iter().find(|row| row["outcome"] == "cancelled" && row["calls"] == 1) {
+                assert_eq!(row["bytes-in"], arguments.to_string().len(), "{row:#}");
                 return anyhow::Ok(());
             }
         }

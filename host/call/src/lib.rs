@@ -14,9 +14,10 @@ pub use error::{CallError, Explanation};
 pub use telemetry::describe_metrics;
 
 use admission::{Admission, Permits};
-use record::Record;
+use record::{Record, Traffic};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use wares_catalog::ledger::{Ledger, Slot};
 use wares_catalog::snapshot::{Live, VersionEntry};
@@ -131,27 +132,33 @@ impl Calls {
         Ok(Arc::new(Prepared { call, tenant, application, version, live, interface, function, resolve }))
     }
 
-    /// Admits the call and reads its arguments. What is refused here never ran and is not counted.
-    async fn enter(&self, prepared: &Prepared, body: &[u8]) -> Result<Entered, CallError> {
+    /// Waits for all that a call needs before it may run.
+    async fn admit(&self, prepared: &Prepared) -> Result<Admitted, CallError> {
         let queued = Instant::now();
         let permits = self.admission.admit(prepared, &self.ledger).await?;
         let slot = self.ledger.slot().await.map_err(|error| CallError::ledger(prepared.call, &error))?;
-        let queue = queued.elapsed();
+        Ok(Admitted { _permits: permits, slot, queue: queued.elapsed() })
+    }
+
+    /// Admits the call and reads its arguments. What is refused here never ran and is not counted.
+    async fn enter(&self, prepared: &Prepared, body: &[u8]) -> Result<(Admitted, Vec<Val>), CallError> {
+        let admitted = self.admit(prepared).await?;
         let arguments = wares_typed::read_arguments(&prepared.live.description, prepared.function()?, body)
             .map_err(|error| CallError::bad_arguments(prepared.call, error))?;
-        Ok(Entered { _permits: permits, slot, arguments, queue })
+        Ok((admitted, arguments))
     }
 
     /// Runs what was admitted. From here on the call is counted, whatever happens.
     async fn execute(
         &self,
         prepared: &Arc<Prepared>,
-        entered: Entered,
+        (admitted, arguments): (Admitted, Vec<Val>),
         bytes_in: usize,
     ) -> Result<Answered, CallError> {
-        let Entered { _permits, slot, arguments, queue } = entered;
+        let Admitted { _permits, slot, queue } = admitted;
         let meter = Arc::new(Meter::default());
-        let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&meter));
+        let traffic = Arc::new(Traffic { bytes_in: AtomicU64::new(bytes_in as u64), ..Traffic::default() });
+        let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&meter), Arc::clone(&traffic));
         let invocation = Invocation {
             interface: prepared.interface(),
             function: &prepared.function,
@@ -171,7 +178,8 @@ impl Calls {
             Ok(json) => (Outcome::Ok, None, json.len()),
             Err((outcome, explanation)) => (*outcome, Some(explanation.as_ref()), explanation.error_bytes()),
         };
-        let recorded = record.close(outcome, explanation, (bytes_in as u64, bytes_out as u64), logs).await;
+        traffic.bytes_out.store(bytes_out as u64, Ordering::Relaxed);
+        let recorded = record.close(outcome, explanation, logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(prepared, outcome, &timing);
@@ -182,11 +190,10 @@ impl Calls {
     }
 }
 
-/// A call that was let in.
-struct Entered {
+/// What a call holds that was let in.
+struct Admitted {
     _permits: Permits,
     slot: Slot,
-    arguments: Vec<Val>,
     queue: Duration,
 }
 

@@ -3,22 +3,20 @@
 //! The guest runs in a task of its own while its response goes out. The entry of the call is durable before the caller can
 //! have the whole answer: the frame that would complete it, or the mark of its end, waits for the ledger.
 
-use crate::admission::Permits;
-use crate::record::Record;
-use crate::{CallError, Calls, Explanation, Prepared, Request, Timing, error, telemetry};
+use crate::record::{Record, Traffic};
+use crate::{Admitted, CallError, Calls, Explanation, Prepared, Request, Timing, error, telemetry};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use wares_catalog::Target;
-use wares_catalog::ledger::Slot;
 use wares_catalog::tenancy::TenantEntry;
 use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, Meter};
 use wares_model::{Application, CallId, Outcome, ProblemCode};
@@ -30,14 +28,11 @@ const HANDLE: &str = "handle";
 
 type Response = http::Response<Body>;
 
-/// A running answer: what its task and its body share.
+/// A running answer, on the guest's side.
 struct Running {
     prepared: Arc<Prepared>,
-    slot: Slot,
-    _permits: Permits,
-    queue: Duration,
-    bytes_in: Arc<AtomicU64>,
-    bytes_out: Arc<AtomicU64>,
+    admitted: Admitted,
+    traffic: Arc<Traffic>,
     /// Completes when the caller's side has the whole body but for what waits for the ledger.
     taken: oneshot::Receiver<Taken>,
 }
@@ -59,8 +54,8 @@ impl Calls {
         let call = CallId::generate();
         let request = Request { tenant, application, target, interface: None, function: HANDLE.to_owned() };
         let prepared = self.find(call, request, |live, _, _| {
-            let handler = live.description.interfaces.iter().filter_map(|interface| interface.name.as_deref());
-            let handler = handler.filter(|name| name.starts_with(HANDLER)).find(|_| live.component.serves_http());
+            let handler = live.description.interfaces.iter().find(|interface| interface.is_named(HANDLER));
+            let handler = handler.filter(|_| live.component.serves_http()).and_then(|handler| handler.name.as_deref());
             handler.map(|name| (name.into(), HANDLE.into())).ok_or_else(|| {
                 let detail = format!("the component exports no {HANDLER}: call its functions under /v1/call");
                 Box::new(Explanation::new(ProblemCode::NotFound, detail))
@@ -71,108 +66,82 @@ impl Calls {
 
     /// Has the component answer. The response's body streams; dropping it ends the call.
     pub async fn serve(&self, prepared: &Arc<Prepared>, request: http::Request<Body>) -> Result<Response, CallError> {
-        let entered = self.enter_http(prepared).await.inspect_err(telemetry::refused);
-        let answered = match entered {
-            Ok((permits, slot, queue)) => self.answer(prepared, (permits, slot, queue), request).await,
+        let admitted = self.admit(prepared).await.inspect_err(telemetry::refused);
+        let answered = match admitted {
+            Ok(admitted) => answer(prepared, admitted, request).await,
             Err(refused) => Err(refused),
         };
         answered.map_err(|error| error.of(&prepared.version))
     }
+}
 
-    async fn enter_http(&self, prepared: &Prepared) -> Result<(Permits, Slot, Duration), CallError> {
-        let queued = Instant::now();
-        let permits = self.admission.admit(prepared, &self.ledger).await?;
-        let slot = self.ledger.slot().await.map_err(|error| CallError::ledger(prepared.call, &error))?;
-        Ok((permits, slot, queued.elapsed()))
-    }
-
-    async fn answer(
-        &self,
-        prepared: &Arc<Prepared>,
-        (permits, slot, queue): (Permits, Slot, Duration),
-        request: http::Request<Body>,
-    ) -> Result<Response, CallError> {
-        let has_no_body = *request.method() == Method::HEAD;
-        let limits = &prepared.version.limits;
-        let (bytes_in, bytes_out) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let request = bounded(request, limits.body_bytes_max, Arc::clone(&bytes_in));
-        let (respond, responded) = oneshot::channel();
-        let (all_taken, taken) = oneshot::channel();
-        let (finish, finished) = oneshot::channel();
-        let running = Running {
-            prepared: Arc::clone(prepared),
-            slot,
-            _permits: permits,
-            queue,
-            bytes_in,
-            bytes_out: Arc::clone(&bytes_out),
-            taken,
-        };
-        let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            // Nobody listens when the caller has gone; the entry is written all the same.
-            let _ = finish.send(running.run(request, respond).await);
-        }));
-        let call = prepared.call;
-        let gone = || CallError::host(call, &"the task of the call ended early");
-        let Ok(response) = responded.await else {
-            return match finished.await {
-                Ok(Err(error)) => Err(error),
-                Ok(Ok(())) | Err(_) => Err(gone()),
-            };
-        };
-        let (parts, inner) = response.into_parts();
-        let has_no_body = has_no_body || is_bodiless(parts.status, &parts.headers);
-        let left = content_length(&parts.headers);
-        let mut body = Answer {
-            inner,
-            left,
-            bytes_out,
-            bytes_max: limits.result_bytes_max,
-            all_taken: Some(all_taken),
-            finished,
-            state: State::Streaming,
-            _task: task,
-        };
-        if !has_no_body {
-            return Ok(http::Response::from_parts(parts, body.boxed_unsync()));
-        }
+/// Starts the guest in a task of its own and returns its response, whose body is still to come.
+async fn answer(
+    prepared: &Arc<Prepared>,
+    admitted: Admitted,
+    request: http::Request<Body>,
+) -> Result<Response, CallError> {
+    let is_head = *request.method() == Method::HEAD;
+    let limits = &prepared.version.limits;
+    let traffic = Arc::<Traffic>::default();
+    let request = bounded(request, limits.body_bytes_max, Arc::clone(&traffic));
+    let (respond, responded) = oneshot::channel();
+    let (all_taken, taken) = oneshot::channel();
+    let (finish, finished) = oneshot::channel();
+    let running = Running { prepared: Arc::clone(prepared), admitted, traffic: Arc::clone(&traffic), taken };
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        // Nobody listens when the caller has gone; the entry is written all the same.
+        let _ = finish.send(running.run(request, respond).await);
+    }));
+    let gone = || CallError::host(prepared.call, &"the task of the call ended early");
+    let Ok(response) = responded.await else {
+        let finished = finished.await.unwrap_or_else(|_| Err(gone()));
+        return Err(finished.err().unwrap_or_else(gone));
+    };
+    let (parts, mut inner) = response.into_parts();
+    if is_head || is_bodiless(parts.status, &parts.headers) {
         // The head alone completes such an answer, so that it waits for the ledger as a whole.
-        body.left = None;
-        while let Some(frame) = body.frame().await {
-            frame.map_err(|error| CallError::host(call, &error))?;
-        }
+        while let Some(Ok(_)) = inner.frame().await {}
+        // The task of a call that failed does not wait.
+        let _ = all_taken.send(Taken::Whole);
+        finished.await.unwrap_or_else(|_| Err(gone()))?;
         let empty = Empty::new().map_err(|never| match never {});
-        Ok(http::Response::from_parts(parts, empty.boxed_unsync()))
+        return Ok(http::Response::from_parts(parts, empty.boxed_unsync()));
     }
+    let body = Answer {
+        inner,
+        left: content_length(&parts.headers),
+        traffic,
+        bytes_max: limits.result_bytes_max,
+        all_taken: Some(all_taken),
+        finished,
+        state: State::Streaming,
+        _task: task,
+    };
+    Ok(http::Response::from_parts(parts, body.boxed_unsync()))
 }
 
 impl Running {
     /// Runs the guest, waits until its response is taken, and writes the entry.
     async fn run(self, request: http::Request<Body>, respond: oneshot::Sender<Response>) -> Result<(), CallError> {
-        let Self { prepared, slot, _permits, queue, bytes_in, bytes_out, taken } = self;
+        let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, taken } = self;
         let limits = &prepared.version.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.wall_ms_max);
         let meter = Arc::new(Meter::default());
-        let record = Record::open(Arc::clone(&prepared), slot, Arc::clone(&meter));
-        let refused = Arc::new(parking_lot::Mutex::new(None));
-        let responded = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let invocation = HttpInvocation {
-            request,
-            limits,
-            meter: &meter,
-            respond: {
-                let (refused, responded) = (Arc::clone(&refused), Arc::clone(&responded));
-                Box::new(move |response| match response {
-                    Ok(response) => responded.store(respond.send(response).is_ok(), Ordering::Relaxed),
-                    Err(code) => *refused.lock() = Some(code),
-                })
-            },
+        let record = Record::open(Arc::clone(&prepared), slot, Arc::clone(&meter), traffic);
+        let said = Arc::new(OnceLock::new());
+        let respond = {
+            let said = Arc::clone(&said);
+            Box::new(move |response: Result<Response, String>| {
+                // A caller that has gone takes no response; this task goes with it.
+                let _ = said.set(response.map(|response| drop(respond.send(response))));
+            })
         };
+        let invocation = HttpInvocation { request, limits, meter: &meter, respond };
         let CallReport { result, logs, instantiate, run } = prepared.live.component.serve(invocation).await;
-        let answered = responded.load(Ordering::Relaxed);
-        let failed = match result {
-            Err(failure) => Some(error::of_failure(failure)),
-            Ok(()) if answered => match tokio::time::timeout_at(deadline, taken).await {
+        let failed = match (result, said.get()) {
+            (Err(failure), _) => Some(error::of_failure(failure)),
+            (Ok(()), Some(Ok(()))) => match tokio::time::timeout_at(deadline, taken).await {
                 Ok(Ok(Taken::Whole)) => None,
                 Ok(Ok(Taken::TooLarge)) => {
                     let detail = format!("the response is larger than {} bytes", limits.result_bytes_max);
@@ -183,12 +152,18 @@ impl Running {
                     Some((Outcome::Cancelled, Box::new(Explanation::new(ProblemCode::LimitWall, detail))))
                 }
             },
-            Ok(()) => Some(without_response(refused.lock().take())),
+            (Ok(()), Some(Err(code))) => {
+                let detail = format!("the component answered with an error instead of a response: {code}");
+                Some((Outcome::ComponentError, Box::new(Explanation::new(ProblemCode::ComponentError, detail))))
+            }
+            (Ok(()), None) => {
+                let reason = "the component's handler returned without a response".to_owned();
+                Some(error::of_failure(Failure::Trap { reason, backtrace: Vec::new() }))
+            }
         };
         let recording = Instant::now();
         let (outcome, explanation) = failed.map_or((Outcome::Ok, None), |(outcome, why)| (outcome, Some(why)));
-        let (bytes_in, bytes_out) = (bytes_in.load(Ordering::Relaxed), bytes_out.load(Ordering::Relaxed));
-        let recorded = record.close(outcome, explanation.as_deref(), (bytes_in, bytes_out), logs).await;
+        let recorded = record.close(outcome, explanation.as_deref(), logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(&prepared, outcome, &timing);
@@ -196,26 +171,12 @@ impl Running {
     }
 }
 
-/// What it means that a guest ended well and gave no response.
-fn without_response(refused: Option<String>) -> (Outcome, Box<Explanation>) {
-    match refused {
-        Some(code) => {
-            let detail = format!("the component answered with an error instead of a response: {code}");
-            (Outcome::ComponentError, Box::new(Explanation::new(ProblemCode::ComponentError, detail)))
-        }
-        None => {
-            let reason = "the component's handler returned without a response".to_owned();
-            error::of_failure(Failure::Trap { reason, backtrace: Vec::new() })
-        }
-    }
-}
-
 /// The request with a body that is counted and never longer than allowed.
-fn bounded(request: http::Request<Body>, bytes_max: u64, bytes_in: Arc<AtomicU64>) -> http::Request<Body> {
+fn bounded(request: http::Request<Body>, bytes_max: u64, traffic: Arc<Traffic>) -> http::Request<Body> {
     request.map(|body| {
         let counted = body.map_frame(move |frame| {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
-            bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+            traffic.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
             frame
         });
         let limited = Limited::new(counted, usize::try_from(bytes_max).unwrap_or(usize::MAX));
@@ -243,7 +204,7 @@ struct Answer {
     inner: Body,
     /// Bytes to come, if the guest said how many.
     left: Option<u64>,
-    bytes_out: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     bytes_max: u64,
     all_taken: Option<oneshot::Sender<Taken>>,
     finished: oneshot::Receiver<Result<(), CallError>>,
@@ -270,7 +231,7 @@ impl Answer {
     /// Counts what passes, and keeps back what completes the answer.
     fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-        let sent = self.bytes_out.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let sent = self.traffic.bytes_out.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if sent > self.bytes_max {
             self.take_end(Taken::TooLarge, None);
             return None;

@@ -82,11 +82,7 @@ impl Component {
         let log = kept.as_ref().map_or_else(|| CallLog::new(invocation.limits.log_bytes_max), |kept| kept.log.clone());
         let instantiated = OnceLock::new();
         let run = self.run(export, &invocation, kept, &log, &instantiated);
-        let wall = Duration::from_millis(invocation.limits.wall_ms_max);
-        let result = match tokio::time::timeout(wall, Metered::new(run, &invocation.meter)).await {
-            Ok(ended) => ended.map_err(|error| Failure::of(&error)),
-            Err(_) => Err(Failure::LimitWall),
-        };
+        let result = within_wall_time(invocation.limits, &invocation.meter, run).await;
         let logs = log.take();
         let result = result.map(|(value, sandbox)| {
             // Only now that the log is empty for the next call.
@@ -124,6 +120,19 @@ impl Component {
         let _ = instantiated.set(Instant::now());
         let result = sandbox.call(export.index, export.results, &invocation.arguments).await?;
         Ok((result, invocation.owner.is_some().then_some(sandbox)))
+    }
+}
+
+/// Runs a guest, measured, until it ends or its wall time is used up.
+pub(crate) async fn within_wall_time<T>(
+    limits: &Limits,
+    meter: &Meter,
+    run: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Failure> {
+    let wall = Duration::from_millis(limits.wall_ms_max);
+    match tokio::time::timeout(wall, Metered::new(run, meter)).await {
+        Ok(ended) => ended.map_err(|error| Failure::of(&error)),
+        Err(_) => Err(Failure::LimitWall),
     }
 }
 

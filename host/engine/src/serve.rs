@@ -1,12 +1,12 @@
 //! One HTTP request to a component that exports `wasi:http/incoming-handler`.
 
-use crate::component::{CallReport, Component};
+use crate::component::{CallReport, Component, within_wall_time};
 use crate::failure::Failure;
-use crate::meter::{Meter, Metered};
+use crate::meter::Meter;
 use crate::sandbox;
 use http::{Request, Response};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wares_capabilities::CallLog;
 use wares_model::Limits;
 use wasmtime_wasi_http::WasiHttpView as _;
@@ -44,16 +44,12 @@ impl Component {
         let began = Instant::now();
         let log = CallLog::new(invocation.limits.log_bytes_max);
         let instantiated = OnceLock::new();
-        let wall = Duration::from_millis(invocation.limits.wall_ms_max);
-        let meter = Arc::clone(invocation.meter);
+        let (limits, meter) = (invocation.limits, invocation.meter);
         let result = match &self.http {
             None => Err(Failure::Host("the component exports no wasi:http/incoming-handler".to_owned())),
             Some(proxy) => {
                 let run = self.answer(proxy, invocation, &log, &instantiated);
-                match tokio::time::timeout(wall, Metered::new(run, &meter)).await {
-                    Ok(ended) => ended.map_err(|error| Failure::of(&error)),
-                    Err(_) => Err(Failure::LimitWall),
-                }
+                within_wall_time(limits, meter, run).await
             }
         };
         let ended = Instant::now();

@@ -75,8 +75,18 @@ async fn answer(app: App, request: Request, body: Body) -> Result<Response, Prob
     Ok((headers(&prepared, &answered.timing), answered.json).into_response())
 }
 
-fn headers(prepared: &Prepared, timing: &Timing) -> [(HeaderName, String); 5] {
+/// Which call an answer is of, and what served it.
+pub(crate) fn identity(prepared: &Prepared) -> [(HeaderName, String); 3] {
     let record = &prepared.version().record;
+    [
+        (CALL_ID, prepared.call().to_string()),
+        (COMPONENT, record.component.to_string()),
+        (VERSION, record.version.to_string()),
+    ]
+}
+
+fn headers(prepared: &Prepared, timing: &Timing) -> [(HeaderName, String); 5] {
+    let [call, component, version] = identity(prepared);
     let Timing { resolve, queue, instantiate, run, ledger } = *timing;
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let timing = format!(
@@ -87,11 +97,5 @@ fn headers(prepared: &Prepared, timing: &Timing) -> [(HeaderName, String); 5] {
         ms(run),
         ms(ledger)
     );
-    [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (CALL_ID, prepared.call().to_string()),
-        (COMPONENT, record.component.to_string()),
-        (VERSION, record.version.to_string()),
-        (SERVER_TIMING, timing),
-    ]
+    [(header::CONTENT_TYPE, "application/json".to_owned()), call, component, version, (SERVER_TIMING, timing)]
 }

@@ -113,6 +113,7 @@ fn page(title: &str, body: &str) -> Html<String> {
 const ADDRESSES: &[(&str, &str, &str)] = &[
     ("call a component", "tenant", "POST /v1/call/{namespace}/{name}[@{version-req}]/{interface}/{function}"),
     ("call an interface", "tenant", "POST /v1/interfaces/{namespace}:{package}/{interface}[@{version-req}]/{function}"),
+    ("have an HTTP component answer", "tenant", "ANY /serve/{namespace}/{name}[@{version-req}]/{path…}"),
     ("list and search components", "any", "GET /v1/components?q=&amp;interface=&amp;namespace=&amp;limit=&amp;cursor="),
     ("show a component", "any", "GET /v1/components/{namespace}/{name}"),
     ("its versions", "any", "GET /v1/components/{namespace}/{name}/versions"),

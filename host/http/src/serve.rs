@@ -2,7 +2,6 @@
 
 use crate::auth::TenantKey;
 use crate::calls;
-use crate::problem::{CALL_ID, COMPONENT, VERSION};
 use crate::{App, Problem};
 use axum::Router;
 use axum::body::Body;
@@ -44,14 +43,8 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let body = body.map_err(|_| BodyError::ConnectionTerminated).boxed_unsync();
     let response = app.calls.serve(&prepared, Request::from_parts(parts, body)).await?;
 
-    let record = &prepared.version().record;
-    let own = [
-        (CALL_ID, prepared.call().to_string()),
-        (COMPONENT, record.component.to_string()),
-        (VERSION, record.version.to_string()),
-    ];
     let (mut parts, body) = response.into_parts();
-    for (name, value) in own {
+    for (name, value) in calls::identity(&prepared) {
         if let Ok(value) = HeaderValue::try_from(value) {
             parts.headers.insert(name, value);
         }
