@@ -55,15 +55,16 @@ pub(crate) fn compiling() -> Config {
     config
 }
 
-/// The same, with a pool that holds whatever `instances_max` instances can need, `calls_max` of which run at once.
-pub(crate) fn running(calls_max: u32, instances_max: u32, memory_bytes_max: u64) -> Config {
+/// The same, with a pool that holds whatever `instances_max` instances can need, those that run and those that are kept.
+pub(crate) fn running(instances_max: u32, memory_bytes_max: u64) -> Config {
     let each = |most: u64| instances_max.saturating_mul(count(most));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_core_instances(each(CORE_INSTANCES_MAX))
         .total_memories(each(MEMORIES_MAX))
         .total_tables(each(TABLES_MAX))
-        .total_stacks(calls_max)
+        // A store keeps the stack of its last call.
+        .total_stacks(instances_max)
         .max_core_instances_per_component(count(CORE_INSTANCES_MAX))
         .max_memories_per_component(count(MEMORIES_MAX))
         .max_tables_per_component(count(TABLES_MAX))

@@ -106,7 +106,7 @@ impl Engine {
         if memory_bytes_max > config::MEMORY_BYTES_MAX {
             return Err(EngineError::MemoryMax { asked: memory_bytes_max });
         }
-        let wasmtime = wasmtime::Engine::new(&config::running(calls_max, instances_max, memory_bytes_max))
+        let wasmtime = wasmtime::Engine::new(&config::running(instances_max, memory_bytes_max))
             .map_err(|error| EngineError::Start(format!("{error:#}")))?;
         let native = NativeCache::open(native_dir, &key_file, &wasmtime).map_err(EngineError::Cache)?;
         ticker::start(&wasmtime).map_err(|error| EngineError::Start(format!("the epoch's thread: {error}")))?;

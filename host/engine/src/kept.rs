@@ -71,7 +71,7 @@ impl KeptInstances {
                 false => (None, Some(last)),
             }
         };
-        // Taking a sandbox down takes longer than the lock should be held.
+        // Taking a sandbox down takes longer than the lock should be held; meanwhile it is in the caller's own place.
         drop(unfit);
         fit
     }
@@ -97,24 +97,22 @@ impl KeptInstances {
         }
         table.count += 1;
         drop(table);
+        // In the place of the call that ends with this.
         drop(displaced);
     }
 
     /// Drops whatever is too old to serve again.
     pub(crate) fn sweep(&self) {
-        let old = self.table.lock().retain(|kept| self.is_young(&kept.sandbox));
-        drop(old);
+        self.table.lock().retain(|kept| self.is_young(&kept.sandbox));
     }
 
     /// Drops all instances of a version.
     pub(crate) fn forget(&self, keeper: Keeper) {
-        let gone = {
-            let mut table = self.table.lock();
-            let gone = table.kept.remove(&keeper);
-            let count = gone.iter().flat_map(HashMap::values).map(Vec::len).sum::<usize>();
-            table.count -= u32::try_from(count).unwrap_or(table.count);
-            gone
-        };
+        let mut table = self.table.lock();
+        let gone = table.kept.remove(&keeper);
+        let count = gone.iter().flat_map(HashMap::values).map(Vec::len).sum::<usize>();
+        table.count -= u32::try_from(count).unwrap_or(table.count);
+        // Under the lock: until it is gone, it is in the place of the next one to be kept.
         drop(gone);
     }
 
@@ -142,15 +140,14 @@ impl Table {
         Some(removed)
     }
 
-    /// Removes what does not fit and returns it.
-    fn retain(&mut self, fits: impl Fn(&Kept) -> bool) -> Vec<Kept> {
-        let mut removed = Vec::new();
+    /// Drops what does not fit.
+    fn retain(&mut self, fits: impl Fn(&Kept) -> bool) {
         for of_owner in self.kept.values_mut().flat_map(HashMap::values_mut) {
-            removed.extend(of_owner.extract_if(.., |kept| !fits(kept)));
+            let before = of_owner.len();
+            of_owner.retain(&fits);
+            self.count -= u32::try_from(before - of_owner.len()).unwrap_or(self.count);
         }
-        self.count -= u32::try_from(removed.len()).unwrap_or(self.count);
         self.tidy();
-        removed
     }
 
     fn tidy(&mut self) {

@@ -130,6 +130,20 @@ async fn old_instances_are_swept_and_serve_no_more() {
     assert_eq!(fixture.engine.instances_kept(), 0);
 }
 
+#[tokio::test]
+async fn kept_instances_take_no_place_of_a_call() {
+    let fixture = Fixture::with_calls_max(2);
+    let guest = fixture.guest("harmful").await;
+    for owner in ["a", "b", "c"] {
+        assert_eq!(remembered(&guest, owner).await, 1);
+    }
+    assert_eq!(fixture.engine.instances_kept(), KEEP.instances_max);
+    // Both are under way at the same time: each takes several turns.
+    let spin = || call("spin").within(|limits| limits.cpu_ms_max = 50).of(&guest);
+    let (one, other) = tokio::join!(spin(), spin());
+    assert_eq!((one.result, other.result), (Err(Failure::LimitCpu), Err(Failure::LimitCpu)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_at_once_never_share_an_instance() {
     let fixture = Fixture::with_calls_max(8);
