@@ -12,10 +12,13 @@ use wares_model::ProblemCode;
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER_SECONDS: u64 = 1;
 /// A wait that callers hardly notice. In a queue of overload no call waits longer: that would make every answer late, and no
-/// more of them.
-const SHORT_WAIT: Duration = Duration::from_millis(30);
-/// When every call has waited longer than [`SHORT_WAIT`] for so long, it is no burst: more comes in than goes out.
+/// more of them. Like the next figure it is what CoDel found to suit queues (RFC 8289, 4.3: a tenth of the interval).
+const SHORT_WAIT: Duration = Duration::from_millis(10);
+/// When every call has waited longer than [`SHORT_WAIT`] for so long, it is no burst: more comes in than goes out. CoDel's
+/// interval (RFC 8289, 4.2).
 const BURST_MAX: Duration = Duration::from_millis(100);
+/// An overload is over when no call has waited long for this time; a moment's pause does not end it.
+const CALM_MIN: Duration = Duration::from_secs(1);
 
 /// How many calls the host takes.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +43,31 @@ struct Queue {
     length: usize,
     /// Since when every call that left it had waited long.
     late_since: Option<Instant>,
+    /// When the last call left it that had waited long.
+    last_late: Option<Instant>,
 }
 
 impl Queue {
-    /// Whether more comes in than goes out. It lasts until the queue is empty.
+    /// Whether more comes in than goes out.
     fn is_overload(&self) -> bool {
-        self.late_since.is_some_and(|since| since.elapsed() >= BURST_MAX)
+        let lasts = |since: Option<Instant>, least: Duration| since.is_some_and(|since| since.elapsed() >= least);
+        lasts(self.late_since, BURST_MAX) && !lasts(self.last_late, CALM_MIN)
+    }
+
+    fn leave(&mut self, waited: Duration) {
+        self.length -= 1;
+        if waited >= SHORT_WAIT {
+            let now = Instant::now();
+            // After a calm it is a new burst.
+            if self.last_late.is_none_or(|last| now - last >= CALM_MIN) {
+                self.late_since = None;
+            }
+            self.late_since.get_or_insert(now);
+            self.last_late = Some(now);
+        }
+        if !self.is_overload() && (waited < SHORT_WAIT || self.length == 0) {
+            self.late_since = None;
+        }
     }
 }
 
@@ -62,16 +84,17 @@ struct Waiting<'a> {
     since: Instant,
 }
 
+impl Waiting<'_> {
+    /// Whether its turn comes too late: it joined what seemed a burst and proved to be an overload.
+    fn is_stale(&self) -> bool {
+        self.since.elapsed() > SHORT_WAIT && self.queue.lock().is_overload()
+    }
+}
+
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let was_short = self.since.elapsed() < SHORT_WAIT;
-        let mut queue = self.queue.lock();
-        queue.length -= 1;
-        if queue.length == 0 || (was_short && !queue.is_overload()) {
-            queue.late_since = None;
-        } else if !was_short {
-            queue.late_since.get_or_insert_with(Instant::now);
-        }
+        let waited = self.since.elapsed();
+        self.queue.lock().leave(waited);
     }
 }
 
@@ -92,18 +115,23 @@ impl Admission {
         if let Some(permits) = self.at_once(tenant, version) {
             return Ok(permits);
         }
-        let Some((_waiting, wait_max)) = self.join_queue() else {
+        let Some((waiting, wait_max)) = self.join_queue() else {
             let detail = format!("{} calls are waiting already", self.capacity.waiting_max);
             return Err(refuse(Explanation::new(ProblemCode::Overloaded, detail)));
         };
         let deadline = Instant::now() + wait_max;
         let late =
             |code, what: &str| refuse(Explanation::new(code, format!("{what} had no free slot within {wait_max:?}")));
-        Ok(Permits {
+        let permits = Permits {
             _tenant: wait(tenant, deadline).await.ok_or_else(|| late(ProblemCode::RateLimited, "the tenant"))?,
             _version: wait(version, deadline).await.ok_or_else(|| late(ProblemCode::Overloaded, "the version"))?,
             _host: wait(&self.host, deadline).await.ok_or_else(|| late(ProblemCode::Overloaded, "the host"))?,
-        })
+        };
+        if waiting.is_stale() {
+            let detail = "more calls come in than can be served; this one waited too long to be let in".to_owned();
+            return Err(refuse(Explanation::new(ProblemCode::Overloaded, detail)));
+        }
+        Ok(permits)
     }
 
     fn at_once(&self, tenant: &Arc<Semaphore>, version: &Arc<Semaphore>) -> Option<Permits> {
@@ -165,8 +193,12 @@ mod tests {
         drop(late);
         assert_eq!(join().1, SHORT_WAIT);
         assert_eq!(join().1, SHORT_WAIT, "a short wait ends no overload");
+        assert!(last.is_stale(), "it joined before the overload and would be answered late");
+        assert!(!join().0.is_stale());
         drop(last);
-        assert_eq!(join().1, LONG, "the queue was empty");
+        assert_eq!(join().1, SHORT_WAIT, "that nobody waits for a moment ends no overload");
+        tokio::time::advance(CALM_MIN).await;
+        assert_eq!(join().1, LONG, "it was calm");
     }
 
     #[tokio::test]

@@ -68,7 +68,7 @@ pub struct Answered {
 pub struct Timing {
     /// Finding the version and the function.
     pub resolve: Duration,
-    /// Waiting for slots.
+    /// Waiting for slots, and for other calls of long CPU time.
     pub queue: Duration,
     /// Making the instance.
     pub instantiate: Duration,
@@ -167,7 +167,7 @@ impl Calls {
             meter,
             owner: prepared.owner(),
         };
-        let CallReport { result, logs, instantiate, run } = prepared.live.component.call(invocation).await;
+        let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.call(invocation).await;
         let ending = match result {
             Err(failure) => Err(error::of_failure(failure)),
             Ok(value) => lift(prepared, value.as_ref()),
@@ -181,6 +181,7 @@ impl Calls {
         traffic.bytes_out.store(bytes_out as u64, Ordering::Relaxed);
         let recorded = record.close(outcome, explanation, logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
+        let queue = queue + wait;
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(prepared, outcome, &timing);
         match ending {

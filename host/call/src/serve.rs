@@ -138,7 +138,7 @@ impl Running {
             })
         };
         let invocation = HttpInvocation { request, limits, meter: &meter, respond };
-        let CallReport { result, logs, instantiate, run } = prepared.live.component.serve(invocation).await;
+        let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
         let failed = match (result, said.get()) {
             (Err(failure), _) => Some(error::of_failure(failure)),
             (Ok(()), Some(Ok(()))) => match tokio::time::timeout_at(deadline, taken).await {
@@ -165,6 +165,7 @@ impl Running {
         let (outcome, explanation) = failed.map_or((Outcome::Ok, None), |(outcome, why)| (outcome, Some(why)));
         let recorded = record.close(outcome, explanation.as_deref(), logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
+        let queue = queue + wait;
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(&prepared, outcome, &timing);
         explanation.map_or(Ok(()), |explanation| Err(CallError::new(prepared.call, explanation)))

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::kept::{Keeper, KeptInstances};
 use crate::meter::{Meter, Metered};
 use crate::sandbox::Sandbox;
+use crate::turns::{Habit, Turns};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ pub struct CallReport<T = Option<Val>> {
     pub result: Result<T, Failure>,
     /// What the guest wrote to standard output, standard error and its log.
     pub logs: String,
+    /// The time that it waited for other calls of long CPU time.
+    pub wait: Duration,
     /// The time to make the instance; next to nothing if it was kept from an earlier call.
     pub instantiate: Duration,
     /// The time from there to the end, the instance's removal included.
@@ -53,36 +56,47 @@ pub struct Component {
     exports: HashMap<String, HashMap<String, Export>>,
     kept: Arc<KeptInstances>,
     keeper: Keeper,
+    pub(crate) turns: Turns,
+    /// Of its answers to HTTP requests.
+    pub(crate) http_habit: Habit,
 }
 
 struct Export {
     index: ComponentExportIndex,
     results: usize,
+    habit: Habit,
+}
+
+/// The moments of a call.
+pub(crate) struct Clock {
+    began: Instant,
+    in_turn: OnceLock<Instant>,
+    instantiated: OnceLock<Instant>,
 }
 
 impl Component {
-    pub(crate) fn new(pre: InstancePre<CallState>, wiring: Wiring, kept: Arc<KeptInstances>) -> Self {
+    pub(crate) fn new(pre: InstancePre<CallState>, wiring: Wiring, kept: Arc<KeptInstances>, turns: Turns) -> Self {
         let exports = exports(pre.component());
         let keeper = kept.keeper();
         let http = ProxyPre::new(pre.clone()).ok();
-        Self { pre, wiring, http, exports, kept, keeper }
+        Self { pre, wiring, http, exports, kept, keeper, turns, http_habit: Habit::default() }
     }
 
     /// Runs a function in an instance of its own, or in one that is kept for the owner.
     ///
     /// A fresh instance is gone when this returns, and any instance is gone when its call fails or is cancelled.
     pub async fn call(&self, invocation: Invocation<'_>) -> CallReport {
-        let began = Instant::now();
+        let clock = Clock::start();
         let Some(export) = self.export(invocation.interface, invocation.function) else {
             let place = invocation.interface.unwrap_or("the world");
             let result = Err(Failure::Host(format!("no export {} in {place}", invocation.function)));
-            return CallReport { result, logs: String::new(), instantiate: Duration::ZERO, run: Duration::ZERO };
+            return clock.report(result, String::new());
         };
         let kept = invocation.owner.and_then(|owner| self.kept.take(self.keeper, owner));
         let log = kept.as_ref().map_or_else(|| CallLog::new(invocation.limits.log_bytes_max), |kept| kept.log.clone());
-        let instantiated = OnceLock::new();
-        let run = self.run(export, &invocation, kept, &log, &instantiated);
-        let result = within_wall_time(invocation.limits, &invocation.meter, run).await;
+        let meter = &*invocation.meter;
+        let run = Metered::new(self.run(export, &invocation, kept, &log, &clock), meter);
+        let result = within_wall_time(invocation.limits, self.turns.take(run, meter, &export.habit)).await;
         let logs = log.take();
         let result = result.map(|(value, sandbox)| {
             // Only now that the log is empty for the next call.
@@ -91,9 +105,7 @@ impl Component {
             }
             value
         });
-        let ended = Instant::now();
-        let instantiated = instantiated.get().copied().unwrap_or(ended);
-        CallReport { result, logs, instantiate: instantiated - began, run: ended - instantiated }
+        clock.report(result, logs)
     }
 
     fn export(&self, interface: Option<&str>, function: &str) -> Option<&Export> {
@@ -107,8 +119,9 @@ impl Component {
         invocation: &Invocation<'_>,
         kept: Option<Sandbox>,
         log: &CallLog,
-        instantiated: &OnceLock<Instant>,
+        clock: &Clock,
     ) -> wasmtime::Result<(Option<Val>, Option<Sandbox>)> {
+        clock.in_turn();
         let Invocation { limits, meter, .. } = invocation;
         let mut sandbox = match kept {
             Some(mut sandbox) => {
@@ -117,20 +130,47 @@ impl Component {
             }
             None => Sandbox::new(&self.pre, &self.wiring, limits, meter, log.clone()).await?,
         };
-        let _ = instantiated.set(Instant::now());
+        clock.instantiated();
         let result = sandbox.call(export.index, export.results, &invocation.arguments).await?;
         Ok((result, invocation.owner.is_some().then_some(sandbox)))
     }
 }
 
-/// Runs a guest, measured, until it ends or its wall time is used up.
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { began: Instant::now(), in_turn: OnceLock::new(), instantiated: OnceLock::new() }
+    }
+
+    pub(crate) fn in_turn(&self) {
+        let _ = self.in_turn.set(Instant::now());
+    }
+
+    pub(crate) fn instantiated(&self) {
+        let _ = self.instantiated.set(Instant::now());
+    }
+
+    /// What did not happen took no time.
+    pub(crate) fn report<T>(self, result: Result<T, Failure>, logs: String) -> CallReport<T> {
+        let ended = Instant::now();
+        let in_turn = self.in_turn.into_inner().unwrap_or(ended);
+        let instantiated = self.instantiated.into_inner().unwrap_or(ended);
+        CallReport {
+            result,
+            logs,
+            wait: in_turn - self.began,
+            instantiate: instantiated - in_turn,
+            run: ended - instantiated,
+        }
+    }
+}
+
+/// Runs a guest until it ends or its wall time is used up.
 pub(crate) async fn within_wall_time<T>(
     limits: &Limits,
-    meter: &Meter,
     run: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Failure> {
     let wall = Duration::from_millis(limits.wall_ms_max);
-    match tokio::time::timeout(wall, Metered::new(run, meter)).await {
+    match tokio::time::timeout(wall, run).await {
         Ok(ended) => ended.map_err(|error| Failure::of(&error)),
         Err(_) => Err(Failure::LimitWall),
     }
@@ -148,7 +188,10 @@ fn exports(component: &wasmtime::component::Component) -> HashMap<String, HashMa
     let mut found: HashMap<String, HashMap<String, Export>> = HashMap::new();
     let mut add = |interface: &str, name: &str, index: Option<ComponentExportIndex>, results: usize| {
         if let Some(index) = index {
-            found.entry(interface.to_owned()).or_default().insert(name.to_owned(), Export { index, results });
+            found
+                .entry(interface.to_owned())
+                .or_default()
+                .insert(name.to_owned(), Export { index, results, habit: Habit::default() });
         }
     };
     for (name, item) in component.component_type().exports(engine) {

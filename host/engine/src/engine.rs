@@ -6,6 +6,7 @@ use crate::config;
 use crate::kept::{KeepBounds, KeptInstances};
 use crate::native::NativeCache;
 use crate::ticker;
+use crate::turns::Turns;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -91,6 +92,7 @@ struct Shared {
     native: NativeCache,
     compiler: Compiler,
     kept: Arc<KeptInstances>,
+    turns: Turns,
     /// Digests that are being worked on: of several at once, one compiles and the others find its result.
     working: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
 }
@@ -112,7 +114,8 @@ impl Engine {
         ticker::start(&wasmtime).map_err(|error| EngineError::Start(format!("the epoch's thread: {error}")))?;
         let kept = Arc::new(KeptInstances::new(keep));
         let compiler = Compiler::new(worker);
-        Ok(Self(Arc::new(Shared { wasmtime, native, compiler, kept, working: Mutex::default() })))
+        let (turns, working) = (Turns::new(), Mutex::default());
+        Ok(Self(Arc::new(Shared { wasmtime, native, compiler, kept, turns, working })))
     }
 
     /// Checks that this host gives everything that a component imports.
@@ -216,7 +219,7 @@ impl Engine {
             let wiring = Wiring::new(&mut linker, &imports, &version)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
-            Ok(Component::new(pre, wiring, Arc::clone(&shared.kept)))
+            Ok(Component::new(pre, wiring, Arc::clone(&shared.kept), shared.turns.clone()))
         };
         blocking(link).await
     }

@@ -7,7 +7,7 @@
 //! Component::serve fresh store and instance -> wasi:http/incoming-handler -> response, CallReport
 //! ```
 //!
-//! Invariants: a call never outlives its wall time, never uses its CPU time up by more than one epoch tick plus one bulk
+//! Invariants: a call never outlives its wall time, never uses its CPU time up by more than one slice plus one bulk
 //! memory instruction, and never holds more memory than its limits say, counted over all its memories. A store serves one
 //! call and is dropped before [`Component::call`] returns, unless the call has an owner: then it may serve further calls of
 //! the same owner, within [`KeepBounds`], until one fails. Only native code with this host's own seal is mapped. A call
@@ -25,6 +25,7 @@ mod native;
 mod sandbox;
 mod serve;
 mod ticker;
+mod turns;
 mod worker;
 
 pub use compile::{CompileError, WorkerCommand};

@@ -18,7 +18,7 @@ pub struct Meter {
 impl Meter {
     /// CPU time in microseconds, up to the last time the call gave its thread back.
     pub fn cpu_us(&self) -> u64 {
-        self.cpu_ns.load(Relaxed) / 1_000
+        self.cpu_ns() / 1_000
     }
 
     /// The largest sum of all linear memories at one time, in bytes.
@@ -26,9 +26,14 @@ impl Meter {
         self.memory_peak_bytes.load(Relaxed)
     }
 
+    /// CPU time in nanoseconds, up to the same moment.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        self.cpu_ns.load(Relaxed)
+    }
+
     /// CPU time in nanoseconds, the poll that goes on included. Call it only within that poll.
     pub(crate) fn cpu_ns_within_poll(&self) -> u64 {
-        self.cpu_ns.load(Relaxed) + thread_cpu_ns().saturating_sub(self.poll_began_ns.load(Relaxed))
+        self.cpu_ns() + thread_cpu_ns().saturating_sub(self.poll_began_ns.load(Relaxed))
     }
 
     pub(crate) fn memory_in_use(&self, bytes: u64) {

@@ -3,6 +3,7 @@
 use crate::bounds::Bounds;
 use crate::failure::{HostFault, OutOfCpu};
 use crate::meter::Meter;
+use crate::ticker::SLICE_TICKS;
 use std::sync::Arc;
 use std::time::Instant;
 use wares_capabilities::{CallLog, CallState, Wiring};
@@ -34,15 +35,15 @@ pub(crate) fn store(
     let mut store = Store::try_new(pre.engine(), state)?;
     store.limiter(|state| state.limiter());
     store.set_hostcall_fuel(usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX));
-    store.set_epoch_deadline(1);
-    // Takes the thread away from the guest at every tick, and the call when its CPU time is used up.
+    store.set_epoch_deadline(SLICE_TICKS);
+    // Takes the thread away from the guest after its slice, and the call when its CPU time is used up.
     store.epoch_deadline_callback(|store| {
         let bounds = store.data().limiter_as::<Bounds>();
         if bounds.is_none_or(Bounds::is_out_of_cpu) {
             return Err(wasmtime::Error::new(OutOfCpu));
         }
         // Tokio's own yield lets the thread look at sockets and timers first; waking at once would not.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(SLICE_TICKS, Box::pin(tokio::task::yield_now())))
     });
     Ok(store)
 }
@@ -67,7 +68,7 @@ impl Sandbox {
         if let Some(bounds) = self.store.data_mut().limiter_as_mut::<Bounds>() {
             bounds.hand_over(Arc::clone(meter));
         }
-        self.store.set_epoch_deadline(1);
+        self.store.set_epoch_deadline(SLICE_TICKS);
     }
 
     /// Runs a function of the instance; post-return runs within.

@@ -1,12 +1,11 @@
 //! One HTTP request to a component that exports `wasi:http/incoming-handler`.
 
-use crate::component::{CallReport, Component, within_wall_time};
+use crate::component::{CallReport, Clock, Component, within_wall_time};
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::meter::{Meter, Metered};
 use crate::sandbox;
 use http::{Request, Response};
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::Arc;
 use wares_capabilities::CallLog;
 use wares_model::Limits;
 use wasmtime_wasi_http::WasiHttpView as _;
@@ -41,20 +40,17 @@ impl Component {
     /// Has a fresh instance answer a request, and returns when the instance has ended: after its response was taken, or
     /// without one. A guest whose response is not taken as it comes waits, until its wall time is used up.
     pub async fn serve(&self, invocation: HttpInvocation<'_>) -> CallReport<()> {
-        let began = Instant::now();
+        let clock = Clock::start();
         let log = CallLog::new(invocation.limits.log_bytes_max);
-        let instantiated = OnceLock::new();
         let (limits, meter) = (invocation.limits, invocation.meter);
         let result = match &self.http {
             None => Err(Failure::Host("the component exports no wasi:http/incoming-handler".to_owned())),
             Some(proxy) => {
-                let run = self.answer(proxy, invocation, &log, &instantiated);
-                within_wall_time(limits, meter, run).await
+                let run = Metered::new(self.answer(proxy, invocation, &log, &clock), meter);
+                within_wall_time(limits, self.turns.take(run, meter, &self.http_habit)).await
             }
         };
-        let ended = Instant::now();
-        let instantiated = instantiated.get().copied().unwrap_or(ended);
-        CallReport { result, logs: log.take(), instantiate: instantiated - began, run: ended - instantiated }
+        clock.report(result, log.take())
     }
 
     async fn answer(
@@ -62,12 +58,13 @@ impl Component {
         proxy: &ProxyPre<wares_capabilities::CallState>,
         invocation: HttpInvocation<'_>,
         log: &CallLog,
-        instantiated: &OnceLock<Instant>,
+        clock: &Clock,
     ) -> wasmtime::Result<()> {
+        clock.in_turn();
         let HttpInvocation { request, limits, meter, respond } = invocation;
         let mut store = sandbox::store(&self.pre, &self.wiring, limits, meter, log)?;
         let proxy = proxy.instantiate_async(&mut store).await?;
-        let _ = instantiated.set(Instant::now());
+        clock.instantiated();
         let mut http = store.data_mut().http();
         let request = http.new_incoming_request(Scheme::Http, request)?;
         let respond = move |response: Result<Response<Body>, ErrorCode>| {

@@ -4,8 +4,11 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// How often guests are interrupted: the longest that one keeps an executor's thread.
-pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(5);
+/// How often the epoch moves on.
+const TICK: Duration = Duration::from_micros(2_500);
+/// A guest is interrupted at every so many ticks, counted from when it got its thread: so a short one never is, and none keeps
+/// a thread longer than 5 ms.
+pub(crate) const SLICE_TICKS: u64 = 2;
 
 /// Starts the thread. It ends when the engine and everything made by it are dropped.
 pub(crate) fn start(engine: &wasmtime::Engine) -> io::Result<()> {
@@ -14,7 +17,7 @@ pub(crate) fn start(engine: &wasmtime::Engine) -> io::Result<()> {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            thread::sleep(EPOCH_TICK);
+            thread::sleep(TICK);
         }
     };
     thread::Builder::new().name("wares-epoch".to_owned()).spawn(tick)?;

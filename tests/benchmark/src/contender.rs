@@ -49,7 +49,7 @@ pub enum Contender {
     Kept,
     /// Wares serving the HTTP component.
     Http,
-    /// Wares with fresh instances, without ledger, metrics and tracing.
+    /// The engine and the JSON mapping of Wares with fresh instances, without keys, admission, ledger, metrics and tracing.
     Uncounted,
 }
 
@@ -121,15 +121,8 @@ impl Contender {
 
     async fn uncounted(self) -> Result<Running> {
         let program = wares_it::host::binary()?.with_file_name("wares-uncounted");
-        let (child, lines) = spawn(Command::new(program), &["admin key: ", "listening: http://"]).await?;
-        let admin_key = lines.first().context("the admin key")?;
-        let addr = address(&lines)?;
-        let api = Api { url: format!("http://{addr}"), key: admin_key.clone() };
-        api.post("/v1/tenants", serde_json::json!({"id": "bench"})).await?;
-        let key = api.post("/v1/tenants/bench/keys", serde_json::json!({"application": "bench"})).await?;
-        let key = key.get("key").and_then(Value::as_str).context("key")?.to_owned();
-        api.publish(std::fs::read(self.guest()?)?).await?;
-        self.running(addr, Some(key), child.id(), Process::Child { _child: child })
+        let (child, lines) = spawn(Command::new(program), &["listening: http://"]).await?;
+        self.running(address(&lines)?, None, child.id(), Process::Child { _child: child })
     }
 
     fn guest(self) -> Result<PathBuf> {
@@ -146,9 +139,9 @@ impl Running {
     pub async fn request(&self, work: Work) -> Result<Request> {
         let path = match self.kind {
             Contender::AxumEcho => "/echo".to_owned(),
-            Contender::ByHand | Contender::WasmtimeServe => "/upper".to_owned(),
+            Contender::ByHand | Contender::WasmtimeServe | Contender::Uncounted => "/upper".to_owned(),
             Contender::Http => "/serve/bench/http/upper".to_owned(),
-            Contender::Fresh | Contender::Uncounted => format!("/v1/call/bench/text/text/{}", work.function()),
+            Contender::Fresh => format!("/v1/call/bench/text/text/{}", work.function()),
             Contender::Kept => format!("/v1/call/bench/kept/text/{}", work.function()),
         };
         let request = Request::new(self.addr, &path, self.key.as_deref(), &work.arguments().to_string());
@@ -171,25 +164,6 @@ impl Running {
 /// A host of the real binary, as contenders are.
 pub async fn start_host(data_dir: &std::path::Path) -> Result<Host> {
     Host::start_in(data_dir, None, &HOST_FLAGS, &[TENANT_CONCURRENCY]).await
-}
-
-struct Api {
-    url: String,
-    key: String,
-}
-
-impl Api {
-    async fn post(&self, path: &str, body: Value) -> Result<Value> {
-        let request = wares_it::host::client()?.post(format!("{}{path}", self.url)).bearer_auth(&self.key);
-        wares_it::host::success(request.json(&body).send().await?).await
-    }
-
-    async fn publish(&self, wasm: Vec<u8>) -> Result<()> {
-        let request = wares_it::host::client()?.post(format!("{}/v1/components?deploy=true", self.url));
-        let request = request.bearer_auth(&self.key).header("content-type", "application/wasm").body(wasm);
-        wares_it::host::success(request.send().await?).await?;
-        Ok(())
-    }
 }
 
 fn itself(contender: Contender) -> Result<Command> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Bytes of a response that are read at once.
 const READ_BYTES: usize = 16 << 10;
@@ -74,15 +75,15 @@ impl Request {
 pub async fn run(request: &Request, callers: usize, pace: Pace, time: Duration) -> Result<Figures> {
     let started = Instant::now();
     let deadline = started + time;
-    let tasks = (0..callers).map(|place| {
+    let mut dues = match pace {
+        Pace::Closed => Vec::new(),
+        Pace::Open(rate) => at_pace(rate, callers, deadline),
+    }
+    .into_iter();
+    let tasks = (0..callers).map(|_| {
         let request = request.clone();
-        let interval = match pace {
-            Pace::Closed => None,
-            Pace::Open(rate) => Some(Duration::from_secs_f64(callers as f64 / rate)),
-        };
-        // Callers take turns within the interval.
-        let first = started + interval.unwrap_or_default().mul_f64(place as f64 / callers as f64);
-        tokio::spawn(async move { repeat(&request, interval, first, deadline).await })
+        let due = dues.next();
+        tokio::spawn(async move { repeat(&request, due, deadline).await })
     });
     let (mut latencies, mut refused) = (Vec::new(), 0);
     for done in try_join_all(tasks).await? {
@@ -105,30 +106,44 @@ pub async fn run(request: &Request, callers: usize, pace: Pace, time: Duration) 
     })
 }
 
-/// One caller: its latencies, and how often it was refused.
+/// Tells each caller in turn when to send, from a thread whose timer is finer than the runtime's. The channels end at the
+/// deadline.
+fn at_pace(rate: f64, callers: usize, deadline: Instant) -> Vec<UnboundedReceiver<Instant>> {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..callers).map(|_| unbounded_channel()).unzip();
+    let started = Instant::now();
+    let send = move || {
+        for (sent, sender) in (0_u64..).zip(senders.iter().cycle()) {
+            let due = started + Duration::from_secs_f64(sent as f64 / rate);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            // A caller that is still there takes what is sent until the deadline.
+            if now >= deadline || sender.send(now).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::spawn(send);
+    receivers
+}
+
+/// One caller: its latencies, and how often it was refused. At a pace, waiting for the last answer is part of the latency.
 async fn repeat(
     request: &Request,
-    interval: Option<Duration>,
-    first: Instant,
+    mut due: Option<UnboundedReceiver<Instant>>,
     deadline: Instant,
 ) -> Result<(Vec<Duration>, usize)> {
     let mut caller = Caller::connect(request.addr).await?;
     let (mut latencies, mut refused) = (Vec::new(), 0);
-    let mut due = first;
     loop {
-        if interval.is_some() {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        // The timer's own grain is not the server's latency; waiting for the last answer is.
-        let sent = Instant::now();
-        if sent >= deadline {
-            return Ok((latencies, refused));
-        }
+        let sent = match &mut due {
+            None => Some(Instant::now()).filter(|now| *now < deadline),
+            Some(due) => due.recv().await,
+        };
+        let Some(sent) = sent else { return Ok((latencies, refused)) };
         match caller.call(&request.bytes).await? {
             true => latencies.push(sent.elapsed()),
             false => refused += 1,
         }
-        due = interval.map_or(due, |interval| due + interval);
     }
 }
 

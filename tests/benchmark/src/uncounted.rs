@@ -1,71 +1,80 @@
-//! Wares without what it does beside running calls: no ledger, no metrics, no tracing. Only to see what these cost.
+//! The engine and the JSON mapping of Wares in its own server, and nothing of the rest: no keys, no admission, no ledger, no
+//! metrics, no tracing. Only to see what these cost.
 
-use anyhow::Result;
-use async_trait::async_trait;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use crate::contender::guest;
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
-use wares_call::{Calls, Capacity};
-use wares_catalog::ledger::Ledger;
-use wares_catalog::{Catalog, Policy, Role};
-use wares_engine::{Engine, EngineConfig, KeepBounds, WorkerCommand};
+use wares_engine::{Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, WorkerCommand};
+use wares_http::Draining;
 use wares_http::server::{Connections, serve};
-use wares_http::{App, Draining};
-use wares_model::{LedgerEntry, Limits, limits};
-use wares_store::{Artifacts, DataDir, LedgerStore, SqliteOptions, Store, StoreError};
+use wares_model::{Digest, Limits, limits};
+use wares_store::DataDir;
+use wares_typed::{Answer, Description};
 
-/// Takes entries and forgets them.
-struct NoLedger;
+const FUNCTION: &str = "upper";
 
-#[async_trait]
-impl LedgerStore for NoLedger {
-    async fn append_entries(&self, _entries: &[LedgerEntry]) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
+#[derive(Clone)]
+struct Loaded {
+    component: Arc<Component>,
+    description: Arc<Description>,
 }
 
-/// Runs the host until the process ends, and prints the lines that `wares serve` prints.
+/// Runs the server until the process ends, and prints the line that `wares serve` prints.
 pub async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let data_dir = DataDir::open(dir.path())?;
-    let store: Arc<dyn Store> = Arc::new(wares_store::open_sqlite(&data_dir, SqliteOptions::default()).await?);
-    let calls_max = u32::try_from(limits::HOST_CONCURRENCY_MAX)?;
     let engine = Engine::new(EngineConfig {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
         worker: WorkerCommand { program: wares_it::host::binary()?, args: vec!["compile-worker".into()] },
-        calls_max,
+        calls_max: u32::try_from(limits::HOST_CONCURRENCY_MAX)?,
         memory_bytes_max: Limits::CEILING.memory_bytes_max,
         keep: KeepBounds::NONE,
     })?;
-    let policy = Policy {
-        limits_default: Limits::DEFAULT,
-        limits_ceiling: Limits::CEILING,
-        tenant_concurrency_max: u64::from(calls_max),
-        loaded_max: limits::LOADED_VERSIONS_MAX,
-    };
-    let catalog = Arc::new(Catalog::open(store, Artifacts::open(&data_dir.artifacts())?, engine, policy).await?);
-    let capacity = Capacity {
-        running_max: usize::try_from(calls_max)?,
-        waiting_max: usize::try_from(limits::QUEUE_LENGTH_MAX)?,
-        wait_max: Duration::from_millis(limits::QUEUE_MS_MAX),
-    };
-    let (ledger, _writer) = Ledger::start(Arc::new(NoLedger), capacity.running_max);
-    let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
-    let admin_key = catalog.create_key(Role::Admin).await?;
-    // A recorder that nobody installed: every metric goes nowhere.
-    let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let router = wares_http::router(App::new(catalog, calls, metrics, Draining::default()));
+    let wasm = Bytes::from(std::fs::read(guest("bench-text")?)?);
+    let (description, digest) = (Arc::new(wares_typed::describe(&wasm)?), Digest::of(&wasm));
+    engine.compile(&digest, wasm.clone()).await?;
+    let component =
+        engine.load(&digest, async || Ok::<_, String>(wasm), Arc::clone(&description), Arc::default()).await?;
+    let router = Router::new().route("/upper", post(upper)).with_state(Loaded { component, description });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    println!("admin key: {}", admin_key.text);
     println!("listening: http://{}", listener.local_addr()?);
     let minute = Duration::from_secs(60);
     let connections =
         Connections { open_max: 4_096, head_timeout: minute, body_timeout: minute, drain_timeout: minute };
     serve(listener, router, connections, Draining::default(), std::future::pending()).await;
     Ok(())
+}
+
+async fn upper(State(loaded): State<Loaded>, body: Bytes) -> Response {
+    match call(&loaded, &body).await {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")).into_response(),
+    }
+}
+
+async fn call(Loaded { component, description }: &Loaded, body: &[u8]) -> Result<Vec<u8>> {
+    let interface = description.interfaces.first().context("the component exports nothing")?;
+    let function = interface.functions.iter().find(|function| function.name == FUNCTION).context(FUNCTION)?;
+    let arguments = wares_typed::read_arguments(description, function, body)?;
+    let invocation = Invocation {
+        interface: interface.name.as_deref(),
+        function: FUNCTION,
+        arguments,
+        limits: &Limits::DEFAULT,
+        meter: Arc::new(Meter::default()),
+        owner: None,
+    };
+    let value = component.call(invocation).await.result.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+    match wares_typed::write_result(description, function, value.as_ref(), usize::MAX)? {
+        Answer::Ok(json) => Ok(json),
+        Answer::ComponentError(json) => anyhow::bail!("{}", String::from_utf8_lossy(&json)),
+    }
 }

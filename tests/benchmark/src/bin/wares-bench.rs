@@ -189,7 +189,9 @@ async fn measure_paces(running: &[Running], rounds: u32, calls: &[Row]) -> Resul
     let half_load = load::run(&request, CALLERS, Pace::Open(most / 2.0), time).await?;
     let busy = fresh.request(Work::Mix(rounds)).await?;
     let at_capacity = load::run(&busy, CALLERS, Pace::Closed, time).await?;
-    let overload = load::run(&busy, OVERLOAD_CALLERS, Pace::Open(3.0 * at_capacity.calls_per_second), time * 2).await?;
+    let three_times = Pace::Open(3.0 * at_capacity.calls_per_second);
+    load::run(&busy, OVERLOAD_CALLERS, three_times, WARM_UP).await?;
+    let overload = load::run(&busy, OVERLOAD_CALLERS, three_times, time * 2).await?;
     let native_us = by_hand::time_of_mix(rounds).await?.as_secs_f64() * 1e6;
     Ok(Paces { half_load, at_capacity, overload, native_us, run_us: run_us(&busy).await? })
 }

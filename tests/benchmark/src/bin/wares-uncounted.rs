@@ -1,4 +1,5 @@
-//! Wares without ledger, metrics and tracing, with the allocator of the real program: a contender of the benchmark.
+//! What of Wares runs calls, without what guards and counts them, with the allocator of the real program: a contender of the
+//! benchmark.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
