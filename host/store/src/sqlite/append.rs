@@ -5,10 +5,10 @@
 
 use super::{SqliteSync, signed};
 use crate::StoreError;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use wares_model::{LedgerEntry, Outcome, Usage};
 
 /// Lengths of the buckets that aggregates are kept by, in microseconds: minute, hour, day.
@@ -22,9 +22,12 @@ const SUBJECTS_MAX: usize = 100_000;
 
 const SUBJECT: &str = "INSERT INTO subjects (tenant, application, component, version, interface, function)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET function = excluded.function RETURNING id";
-const ENTRY: &str =
+const ENTRIES: &str =
     "INSERT INTO entries (call, subject, outcome, started, cpu_us, wall_us, memory_peak_bytes, bytes_in,
-    bytes_out, parent, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    bytes_out, parent, detail) VALUES ";
+const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+/// Entries that one statement writes: running a statement costs as much as two or three of its rows.
+const ENTRIES_AT_ONCE: usize = 16;
 const LOG: &str = "INSERT INTO logs (call, text) VALUES (?, ?)";
 /// Sums stop at the largest integer: beyond it SQLite would go on in floating point, and nothing could read them any more.
 const AGGREGATE: &str = "INSERT INTO aggregates (unit_us, bucket, subject, outcome, calls, cpu_us, wall_us, bytes_in,
@@ -52,6 +55,21 @@ struct Subject {
     version: wares_model::Version,
     interface: Arc<str>,
     function: Arc<str>,
+}
+
+static ONE_ENTRY: LazyLock<String> = LazyLock::new(|| entries_statement(1));
+static MANY_ENTRIES: LazyLock<String> = LazyLock::new(|| entries_statement(ENTRIES_AT_ONCE));
+
+fn entries_statement(rows: usize) -> String {
+    format!("{ENTRIES}{} ON CONFLICT DO NOTHING", [ENTRY_VALUES].repeat(rows).join(", "))
+}
+
+/// What became of a batch.
+enum Written {
+    /// It is in the ledger.
+    All,
+    /// Nothing was written: some of it is there already.
+    SomeKnown,
 }
 
 /// Unit, bucket, subject and outcome.
@@ -82,56 +100,93 @@ impl Appender {
 
     /// Writes entries, their logs and their sums, all or nothing. Of a call that is entered already nothing is written.
     pub(super) fn append(&mut self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
+        match self.write(entries, ENTRIES_AT_ONCE)? {
+            Written::All => Ok(()),
+            // Only one at a time do they tell which of them is entered already.
+            Written::SomeKnown => self.write(entries, 1).map(drop),
+        }
+    }
+
+    fn write(&mut self, entries: &[LedgerEntry], at_once: usize) -> Result<Written, StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut fresh = HashMap::new();
         let mut sums = HashMap::<SumKey, Sums>::new();
-        {
-            let mut insert = transaction.prepare_cached(ENTRY)?;
-            let mut last: Option<(&LedgerEntry, i64)> = None;
-            for entry in entries {
-                let subject = match last {
-                    Some((before, subject)) if have_same_subject(before, entry) => subject,
-                    _ => subject_id(&transaction, entry, &self.subjects, &mut fresh)?,
-                };
-                last = Some((entry, subject));
-                let Usage { cpu_us, wall_us, memory_peak_bytes, bytes_in, bytes_out } = entry.usage;
-                let inserted = insert.execute(params![
-                    entry.call.as_bytes(),
-                    subject,
-                    entry.outcome.as_str(),
-                    entry.started.as_micros(),
-                    signed(cpu_us),
-                    signed(wall_us),
-                    signed(memory_peak_bytes),
-                    signed(bytes_in),
-                    signed(bytes_out),
-                    entry.parent.as_ref().map(|parent| parent.as_bytes()),
-                    entry.detail.as_deref(),
-                ])?;
-                if inserted == 0 {
-                    continue;
-                }
-                if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
-                    transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text])?;
-                }
-                add(&mut sums, entry, subject);
-            }
-            let mut upsert = transaction.prepare_cached(AGGREGATE)?;
-            for ((unit, bucket, subject, outcome), sums) in &sums {
-                let Sums { calls, cpu_us, wall_us, bytes_in, bytes_out, memory_peak_bytes } = sums;
-                let key = params![unit, bucket, subject, outcome.as_str()];
-                let values = params![calls, cpu_us, wall_us, bytes_in, bytes_out, memory_peak_bytes];
-                upsert.execute(rusqlite::params_from_iter(key.iter().chain(values)))?;
-            }
+        let mut subjects = Vec::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate() {
+            let before = at.checked_sub(1).and_then(|before| Some((entries.get(before)?, *subjects.get(before)?)));
+            subjects.push(match before {
+                Some((before, subject)) if have_same_subject(before, entry) => subject,
+                _ => subject_id(&transaction, entry, &self.subjects, &mut fresh)?,
+            });
         }
+        let mut at = 0;
+        while at < entries.len() {
+            let rows = if entries.len() - at >= at_once { at_once } else { 1 };
+            let some = entries.iter().zip(&subjects).skip(at).take(rows);
+            let inserted = insert(&transaction, some.clone(), rows)?;
+            if inserted == rows {
+                for (entry, subject) in some {
+                    if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
+                        transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text])?;
+                    }
+                    add(&mut sums, entry, *subject);
+                }
+            } else if rows > 1 {
+                return Ok(Written::SomeKnown);
+            }
+            at += rows;
+        }
+        write_sums(&transaction, &sums)?;
         transaction.commit()?;
         // Only now: ids from a transaction that failed would point to nothing.
         if self.subjects.len() + fresh.len() > SUBJECTS_MAX {
             self.subjects.clear();
         }
         self.subjects.extend(fresh);
-        Ok(())
+        Ok(Written::All)
     }
+}
+
+/// Inserts `rows` entries with one statement, and returns how many of them were not entered before.
+fn insert<'a>(
+    connection: &Connection,
+    entries: impl Iterator<Item = (&'a LedgerEntry, &'a i64)>,
+    rows: usize,
+) -> Result<usize, rusqlite::Error> {
+    let statement = if rows == 1 { &*ONE_ENTRY } else { &*MANY_ENTRIES };
+    let mut statement = connection.prepare_cached(statement)?;
+    let mut place = 1..;
+    for (entry, subject) in entries {
+        let Usage { cpu_us, wall_us, memory_peak_bytes, bytes_in, bytes_out } = entry.usage;
+        let values: &[&dyn ToSql] = params![
+            entry.call.as_bytes(),
+            subject,
+            entry.outcome.as_str(),
+            entry.started.as_micros(),
+            signed(cpu_us),
+            signed(wall_us),
+            signed(memory_peak_bytes),
+            signed(bytes_in),
+            signed(bytes_out),
+            entry.parent.as_ref().map(|parent| parent.as_bytes()),
+            entry.detail.as_deref(),
+        ];
+        for (value, place) in values.iter().zip(&mut place) {
+            statement.raw_bind_parameter(place, value)?;
+        }
+    }
+    statement.raw_execute()
+}
+
+fn write_sums(connection: &Connection, sums: &HashMap<SumKey, Sums>) -> Result<(), rusqlite::Error> {
+    let mut upsert = connection.prepare_cached(AGGREGATE)?;
+    for ((unit, bucket, subject, outcome), sums) in sums {
+        let Sums { calls, cpu_us, wall_us, bytes_in, bytes_out, memory_peak_bytes } = sums;
+        let key = params![unit, bucket, subject, outcome.as_str()];
+        let values = params![calls, cpu_us, wall_us, bytes_in, bytes_out, memory_peak_bytes];
+        upsert.execute(rusqlite::params_from_iter(key.iter().chain(values)))?;
+    }
+    Ok(())
 }
 
 fn have_same_subject(a: &LedgerEntry, b: &LedgerEntry) -> bool {
