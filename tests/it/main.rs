@@ -10,6 +10,7 @@ mod demo;
 mod hostile;
 mod operations;
 mod publish;
+mod registry;
 mod reuse;
 mod serve;
 mod swap;

@@ -12,6 +12,7 @@ mod keys;
 mod list;
 mod new;
 mod publish;
+mod push;
 mod serve;
 mod show;
 mod tenants;
@@ -62,6 +63,8 @@ enum Command {
     Check(check::Check),
     /// Put a component on the shelf
     Publish(publish::Publish),
+    /// Put a component into an OCI registry
+    Push(push::Push),
     /// List the components on the shelf
     List(list::List),
     /// Show a component: versions, functions, limits
@@ -117,6 +120,7 @@ impl Command {
             Self::Test(command) => command.run(settings).await,
             Self::Check(command) => command.run(settings).await,
             Self::Publish(command) => command.run(settings).await,
+            Self::Push(command) => command.run(settings).await,
             Self::List(command) => command.run(settings).await,
             Self::Show(command) => command.run(settings).await,
             Self::Call(command) => command.run(settings).await,

@@ -204,6 +204,12 @@ pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
 }
 
+/// Chooses what does the cryptography of TLS in this process.
+pub fn use_ring() {
+    // Fails when it is done already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Plain HTTP needs no certificates, and a machine without any can use it all the same.
 fn http(scheme: &str) -> anyhow::Result<reqwest::Client> {
     let builder = reqwest::Client::builder()
@@ -211,8 +217,7 @@ fn http(scheme: &str) -> anyhow::Result<reqwest::Client> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT);
-    // Fails when it is done already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    use_ring();
     if scheme == "https" {
         return Ok(builder.build()?);
     }

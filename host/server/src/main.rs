@@ -26,6 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    client::use_ring();
     match cli.run() {
         Ok(code) => code,
         Err(error) => {

@@ -12,13 +12,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::{ComponentName, Version};
+use wares_registry::{OciReference, Registry};
 
 /// Publishes a component.
 #[derive(Debug, clap::Args)]
 pub struct Publish {
-    /// A .wasm file, or the folder of a project, which is built first
-    #[arg(value_name = "FILE|DIR", default_value = ".")]
-    path: PathBuf,
+    /// A .wasm file, the folder of a project, which is built first, or oci://registry.example/benefit/matching:1.2.3
+    #[arg(value_name = "FILE|DIR|OCI-REFERENCE", default_value = ".")]
+    what: PathBuf,
     /// Give it all traffic at once
     #[arg(long)]
     deploy: bool,
@@ -37,13 +38,10 @@ pub struct Publish {
 impl Publish {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
-        let file = match self.path.is_dir() {
-            false => self.path,
-            true => one_of(&self.path)?,
-        };
+        let wasm = component(self.what).await?;
         let request = PublishRequest { name: self.name, version: self.version, deploy: self.deploy };
         let spinner = output::Spinner::start("publishing: the host checks and compiles the component");
-        let answer = send(&client, read_component(&file)?, &request).await?;
+        let answer = send(&client, wasm, &request).await?;
         drop(spinner);
         let created = answer.status == StatusCode::CREATED;
         self.format.print(&answer.json::<Value>()?, |version| {
@@ -75,6 +73,22 @@ pub(super) async fn send(client: &Client, wasm: Vec<u8>, request: &PublishReques
         parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?)))).collect();
     let at = format!("/v1/components?{}", parameters.join("&"));
     client.send(Method::POST, &at, Body::Wasm(wasm)).await
+}
+
+/// The bytes of a file, of what a folder builds to, or of an artifact in a registry.
+async fn component(what: PathBuf) -> anyhow::Result<Vec<u8>> {
+    if let Some(text) = what.to_str().filter(|text| OciReference::is_meant(text)) {
+        let reference: OciReference = text.parse().map_err(|error| Exit::Usage.error(format!("{error}")))?;
+        let spinner = output::Spinner::start("pulling");
+        let pulled = Registry::of(&reference)?.pull(&reference, COMPONENT_BYTES_MAX).await?;
+        drop(spinner);
+        output::note(&format!("pulled {reference} ({})", pulled.manifest));
+        return Ok(pulled.wasm.into());
+    }
+    match what.is_dir() {
+        false => read_component(&what),
+        true => read_component(&one_of(&what)?),
+    }
 }
 
 /// Builds the folder's one project.
