@@ -50,6 +50,7 @@ pub async fn run() -> Result<()> {
     };
     let catalog = Arc::new(Catalog::open(store, Artifacts::open(&data_dir.artifacts())?, engine, policy).await?);
     let capacity = Capacity {
+        shadows_max: 0,
         running_max: usize::try_from(calls_max)?,
         waiting_max: usize::try_from(limits::QUEUE_LENGTH_MAX)?,
         wait_max: Duration::from_millis(limits::QUEUE_MS_MAX),

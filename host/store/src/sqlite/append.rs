@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use wares_model::{LedgerEntry, Outcome, Usage};
+use wares_model::{LedgerEntry, Outcome, ShadowOf, Usage};
 
 /// Lengths of the buckets that aggregates are kept by, in microseconds: minute, hour, day.
 const UNITS_US: [i64; 3] = [MINUTE_US, HOUR_US, DAY_US];
@@ -26,6 +26,7 @@ const ENTRY: &str =
     "INSERT INTO entries (call, subject, outcome, started, cpu_us, wall_us, memory_peak_bytes, bytes_in,
     bytes_out, parent, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 const LOG: &str = "INSERT INTO logs (call, text) VALUES (?, ?)";
+const SHADOW: &str = "INSERT INTO shadows (call, of_call, component, revision, matches) VALUES (?, ?, ?, ?, ?)";
 /// Sums stop at the largest integer: beyond it SQLite would go on in floating point, and nothing could read them any more.
 const AGGREGATE: &str = "INSERT INTO aggregates (unit_us, bucket, subject, outcome, calls, cpu_us, wall_us, bytes_in,
     bytes_out, memory_peak_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -114,7 +115,11 @@ impl Appender {
                 if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
                     transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text])?;
                 }
-                add(&mut sums, entry, subject);
+                match &entry.shadow {
+                    None => add(&mut sums, entry, subject),
+                    // Sums are what is billed: a call that only repeats another one is in none of them.
+                    Some(shadow) => insert_shadow(&transaction, entry, shadow)?,
+                }
             }
             let mut upsert = transaction.prepare_cached(AGGREGATE)?;
             for ((unit, bucket, subject, outcome), sums) in &sums {
@@ -173,6 +178,13 @@ fn subject_id(
     )?;
     fresh.insert(subject, id);
     Ok(id)
+}
+
+fn insert_shadow(connection: &Connection, entry: &LedgerEntry, shadow: &ShadowOf) -> Result<(), rusqlite::Error> {
+    let ShadowOf { call, revision, matches } = shadow;
+    let component = entry.component.as_str();
+    let row = params![entry.call.as_bytes(), call.as_bytes(), component, signed(*revision), matches];
+    connection.prepare_cached(SHADOW)?.execute(row).map(drop)
 }
 
 fn add(sums: &mut HashMap<SumKey, Sums>, entry: &LedgerEntry, subject: i64) {
