@@ -21,6 +21,43 @@ pub fn number(number: u32) -> Result<Vec<u8>> {
     Ok(wat::parse_str(text.replace("NUMBER", &number.to_string()))?)
 }
 
+/// A version of the component `test:echo`, which gives its argument back.
+#[derive(Debug, Clone, Copy)]
+pub struct Echo<'a> {
+    /// Its version.
+    pub version: &'a str,
+    /// What it adds.
+    pub offset: u32,
+    /// It comes to harm at multiples of this.
+    pub every: u32,
+    /// What harm, as a core instruction.
+    pub harm: &'a str,
+    /// Whether its manifest says that it is pure.
+    pub pure: bool,
+}
+
+impl<'a> Echo<'a> {
+    /// One that does nothing but that.
+    pub fn new(version: &'a str) -> Self {
+        Self { version, offset: 0, every: u32::MAX, harm: "unreachable", pure: true }
+    }
+
+    /// The component.
+    pub fn wasm(self) -> Result<Vec<u8>> {
+        let path = root().join("tests/guests/echo.wat");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let words = [
+            ("VERSION", self.version.to_owned()),
+            ("OFFSET", self.offset.to_string()),
+            ("EVERY", self.every.to_string()),
+            ("HARM", self.harm.to_owned()),
+            ("PURE", self.pure.to_string()),
+        ];
+        // The first lines are a comment.
+        Ok(wat::parse_str(words.iter().fold(text, |text, (word, value)| text.replace(word, value)))?)
+    }
+}
+
 /// The built component of `plugins/NAME`.
 pub fn plugin(name: &str) -> Result<Vec<u8>> {
     let path = root().join("plugins/target/wares").join(format!("{name}.wasm"));

@@ -114,6 +114,38 @@ impl Host {
         success(self.request(Method::PUT, &path, &self.admin_key).json(&body).send().await?).await
     }
 
+    /// Puts JSON as the operator.
+    pub async fn put(&self, path: &str, body: Value) -> Result<Value> {
+        success(self.request(Method::PUT, path, &self.admin_key).json(&body).send().await?).await
+    }
+
+    /// Makes so many tenants with a key each.
+    pub async fn tenants(&self, count: usize) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        for number in 0..count {
+            keys.push(self.tenant(&format!("street{number}")).await?);
+        }
+        Ok(keys)
+    }
+
+    /// Reads JSON as the operator again and again until it is as wanted.
+    pub async fn until(&self, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let mut last = Value::Null;
+        let seen = async {
+            loop {
+                last = self.get(path).await?;
+                if is_wanted(&last) {
+                    return anyhow::Ok(());
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, seen).await {
+            Ok(seen) => seen.map(|()| last),
+            Err(_) => anyhow::bail!("{path} did not become what was waited for: {last}"),
+        }
+    }
+
     /// Calls `path` (below `/v1/call/`) with a tenant's key.
     pub async fn call(&self, path: &str, key: &str, arguments: &Value) -> Result<Response> {
         Ok(self.request(Method::POST, &format!("/v1/call/{path}"), key).json(arguments).send().await?)

@@ -29,6 +29,8 @@ pub struct Capacity {
     pub waiting_max: usize,
     /// How long one waits in a burst; under overload calls wait much shorter.
     pub wait_max: Duration,
+    /// Calls made a second time in another version, running at once beside the others.
+    pub shadows_max: usize,
 }
 
 pub(crate) struct Admission {
@@ -134,6 +136,11 @@ impl Admission {
         Ok(permits)
     }
 
+    /// Whether nobody waits and most slots of the host are free.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.host.available_permits() > self.capacity.running_max / 2 && self.queue.lock().length == 0
+    }
+
     fn at_once(&self, tenant: &Arc<Semaphore>, version: &Arc<Semaphore>) -> Option<Permits> {
         Some(Permits {
             _tenant: Arc::clone(tenant).try_acquire_owned().ok()?,
@@ -163,7 +170,7 @@ mod tests {
     use super::*;
 
     fn admission(waiting_max: usize) -> Admission {
-        Admission::new(Capacity { running_max: 1, waiting_max, wait_max: Duration::from_secs(1) })
+        Admission::new(Capacity { running_max: 1, waiting_max, wait_max: Duration::from_secs(1), shadows_max: 0 })
     }
 
     #[tokio::test(start_paused = true)]

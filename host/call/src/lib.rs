@@ -7,20 +7,23 @@ mod admission;
 mod error;
 mod record;
 mod serve;
+mod shadow;
 mod telemetry;
 
 pub use admission::Capacity;
 pub use error::{CallError, Explanation};
+pub use shadow::Repeat;
 pub use telemetry::describe_metrics;
 
 use admission::{Admission, Permits};
 use record::{Record, Traffic};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use wares_catalog::ledger::{Ledger, Slot};
-use wares_catalog::snapshot::{Live, VersionEntry};
+use wares_catalog::snapshot::{ComponentEntry, Live, VersionEntry};
 use wares_catalog::tenancy::TenantEntry;
 use wares_catalog::{Catalog, Target};
 use wares_engine::{CallReport, Invocation, Meter};
@@ -52,6 +55,8 @@ pub struct Prepared {
     interface: Arc<str>,
     function: Arc<str>,
     resolve: Duration,
+    /// The component, if somebody wants to know how the call ends.
+    looked_at: Option<Arc<ComponentEntry>>,
 }
 
 /// A call that was answered.
@@ -84,12 +89,15 @@ pub struct Calls {
     catalog: Arc<Catalog>,
     ledger: Ledger,
     admission: Arc<Admission>,
+    /// Slots of calls that are made a second time.
+    shadows: Arc<Semaphore>,
 }
 
 impl Calls {
     /// Calls of what is on this shelf, counted in this ledger.
     pub fn new(catalog: Arc<Catalog>, ledger: Ledger, capacity: Capacity) -> Self {
-        Self { catalog, ledger, admission: Arc::new(Admission::new(capacity)) }
+        let shadows = Arc::new(Semaphore::new(capacity.shadows_max));
+        Self { catalog, ledger, admission: Arc::new(Admission::new(capacity)), shadows }
     }
 
     /// Finds the version and the function that serve the call.
@@ -129,7 +137,8 @@ impl Calls {
         let (interface, function) = entry(&live, interface.as_deref(), &function)
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
         let resolve = started.elapsed();
-        Ok(Arc::new(Prepared { call, tenant, application, version, live, interface, function, resolve }))
+        let looked_at = resolved.looked_at;
+        Ok(Arc::new(Prepared { call, tenant, application, version, live, interface, function, resolve, looked_at }))
     }
 
     /// Waits for all that a call needs before it may run.
@@ -157,7 +166,7 @@ impl Calls {
     ) -> Result<Answered, CallError> {
         let Admitted { _permits, slot, queue } = admitted;
         let meter = Arc::new(Meter::default());
-        let traffic = Arc::new(Traffic { bytes_in: AtomicU64::new(bytes_in as u64), ..Traffic::default() });
+        let traffic = Arc::new(Traffic::of(bytes_in, 0));
         let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&meter), Arc::clone(&traffic));
         let invocation = Invocation {
             interface: prepared.interface(),
@@ -218,6 +227,13 @@ impl Prepared {
         match self.version.summary.reuse {
             Reuse::None => None,
             Reuse::Tenant => Some(self.tenant.record.id.as_str()),
+        }
+    }
+
+    /// Tells a rollout how the call ended, if it is one of its calls.
+    fn report(&self, outcome: Outcome, wall_us: u64) {
+        if let Some(rollout) = self.looked_at.as_ref().and_then(|component| component.rollout.as_ref()) {
+            rollout.watch.count(&self.version.record.version, outcome, wall_us);
         }
     }
 

@@ -18,6 +18,12 @@ pub(crate) struct Traffic {
     pub(crate) bytes_out: AtomicU64,
 }
 
+impl Traffic {
+    pub(crate) fn of(bytes_in: usize, bytes_out: usize) -> Self {
+        Self { bytes_in: AtomicU64::new(bytes_in as u64), bytes_out: AtomicU64::new(bytes_out as u64) }
+    }
+}
+
 /// An open entry. Dropped without [`Record::close`] (the caller went away), it is written as cancelled.
 pub(crate) struct Record {
     prepared: Arc<Prepared>,
@@ -51,28 +57,40 @@ impl Record {
     }
 
     fn entry(&self, outcome: Outcome, detail: Option<String>, logs: Option<String>) -> LedgerEntry {
-        let prepared = &self.prepared;
-        LedgerEntry {
-            call: prepared.call,
-            tenant: prepared.tenant.record.id.clone(),
-            application: Arc::clone(&prepared.application),
-            component: prepared.version.record.component.clone(),
-            version: prepared.version.record.version.clone(),
-            interface: Arc::clone(&prepared.interface),
-            function: Arc::clone(&prepared.function),
-            outcome,
-            detail,
-            started: self.started,
-            usage: Usage {
-                cpu_us: self.meter.cpu_us(),
-                wall_us: u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX),
-                memory_peak_bytes: self.meter.memory_peak_bytes(),
-                bytes_in: self.traffic.bytes_in.load(Relaxed),
-                bytes_out: self.traffic.bytes_out.load(Relaxed),
-            },
-            parent: None,
-            logs,
-        }
+        let usage = usage(&self.meter, self.clock, &self.traffic);
+        self.prepared.report(outcome, usage.wall_us);
+        LedgerEntry { outcome, detail, logs, ..identify(&self.prepared, self.started, usage) }
+    }
+}
+
+/// What a call has used until now.
+pub(crate) fn usage(meter: &Meter, clock: Instant, traffic: &Traffic) -> Usage {
+    Usage {
+        cpu_us: meter.cpu_us(),
+        wall_us: u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX),
+        memory_peak_bytes: meter.memory_peak_bytes(),
+        bytes_in: traffic.bytes_in.load(Relaxed),
+        bytes_out: traffic.bytes_out.load(Relaxed),
+    }
+}
+
+/// The entry of a call that ended well and said nothing.
+pub(crate) fn identify(prepared: &Prepared, started: Timestamp, usage: Usage) -> LedgerEntry {
+    LedgerEntry {
+        call: prepared.call,
+        tenant: prepared.tenant.record.id.clone(),
+        application: Arc::clone(&prepared.application),
+        component: prepared.version.record.component.clone(),
+        version: prepared.version.record.version.clone(),
+        interface: Arc::clone(&prepared.interface),
+        function: Arc::clone(&prepared.function),
+        outcome: Outcome::Ok,
+        detail: None,
+        started,
+        usage,
+        parent: None,
+        logs: None,
+        shadow: None,
     }
 }
 

@@ -11,6 +11,7 @@ use wares_model::Outcome;
 
 const CALLS: &str = "wares_calls_total";
 const REFUSED: &str = "wares_calls_refused_total";
+const SHADOWS: &str = "wares_shadow_calls_total";
 const RUNNING: &str = "wares_calls_running";
 const QUEUE: &str = "wares_call_queue_seconds";
 const RUN: &str = "wares_call_run_seconds";
@@ -20,6 +21,10 @@ const LEDGER: &str = "wares_call_ledger_seconds";
 pub fn describe_metrics() {
     describe_counter!(CALLS, "Admitted calls by component, version and outcome; each has one ledger entry");
     describe_counter!(REFUSED, "Calls refused before they ran, by problem code; they have no ledger entry");
+    describe_counter!(
+        SHADOWS,
+        "Calls to be made again in another version, by what came of it; they are in no other metric"
+    );
     describe_gauge!(RUNNING, "Calls between admission and ledger entry");
     gauge!(RUNNING).set(0);
     describe_histogram!(QUEUE, Unit::Seconds, "Time that calls waited for a slot");
@@ -76,6 +81,10 @@ pub(crate) fn refused(error: &CallError) {
     let code = error.explanation.code;
     counter!(REFUSED, "code" => code.as_str()).increment(1);
     tracing::debug!(call = %error.call, %code, detail = error.explanation.detail, "refused");
+}
+
+pub(crate) fn repeated(result: &'static str) {
+    counter!(SHADOWS, "result" => result).increment(1);
 }
 
 fn count(prepared: &Prepared, outcome: Outcome) {

@@ -1,22 +1,24 @@
 //! Which versions take traffic: the hot swap.
 
+use crate::places;
 use crate::resolve::ResolveError;
-use crate::snapshot::Snapshot;
+use crate::rollout::Rollout;
+use crate::snapshot::{Snapshot, VersionEntry};
 use crate::{Catalog, LoadError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
-use wares_model::{ComponentName, Version};
-use wares_store::{Deployment, NewRevision, StoreError};
+use wares_model::{ComponentName, ShadowTraffic, Stickiness, Version};
+use wares_store::{Deployment, NewRevision, RolloutChange, StoreError};
 
 /// What the shares of a deployment add up to.
 pub const SHARES_TOTAL: u32 = 100;
-/// Versions in one deployment.
-const VERSIONS_MAX: usize = 16;
+/// Versions in one deployment. Places are written as one hexadecimal digit.
+pub const VERSIONS_MAX: usize = 16;
 /// Characters of a reason.
 const REASON_CHARS_MAX: usize = 1_000;
-/// Revisions that a rollback looks back over.
-const HISTORY_MAX: u32 = 1_000;
+/// Revisions that a search of the history reads at once.
+const HISTORY_PAGE: u32 = 100;
 
 /// A change of a deployment.
 #[derive(Debug, Clone)]
@@ -25,11 +27,30 @@ pub struct DeployRequest {
     pub component: ComponentName,
     /// Shares by version; they add up to 100.
     pub traffic: BTreeMap<Version, u32>,
+    /// What stays on one version while the shares stand.
+    pub stickiness: Stickiness,
+    /// Calls that are made again in another version, to compare.
+    pub shadow: Option<ShadowTraffic>,
     /// Who asks.
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
     /// The revision that the change builds on; 0 for none. Another one current: it is refused.
+    pub expected: Option<u64>,
+}
+
+/// A way back.
+#[derive(Debug, Clone)]
+pub struct RollbackRequest {
+    /// Of which component.
+    pub component: ComponentName,
+    /// The revision to go back to; none: the newest that differs.
+    pub to: Option<u64>,
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The revision that the change builds on, as in [`DeployRequest`].
     pub expected: Option<u64>,
 }
 
@@ -50,6 +71,9 @@ pub enum DeployError {
         /// What the request was built on.
         expected: u64,
     },
+    /// A rollout is in the way, or has ended meanwhile.
+    #[error("{0}")]
+    Rollout(String),
     /// A version does not load.
     #[error("{version} cannot run here: {source}")]
     Load {
@@ -65,69 +89,166 @@ pub enum DeployError {
 
 impl Catalog {
     /// Gives traffic to versions. Each is loaded before it takes any, so that no call waits or fails for the change: calls that
-    /// have begun end on the version they began with, the next one sees the new shares.
+    /// have begun end on the version they began with, the next one sees the new shares. A running rollout ends.
     pub async fn deploy(&self, request: DeployRequest) -> Result<Arc<Deployment>, DeployError> {
-        check_shape(&request)?;
-        for version in request.traffic.keys() {
-            let entry = Arc::clone(self.snapshot().find_version(&request.component, version)?);
-            if entry.record.yanked_at.is_some() {
-                return Err(DeployError::Invalid(format!("{version} is yanked; deploy another version")));
+        let DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected } = request;
+        let (places, rollout, evidence) = (None, RolloutChange::Supersede, None);
+        self.change_deployment(NewRevision {
+            component,
+            traffic,
+            stickiness,
+            places,
+            shadow,
+            actor,
+            reason,
+            expected,
+            rollout,
+            evidence,
+        })
+        .await
+    }
+
+    /// Goes back to the state of an earlier revision: its shares, and each tenant to the version it had. It is a new revision
+    /// itself. Without a revision named it is the newest with other traffic that was no step of the rollout that led to the
+    /// current one; during a rollout, that rollout's end.
+    pub async fn rollback(&self, request: RollbackRequest) -> Result<Arc<Deployment>, DeployError> {
+        let RollbackRequest { component, to, actor, reason, expected } = request;
+        let (current, rollout) = {
+            let snapshot = self.snapshot();
+            let found = snapshot.find(&component)?;
+            (found.deployment.clone(), found.rollout.clone())
+        };
+        let Some(current) = current else {
+            let detail = format!("{component} was never deployed; there is nothing to go back to");
+            return Err(DeployError::Invalid(detail));
+        };
+        if rollout.is_some() && to.is_none() {
+            return self.abort_rollout(&component, actor, reason, expected).await;
+        }
+        let target = match to {
+            Some(revision) => self.revision(&component, revision).await?,
+            None => self.other_traffic(&current).await?,
+        };
+        let reason = reason.or_else(|| Some(format!("rollback to revision {}", target.revision)));
+        let shadow = target.shadow.filter(|shadow| self.check_shadow(&component, shadow).is_ok());
+        self.change_deployment(NewRevision {
+            component,
+            traffic: target.traffic,
+            stickiness: target.stickiness,
+            places: target.places,
+            shadow,
+            actor,
+            reason,
+            expected: expected.or(Some(current.revision)),
+            rollout: RolloutChange::Supersede,
+            evidence: None,
+        })
+        .await
+    }
+
+    /// One revision of a deployment.
+    pub async fn revision(&self, component: &ComponentName, revision: u64) -> Result<Deployment, DeployError> {
+        let found = self.store().deployment_history(component, 1, Some(revision.saturating_add(1))).await;
+        let found = found.map_err(DeployError::Store)?.pop().filter(|found| found.revision == revision);
+        found.ok_or_else(|| {
+            let detail = format!("there is no revision {revision} of {component}; see the deployment's history");
+            DeployError::Invalid(detail)
+        })
+    }
+
+    /// The newest revision with other traffic than the current one that was no step towards it.
+    async fn other_traffic(&self, current: &Deployment) -> Result<Deployment, DeployError> {
+        let is_other = |state: &Deployment| {
+            state.traffic != current.traffic && (state.rollout.is_none() || state.rollout != current.rollout)
+        };
+        let mut before = current.revision;
+        loop {
+            let page = self.store().deployment_history(&current.component, HISTORY_PAGE, Some(before)).await;
+            let page = page.map_err(DeployError::Store)?;
+            let Some(last) = page.last() else {
+                return Err(DeployError::Invalid(format!(
+                    "{} has had no other traffic than now; name a revision or deploy a version",
+                    current.component
+                )));
+            };
+            before = last.revision;
+            if let Some(found) = page.into_iter().find(is_other) {
+                return Ok(found);
             }
+        }
+    }
+
+    /// Checks a new revision, loads its versions, and puts it in place.
+    pub(crate) async fn change_deployment(&self, revision: NewRevision) -> Result<Arc<Deployment>, DeployError> {
+        check_shape(&revision)?;
+        let shadow = revision.shadow.iter().map(|shadow| &shadow.version);
+        for version in revision.traffic.keys().chain(shadow) {
+            let entry = self.usable(&revision.component, version)?;
             self.live(&entry).await.map_err(|source| DeployError::Load { version: version.clone(), source })?;
         }
         let changing = self.change().await;
-        self.commit(&changing, request).await
-    }
-
-    /// Goes back to the traffic of revision `to`, or of the newest revision that differs from the current one. It is a new
-    /// revision itself.
-    pub async fn rollback(
-        &self,
-        component: &ComponentName,
-        to: Option<u64>,
-        actor: String,
-        reason: Option<String>,
-    ) -> Result<Arc<Deployment>, DeployError> {
-        self.snapshot().find(component)?;
-        let history =
-            self.store().deployment_history(component, HISTORY_MAX, None).await.map_err(DeployError::Store)?;
-        let Some(current) = history.first() else {
-            return Err(DeployError::Invalid(format!(
-                "{component} was never deployed; there is nothing to go back to"
-            )));
-        };
-        let target = match to {
-            Some(revision) => history.iter().find(|state| state.revision == revision),
-            None => history.iter().find(|state| state.traffic != current.traffic),
-        };
-        let target = target.ok_or_else(|| {
-            DeployError::Invalid(match to {
-                Some(revision) => {
-                    format!("there is no revision {revision} of {component}; see the deployment's history")
-                }
-                None => format!("{component} has had no other traffic than now; name a revision or deploy a version"),
-            })
-        })?;
-        let reason = reason.or_else(|| Some(format!("rollback to revision {}", target.revision)));
-        let (traffic, expected) = (target.traffic.clone(), Some(current.revision));
-        self.deploy(DeployRequest { component: component.clone(), traffic, actor, reason, expected }).await
+        self.commit(&changing, revision).await
     }
 
     async fn commit(
         &self,
         changing: &MutexGuard<'_, ()>,
-        request: DeployRequest,
+        mut revision: NewRevision,
     ) -> Result<Arc<Deployment>, DeployError> {
-        let DeployRequest { component, traffic, actor, reason, expected } = request;
-        let revision = NewRevision { component, traffic, actor, reason, expected };
+        // Once more: what may take traffic can have changed while the versions were loaded.
+        for version in revision.traffic.keys() {
+            self.usable(&revision.component, version)?;
+        }
+        if let Some(shadow) = &revision.shadow {
+            self.check_shadow(&revision.component, shadow)?;
+        }
+        let (previous, running) = {
+            let snapshot = self.snapshot();
+            let component = snapshot.find(&revision.component)?;
+            (component.deployment.clone(), component.rollout.clone())
+        };
+        if revision.places.is_none() {
+            revision.places = Some(places::allot(&revision.component, previous.as_deref(), &revision.traffic));
+        }
+        let (expected, change) = (revision.expected, revision.rollout.clone());
         let deployment = self.store().set_deployment(revision).await.map_err(|error| match error {
             StoreError::RevisionConflict { current } => {
                 DeployError::Conflict { current, expected: expected.unwrap_or_default() }
             }
+            ended @ StoreError::RolloutEnded { .. } => DeployError::Rollout(ended.to_string()),
             other => DeployError::Store(other),
         })?;
-        self.publish_snapshot(changing, |next| next.deployed(deployment.clone()));
+        let rollout = Rollout::after(running.as_deref(), &change, &deployment, &self.tending);
+        self.publish_snapshot(changing, |next| {
+            next.put_rollout(&deployment.component, rollout);
+            next.deployed(deployment.clone());
+        });
+        self.tending.notify_one();
         Ok(Arc::new(deployment))
+    }
+
+    /// The version, if it may take traffic.
+    fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
+        let snapshot = self.snapshot();
+        let entry = snapshot.find_version(component, version)?;
+        if entry.record.yanked_at.is_some() {
+            return Err(DeployError::Invalid(format!("{version} is yanked; deploy another version")));
+        }
+        Ok(Arc::clone(entry))
+    }
+
+    fn check_shadow(&self, component: &ComponentName, shadow: &ShadowTraffic) -> Result<(), DeployError> {
+        let ShadowTraffic { version, percent } = shadow;
+        if !(1..=100).contains(percent) {
+            return Err(DeployError::Invalid(format!("shadow.percent = {percent} is not from 1 to 100")));
+        }
+        if !self.usable(component, version)?.summary.pure {
+            return Err(DeployError::Invalid(format!(
+                "{version} does not declare itself pure, so that its calls may have effects and are not made twice: a pure \
+                 component says `pure = true` in its manifest, under [component]"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -147,7 +268,7 @@ impl Snapshot {
     }
 }
 
-fn check_shape(request: &DeployRequest) -> Result<(), DeployError> {
+fn check_shape(request: &NewRevision) -> Result<(), DeployError> {
     let invalid = |detail: String| Err(DeployError::Invalid(detail));
     if request.traffic.is_empty() || request.traffic.len() > VERSIONS_MAX {
         return invalid(format!("traffic names {} versions; name 1 to {VERSIONS_MAX}", request.traffic.len()));

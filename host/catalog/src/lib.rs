@@ -6,8 +6,10 @@
 pub mod deploy;
 pub mod ledger;
 pub mod nearest;
+mod places;
 pub mod publish;
 pub mod resolve;
+pub mod rollout;
 pub mod snapshot;
 pub mod tenancy;
 
@@ -16,15 +18,16 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use snapshot::{Live, Snapshot, VersionEntry};
 use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use wares_engine::Engine;
 use wares_model::{ComponentName, Limits, Version};
 use wares_store::{Artifacts, Store, StoreError};
 use wares_typed::Description;
 
-pub use deploy::{DeployError, DeployRequest};
+pub use deploy::{DeployError, DeployRequest, RollbackRequest};
 pub use publish::{PublishError, PublishRequest, Published};
 pub use resolve::{ResolveError, Resolved, Target};
+pub use rollout::{RolloutRequest, RolloutView};
 pub use tenancy::{Caller, Role, TenancyError};
 
 /// What an operator sets for the shelf.
@@ -50,6 +53,8 @@ pub struct Catalog {
     /// By the version's serial number.
     loaded: Cache<u64, Arc<Live>>,
     changing: Mutex<()>,
+    /// Wakes whoever decides on rollouts.
+    tending: Arc<Notify>,
 }
 
 impl Catalog {
@@ -60,10 +65,11 @@ impl Catalog {
         engine: Engine,
         policy: Policy,
     ) -> Result<Self, StoreError> {
-        let snapshot = Snapshot::read(store.as_ref(), &policy).await?;
+        let tending = Arc::<Notify>::default();
+        let snapshot = Snapshot::read(store.as_ref(), &policy, &tending).await?;
         let snapshot = ArcSwap::from_pointee(snapshot);
         let loaded = Cache::builder().max_capacity(policy.loaded_max).eviction_policy(EvictionPolicy::lru()).build();
-        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing: Mutex::new(()) })
+        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing: Mutex::new(()), tending })
     }
 
     /// The shelf as it stands now.

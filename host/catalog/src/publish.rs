@@ -195,5 +195,6 @@ fn summarize(examined: &Examined) -> Summary {
         interfaces: examined.description.interfaces.iter().filter_map(|interface| interface.name.clone()).collect(),
         limits: examined.limits,
         reuse: info.map(|info| info.reuse).unwrap_or_default(),
+        pure: info.is_some_and(|info| info.pure),
     }
 }

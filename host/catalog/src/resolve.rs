@@ -1,11 +1,10 @@
 //! From what a caller names to the version that serves it.
 
 use crate::nearest::nearest;
+use crate::places;
 use crate::snapshot::{ComponentEntry, Snapshot, VersionEntry};
-use std::hash::Hasher as _;
 use std::sync::Arc;
-use wares_model::{ComponentName, TenantId, Version, VersionReq};
-use wares_store::Deployment;
+use wares_model::{ComponentName, Stickiness, TenantId, Version, VersionReq};
 
 /// What a call names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +34,8 @@ pub struct Resolved {
     pub version: Arc<VersionEntry>,
     /// The full name of the interface, when the call named an interface only.
     pub interface: Option<String>,
+    /// The component, if its shares chose the version and somebody wants to know how such calls end.
+    pub looked_at: Option<Arc<ComponentEntry>>,
 }
 
 /// Why nothing serves a call.
@@ -51,17 +52,22 @@ impl Snapshot {
     /// The version that serves this tenant's call of `target` now.
     ///
     /// A component without a requirement is served by its deployment: a version with a share of the traffic, the same one for a
-    /// tenant as long as the shares stand. With a requirement it is the highest deployed version that satisfies it, or else
+    /// tenant as long as the shares stand, or one drawn for the call if the deployment says so. With a requirement it is the highest deployed version that satisfies it, or else
     /// the highest that an operator deployed before and that is not yanked, so that pinned callers keep working.
     pub fn resolve(&self, target: &Target, tenant: &TenantId) -> Result<Resolved, ResolveError> {
         match target {
             Target::Component { name, requirement } => {
-                let component = self.find(name)?;
-                let version = match requirement {
-                    None => deployed(name, component, tenant)?,
-                    Some(requirement) => pinned(name, component, requirement)?,
-                };
-                Ok(Resolved { version, interface: None })
+                let component = self.find_entry(name)?;
+                match requirement {
+                    None => {
+                        let version = deployed(name, component, tenant)?;
+                        Ok(Resolved { version, interface: None, looked_at: looked_at(component) })
+                    }
+                    Some(requirement) => {
+                        let version = pinned(name, component, requirement)?;
+                        Ok(Resolved { version, interface: None, looked_at: None })
+                    }
+                }
             }
             Target::Interface { package, interface, requirement } => {
                 self.provider(package, interface, requirement.as_ref(), tenant)
@@ -71,7 +77,11 @@ impl Snapshot {
 
     /// The component of this name, or an error with the nearest names.
     pub fn find(&self, name: &ComponentName) -> Result<&ComponentEntry, ResolveError> {
-        self.component(name).map(Arc::as_ref).ok_or_else(|| ResolveError {
+        self.find_entry(name).map(Arc::as_ref)
+    }
+
+    fn find_entry(&self, name: &ComponentName) -> Result<&Arc<ComponentEntry>, ResolveError> {
+        self.component(name).ok_or_else(|| ResolveError {
             detail: format!("there is no component {name} on this shelf"),
             nearest: nearest(name.as_str(), self.components().map(|(name, _)| name.as_str())),
         })
@@ -96,13 +106,13 @@ impl Snapshot {
         tenant: &TenantId,
     ) -> Result<Resolved, ResolveError> {
         let wanted = format!("{package}/{interface}");
-        let offer = |(name, component): (&ComponentName, &ComponentEntry)| {
+        let offer = |(name, component): (&ComponentName, &Arc<ComponentEntry>)| {
             let version = deployed(name, component, tenant).ok()?;
             let full = version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement))?.clone();
-            Some(Resolved { version, interface: Some(full) })
+            Some(Resolved { version, interface: Some(full), looked_at: looked_at(component) })
         };
-        let like_named = self.component(package).map(|component| (package, component.as_ref()));
-        like_named.into_iter().chain(self.components()).find_map(offer).ok_or_else(|| {
+        let like_named = self.component(package).map(|component| (package, component));
+        like_named.into_iter().chain(&self.components).find_map(offer).ok_or_else(|| {
             let known = self.components().flat_map(|(_, component)| component.latest());
             let known = known.flat_map(|version| version.summary.interfaces.iter().map(String::as_str));
             ResolveError {
@@ -134,36 +144,21 @@ fn deployed(
         detail: format!("{name} has no deployment here: an operator has to deploy a version of it first"),
         nearest: newest(component),
     })?;
-    let version = share_of(deployment, tenant).and_then(|version| component.versions.get(version));
+    let place = match deployment.stickiness {
+        // One version has every place.
+        _ if deployment.traffic.len() == 1 => 0,
+        Stickiness::Tenant => places::of_tenant(name, tenant),
+        Stickiness::Call => component.draws.next(),
+    };
+    let version = places::owner(deployment, place).and_then(|version| component.versions.get(version));
     version.cloned().ok_or_else(|| ResolveError {
         detail: format!("the deployment of {name} gives traffic to no version"),
         nearest: newest(component),
     })
 }
 
-/// Deterministic and sticky: a tenant's place among 100 is fixed per component, and shares cover the places in version order.
-fn share_of<'a>(deployment: &'a Deployment, tenant: &TenantId) -> Option<&'a Version> {
-    if deployment.traffic.len() == 1 {
-        return deployment.traffic.keys().next();
-    }
-    let total: u64 = deployment.traffic.values().map(|share| u64::from(*share)).sum();
-    let mut place = place_of(deployment.component.as_str(), tenant.as_str()).checked_rem(total)?;
-    deployment.traffic.iter().find_map(|(version, share)| match place.checked_sub(u64::from(*share)) {
-        None => Some(version),
-        Some(rest) => {
-            place = rest;
-            None
-        }
-    })
-}
-
-/// FNV-1a over both names: the same on every host and after every restart.
-fn place_of(component: &str, tenant: &str) -> u64 {
-    let mut hasher = fnv::FnvHasher::default();
-    hasher.write(component.as_bytes());
-    hasher.write(b"\0");
-    hasher.write(tenant.as_bytes());
-    hasher.finish()
+fn looked_at(component: &Arc<ComponentEntry>) -> Option<Arc<ComponentEntry>> {
+    component.is_looked_at().then(|| Arc::clone(component))
 }
 
 fn pinned(

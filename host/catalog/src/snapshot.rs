@@ -1,13 +1,15 @@
 //! The immutable picture of the shelf that calls read.
 
 use crate::Policy;
+use crate::places::Draws;
+use crate::rollout::Rollout;
 use crate::tenancy::{KeyHash, TenantEntry};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use wares_model::manifest::{Reuse, Text};
 use wares_model::{ComponentName, Limits, TenantId, Version};
 use wares_store::{Deployment, KeyRecord, Store, StoreError, VersionRecord};
@@ -31,6 +33,22 @@ pub struct ComponentEntry {
     pub versions: BTreeMap<Version, Arc<VersionEntry>>,
     /// The current deployment, if there ever was one.
     pub deployment: Option<Arc<Deployment>>,
+    /// The rollout that the deployment is a step of.
+    pub rollout: Option<Arc<Rollout>>,
+    /// What was drawn of the calls that stick to no version.
+    pub(crate) draws: Arc<Draws>,
+    /// Calls that are to be made again in another version.
+    pub shadows: Arc<Shadows>,
+}
+
+/// Of the calls that a deployment's shares serve, those to be made again in another version.
+#[derive(Default)]
+pub struct Shadows {
+    draws: Draws,
+    /// How many were not made since the host runs, because it had other things to do.
+    pub shed: AtomicU64,
+    /// How many were not made since the host runs, because the other version does not take such calls.
+    pub refused: AtomicU64,
 }
 
 /// One version on the shelf.
@@ -81,6 +99,9 @@ pub struct Summary {
     /// From the manifest.
     #[serde(default)]
     pub reuse: Reuse,
+    /// From the manifest.
+    #[serde(default)]
+    pub pure: bool,
 }
 
 impl Summary {
@@ -101,13 +122,17 @@ impl Summary {
 }
 
 impl Snapshot {
-    pub(crate) async fn read(store: &dyn Store, policy: &Policy) -> Result<Self, StoreError> {
+    pub(crate) async fn read(store: &dyn Store, policy: &Policy, tending: &Arc<Notify>) -> Result<Self, StoreError> {
         let mut snapshot = Self::default();
         for record in store.versions().await? {
             snapshot.put_version(Arc::new(VersionEntry::new(record)?));
         }
         for deployment in store.deployments().await? {
             snapshot.put_deployment(deployment);
+        }
+        for record in store.running_rollouts().await? {
+            let component = record.component.clone();
+            snapshot.put_rollout(&component, Some(Arc::new(Rollout::resume(record, tending))));
         }
         for tenant in store.tenants().await? {
             snapshot.put_tenant(TenantEntry::new(tenant, policy));
@@ -133,6 +158,11 @@ impl Snapshot {
         self.components.iter().map(|(name, entry)| (name, entry.as_ref()))
     }
 
+    /// All rollouts that run.
+    pub(crate) fn rollouts(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        self.components.values().filter_map(|component| component.rollout.as_ref())
+    }
+
     pub(crate) fn put_version(&mut self, version: Arc<VersionEntry>) {
         let component = Arc::make_mut(self.components.entry(version.record.component.clone()).or_default());
         component.versions.insert(version.record.version.clone(), version);
@@ -142,9 +172,28 @@ impl Snapshot {
         let component = Arc::make_mut(self.components.entry(deployment.component.clone()).or_default());
         component.deployment = Some(Arc::new(deployment));
     }
+
+    pub(crate) fn put_rollout(&mut self, component: &ComponentName, rollout: Option<Arc<Rollout>>) {
+        let component = Arc::make_mut(self.components.entry(component.clone()).or_default());
+        component.rollout = rollout;
+    }
 }
 
 impl ComponentEntry {
+    /// The version in which a call that `served` has answered is to be made again, if it is to be. Each question is a draw.
+    pub fn shadow(&self, served: &VersionEntry) -> Option<&Arc<VersionEntry>> {
+        let shadow = self.deployment.as_ref()?.shadow.as_ref()?;
+        if shadow.version == served.record.version || self.shadows.draws.next() >= u64::from(shadow.percent) {
+            return None;
+        }
+        self.versions.get(&shadow.version)
+    }
+
+    /// Whether anybody wants to know how calls end that the shares serve.
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.rollout.is_some() || self.deployment.as_ref().is_some_and(|deployment| deployment.shadow.is_some())
+    }
+
     /// The version that stands for the component in lists: the highest that is not yanked, releases before pre-releases.
     pub fn latest(&self) -> Option<&Arc<VersionEntry>> {
         let usable = || self.versions.values().rev().filter(|version| version.record.yanked_at.is_none());

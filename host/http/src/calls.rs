@@ -1,5 +1,6 @@
 //! Calls by component and by interface.
 
+use crate::afterwards::drop_afterwards;
 use crate::auth::TenantKey;
 use crate::path::{self, Path};
 use crate::problem::{CALL_ID, COMPONENT, VERSION};
@@ -73,8 +74,16 @@ fn request(key: TenantKey, target: Target, interface: Option<String>, function: 
 async fn answer(app: App, request: Request, body: Body) -> Result<Response, Problem> {
     let prepared = app.calls.prepare(request).await?;
     let body = body::read(body, prepared.version().limits.body_bytes_max, "the arguments are").await?;
-    let answered = app.calls.run(&prepared, &body).await?;
-    Ok((headers(&prepared, &answered.timing), answered.json).into_response())
+    let ended = app.calls.run(&prepared, &body).await;
+    let repeat = app.calls.repeat(&prepared, &body, &ended);
+    let response = match ended {
+        Ok(answered) => (headers(&prepared, &answered.timing), answered.json).into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    };
+    Ok(match repeat {
+        None => response,
+        Some(repeat) => drop_afterwards(response, repeat),
+    })
 }
 
 /// Which call an answer is of, and what served it.

@@ -18,7 +18,7 @@ use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
 use wares_catalog::{Catalog, DeployRequest, PublishRequest};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::manifest::{Manifest, Text};
-use wares_model::{ComponentName, Digest, Limits, ProblemCode, Timestamp, Version};
+use wares_model::{ComponentName, Digest, Limits, ProblemCode, Stickiness, Timestamp, Version};
 use wares_store::Deployment;
 use wares_typed::{Description, Function};
 
@@ -238,7 +238,9 @@ async fn publish(
         let traffic = BTreeMap::from([(record.version.clone(), wares_catalog::deploy::SHARES_TOTAL)]);
         let reason = Some("deployed as it was published".to_owned());
         let component = record.component.clone();
-        catalog.deploy(DeployRequest { component, traffic, actor: admin.actor, reason, expected: None }).await?;
+        let (stickiness, shadow, expected) = (Stickiness::default(), None, None);
+        let request = DeployRequest { component, traffic, stickiness, shadow, actor: admin.actor, reason, expected };
+        catalog.deploy(request).await?;
     }
     let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/v1/components/{}/versions/{}", record.component.path(), record.version);

@@ -13,12 +13,14 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wares_catalog::{Catalog, DeployRequest};
-use wares_model::{ProblemCode, Version};
+use wares_catalog::{Catalog, DeployRequest, RollbackRequest};
+use wares_model::{ProblemCode, ShadowTraffic, Stickiness, Version};
 use wares_store::Deployment;
 
+/// Below `/v1`.
+pub(crate) const DEPLOYMENT: &str = "/components/{namespace}/{name}/deployment";
+
 pub(crate) fn routes() -> Router<App> {
-    const DEPLOYMENT: &str = "/components/{namespace}/{name}/deployment";
     Router::new()
         .route(DEPLOYMENT, get(show).put(deploy))
         .route(&format!("{DEPLOYMENT}/rollback"), post(rollback))
@@ -29,6 +31,9 @@ pub(crate) fn routes() -> Router<App> {
 #[serde(deny_unknown_fields)]
 struct DeployBody {
     traffic: BTreeMap<Version, u32>,
+    #[serde(default)]
+    stickiness: Stickiness,
+    shadow: Option<ShadowTraffic>,
     reason: Option<String>,
 }
 
@@ -59,9 +64,9 @@ async fn deploy(
     Json(body): Json<DeployBody>,
 ) -> Result<Response, Problem> {
     let component = path::component(&namespace, &name)?;
-    let DeployBody { traffic, reason } = body;
+    let DeployBody { traffic, stickiness, shadow, reason } = body;
     let expected = if_match(&headers)?;
-    let request = DeployRequest { component, traffic, actor: admin.actor, reason, expected };
+    let request = DeployRequest { component, traffic, stickiness, shadow, actor: admin.actor, reason, expected };
     Ok(tagged(&*catalog.deploy(request).await?))
 }
 
@@ -69,6 +74,7 @@ async fn rollback(
     State(catalog): State<Arc<Catalog>>,
     admin: Admin,
     Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let component = path::component(&namespace, &name)?;
@@ -77,7 +83,9 @@ async fn rollback(
         true => RollbackBody::default(),
         false => serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("body: {error}")))?,
     };
-    Ok(tagged(&*catalog.rollback(&component, to, admin.actor, reason).await?))
+    let expected = if_match(&headers)?;
+    let request = RollbackRequest { component, to, actor: admin.actor, reason, expected };
+    Ok(tagged(&*catalog.rollback(request).await?))
 }
 
 async fn history(
@@ -103,7 +111,7 @@ fn tagged(deployment: &Deployment) -> Response {
 }
 
 /// The revision that a change builds on.
-fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let revision = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
     let wrong = || Problem::bad_request("If-Match: send the ETag of the deployment as it was read, for example \"3\"");

@@ -1,5 +1,6 @@
 //! The HTTP API: who asks, for what, and what the answer looks like. Handlers translate; the work is done in `call` and `catalog`.
 
+mod afterwards;
 mod auth;
 mod body;
 mod calls;
@@ -10,6 +11,7 @@ mod operations;
 mod page;
 mod path;
 mod problem;
+mod rollouts;
 mod serve;
 pub mod server;
 mod tenants;
@@ -70,6 +72,7 @@ pub fn router(app: App) -> Router {
     let v1 = Router::new()
         .merge(components::routes())
         .merge(deployments::routes())
+        .merge(rollouts::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
         .fallback(problem::no_such_address)

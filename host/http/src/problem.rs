@@ -154,7 +154,9 @@ impl From<DeployError> for Problem {
         match error {
             DeployError::NotFound(error) => error.into(),
             DeployError::Invalid(detail) => Self::bad_request(detail),
-            DeployError::Conflict { .. } => Self::new(ProblemCode::Conflict, error.to_string()),
+            DeployError::Conflict { .. } | DeployError::Rollout(_) => {
+                Self::new(ProblemCode::Conflict, error.to_string())
+            }
             DeployError::Load { .. } | DeployError::Store(_) => Self::host(&error),
         }
     }

@@ -101,6 +101,18 @@ pub struct Usage {
     pub bytes_out: u64,
 }
 
+/// What a call that repeats another one for comparison says of it. Such a call is never billed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ShadowOf {
+    /// The call that it repeats.
+    pub call: CallId,
+    /// The revision of the deployment that asked for it.
+    pub revision: u64,
+    /// Whether both ended alike, with the same result.
+    pub matches: bool,
+}
+
 /// One entry of the ledger: an admitted call and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -132,4 +144,7 @@ pub struct LedgerEntry {
     pub parent: Option<CallId>,
     /// What the guest wrote to standard output, standard error and its log, capped by its limit.
     pub logs: Option<String>,
+    /// Set for a call that only repeats another one: it is kept apart from all sums and never billed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowOf>,
 }

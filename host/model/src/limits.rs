@@ -176,6 +176,8 @@ pub const BACKTRACE_FRAMES_MAX: usize = 32;
 pub const TENANT_CONCURRENCY_MAX: u64 = 64;
 /// Calls running at once on the host.
 pub const HOST_CONCURRENCY_MAX: u64 = 256;
+/// Calls made again in another version, running at once beside the others.
+pub const SHADOWS_MAX: u64 = 4;
 /// Versions loaded at once.
 pub const LOADED_VERSIONS_MAX: u64 = 1_000;
 /// Instances kept at once for further calls of the same tenant.

@@ -45,6 +45,10 @@ pub struct ComponentInfo {
     /// Whether an instance may serve more than one call.
     #[serde(default, skip_serializing_if = "Reuse::is_none")]
     pub reuse: Reuse,
+    /// Whether its functions are pure: the result depends on nothing but the arguments, and a call changes nothing anywhere.
+    /// Only then may the host make a call a second time to compare versions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pure: bool,
     /// SPDX expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
@@ -188,6 +192,7 @@ mod tests {
         title = { en = "Benefit matching", zh = "惠企政策匹配" }
         description = "Finds policies."
         reuse = "tenant"
+        pure = true
         [limits]
         cpu-ms-max = 500
         [config]
@@ -206,6 +211,7 @@ mod tests {
         assert_eq!(manifest.component.title.zh, "惠企政策匹配");
         assert_eq!(manifest.component.description.en, "Finds policies.");
         assert_eq!(manifest.component.reuse, Reuse::Tenant);
+        assert!(manifest.component.pure);
         assert_eq!(manifest.limits.cpu_ms_max, Some(500));
         assert_eq!(manifest.examples.len(), 1);
     }

@@ -13,7 +13,9 @@ mod list;
 mod new;
 mod publish;
 mod push;
+mod rollout;
 mod serve;
+mod shadow;
 mod show;
 mod tenants;
 mod test;
@@ -80,6 +82,11 @@ enum Command {
     Rollback(deploy::Rollback),
     /// Show the deployments of a component, newest first
     History(history::History),
+    /// Have a version take over step by step
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
+    /// Show what came of calls that another version made again
+    Shadow(shadow::Shadow),
     /// Sum up what calls used
     Usage(usage::Usage),
     /// Make, list and revoke keys
@@ -128,6 +135,8 @@ impl Command {
             Self::Deploy(command) => command.run(settings).await,
             Self::Rollback(command) => command.run(settings).await,
             Self::History(command) => command.run(settings).await,
+            Self::Rollout(command) => command.run(settings).await,
+            Self::Shadow(command) => command.run(settings).await,
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,
             Self::Tenants(command) => command.run(settings).await,

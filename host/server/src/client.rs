@@ -5,7 +5,7 @@ mod credentials;
 pub use credentials::{Access, ClientFile, Role};
 
 use crate::problem::Problem;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -112,8 +112,23 @@ impl Client {
 
     /// Sends a request to `path`, which starts with a slash.
     pub async fn send(&self, method: Method, path: &str, body: Body) -> Result<Answer, ClientError> {
+        self.send_if(method, path, body, None).await
+    }
+
+    /// The same, if what it changes is at this revision.
+    pub async fn send_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        revision: Option<u64>,
+    ) -> Result<Answer, ClientError> {
         let url = format!("{}{path}", self.base);
         let request = self.http.request(method, &url).header(AUTHORIZATION, format!("Bearer {}", self.key));
+        let request = match revision {
+            Some(revision) => request.header(IF_MATCH, format!("\"{revision}\"")),
+            None => request,
+        };
         let request = match body {
             Body::None => request,
             Body::Json(value) => request.json(&value),

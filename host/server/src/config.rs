@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use wares_model::Limits;
 use wares_model::limits::{
     HOST_CONCURRENCY_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
-    REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, TENANT_CONCURRENCY_MAX,
+    REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
 };
 use wares_store::SqliteSync;
 
@@ -102,6 +102,8 @@ pub struct Calls {
     pub queue_ms_max: u64,
     /// Versions loaded at once; beyond it the one that was not called for longest is unloaded.
     pub loaded_versions_max: u64,
+    /// Calls made again in another version, to compare, running at once beside the others; 0 makes none.
+    pub shadows_max: usize,
 }
 
 /// Section `reuse`.
@@ -139,6 +141,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.queue-length-max", 0, 1_000_000),
     ("calls.queue-ms-max", 0, 60_000),
     ("calls.loaded-versions-max", 1, 1_000_000),
+    ("calls.shadows-max", 0, 100),
     ("reuse.instances-max", 0, 1_000),
     ("reuse.calls-max", 1, 1_000_000_000),
     ("reuse.age-seconds-max", 1, 86_400),
@@ -204,6 +207,7 @@ impl Default for Calls {
             queue_length_max: count(QUEUE_LENGTH_MAX),
             queue_ms_max: QUEUE_MS_MAX,
             loaded_versions_max: LOADED_VERSIONS_MAX,
+            shadows_max: count(SHADOWS_MAX),
         }
     }
 }

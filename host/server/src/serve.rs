@@ -48,12 +48,17 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
         running_max: config.calls.concurrency_max,
         waiting_max: config.calls.queue_length_max,
         wait_max: Duration::from_millis(config.calls.queue_ms_max),
+        shadows_max: config.calls.shadows_max,
     };
-    let (ledger, writer) = Ledger::start(store.clone(), capacity.running_max);
+    let (ledger, writer) = Ledger::start(store.clone(), capacity.running_max + capacity.shadows_max);
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
     let metrics = install_metrics()?;
     let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
     let sweeper = tokio::spawn(sweep(engine));
+    let rollouts = tokio::spawn({
+        let catalog = Arc::clone(&catalog);
+        async move { catalog.tend_rollouts().await }
+    });
 
     let listener = TcpListener::bind(config.listen)
         .await
@@ -77,6 +82,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     }
     upkeep.abort();
     sweeper.abort();
+    rollouts.abort();
     // The writer ends when the last request has dropped its end of the ledger; requests that were cut off keep theirs.
     if tokio::time::timeout(connections.drain_timeout, writer).await.is_err() {
         tracing::warn!("the ledger's writer was still waiting for calls");
@@ -96,7 +102,7 @@ fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
         worker: worker()?,
-        calls_max: u32::try_from(config.calls.concurrency_max)?,
+        calls_max: u32::try_from(config.calls.concurrency_max + config.calls.shadows_max)?,
         memory_bytes_max: config.limits.ceiling.memory_bytes_max,
         keep: KeepBounds {
             instances_max: config.reuse.instances_max,

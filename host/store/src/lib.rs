@@ -10,8 +10,8 @@ mod sqlite;
 pub use artifacts::Artifacts;
 pub use data_dir::{DataDir, DataDirError};
 pub use records::{
-    Deployment, GroupBy, Inserted, KeyRecord, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
-    UsageQuery, UsageRow, VersionRecord,
+    Deployment, GroupBy, Inserted, KeyRecord, Mismatch, NewRevision, NewVersion, ParseGroupByError, Role,
+    RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 
@@ -48,7 +48,8 @@ pub trait Store: LedgerStore {
 
     /// Adds a revision of a deployment and notes the time of the first deployment at its versions, both or neither. A version
     /// that is not there is a [`StoreError::UnknownVersion`], another revision than expected a
-    /// [`StoreError::RevisionConflict`].
+    /// [`StoreError::RevisionConflict`]. What the revision means to a rollout is written with it; a step or the end of one
+    /// that does not run is a [`StoreError::RolloutEnded`].
     async fn set_deployment(&self, new: NewRevision) -> Result<Deployment, StoreError>;
 
     /// The current deployment of every component that has one, by component.
@@ -61,6 +62,25 @@ pub trait Store: LedgerStore {
         limit: u32,
         before: Option<u64>,
     ) -> Result<Vec<Deployment>, StoreError>;
+
+    /// The rollouts that run, at most one per component.
+    async fn running_rollouts(&self) -> Result<Vec<RolloutRecord>, StoreError>;
+
+    /// The newest rollout of a component, running or ended.
+    async fn latest_rollout(&self, component: &ComponentName) -> Result<Option<RolloutRecord>, StoreError>;
+
+    /// Ends a running rollout and leaves the deployment as it is. One that has ended already is a
+    /// [`StoreError::RolloutEnded`].
+    async fn end_rollout(&self, end: RolloutEnd) -> Result<RolloutRecord, StoreError>;
+
+    /// What came of the calls that repeated others for this revision of a deployment, as far as their entries are kept, with
+    /// `sample_max` mismatches.
+    async fn shadow_counts(
+        &self,
+        component: &ComponentName,
+        revision: u64,
+        sample_max: u32,
+    ) -> Result<ShadowCounts, StoreError>;
 
     /// Adds a tenant below a parent that is there already, so that tenants always form trees.
     async fn insert_tenant(&self, tenant: TenantRecord) -> Result<(), StoreError>;
@@ -103,6 +123,14 @@ pub enum StoreError {
     RevisionConflict {
         /// The revision that is stored; 0 when there is none.
         current: u64,
+    },
+    /// The rollout does not run any more.
+    #[error("rollout {id} of {component} has ended")]
+    RolloutEnded {
+        /// Of which component.
+        component: ComponentName,
+        /// Which.
+        id: u64,
     },
     /// The deployment names a version that is not there.
     #[error("there is no version {version} of {component}; publish it first")]

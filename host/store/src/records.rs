@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use wares_model::{ComponentName, Digest, KeyId, Outcome, TenantId, Timestamp, Version};
+use wares_model::{
+    CallId, ComponentName, Digest, Evidence, KeyId, Outcome, RolloutPlan, RolloutState, ShadowTraffic, Stickiness,
+    TenantId, Timestamp, Version,
+};
 
 /// A version on the shelf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +60,27 @@ pub struct Deployment {
     pub revision: u64,
     /// Shares by version; what they add up to is the caller's rule.
     pub traffic: BTreeMap<Version, u32>,
+    /// What stays on one version while the shares stand.
+    #[serde(default)]
+    pub stickiness: Stickiness,
+    /// Which version has each place of the shares: a hexadecimal digit per place that counts the versions of `traffic`.
+    #[serde(skip)]
+    pub places: Option<String>,
+    /// Calls that are made again in another version.
+    #[serde(default)]
+    pub shadow: Option<ShadowTraffic>,
     /// Since when.
     pub at: Timestamp,
     /// By whom.
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
+    /// The rollout that it is a step of, or that it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<u64>,
+    /// What was seen of the versions before, if the host made the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// A revision to add.
@@ -72,12 +90,127 @@ pub struct NewRevision {
     pub component: ComponentName,
     /// Shares by version.
     pub traffic: BTreeMap<Version, u32>,
+    /// What stays on one version while the shares stand.
+    pub stickiness: Stickiness,
+    /// Which version has each place, as [`Deployment::places`].
+    pub places: Option<String>,
+    /// Calls that are made again in another version.
+    pub shadow: Option<ShadowTraffic>,
     /// By whom.
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
     /// The revision it must follow, 0 for none; nothing: whichever is current.
     pub expected: Option<u64>,
+    /// What it means to a rollout.
+    pub rollout: RolloutChange,
+    /// What was seen of the versions before.
+    pub evidence: Option<Evidence>,
+}
+
+/// What a new revision of a deployment means to the component's rollout.
+#[derive(Debug, Clone, Default)]
+pub enum RolloutChange {
+    /// It is none of its steps: a running rollout is superseded.
+    #[default]
+    Supersede,
+    /// It is the first step of a rollout, which is named by it.
+    Start {
+        /// What the new version must hold to.
+        plan: RolloutPlan,
+        /// The version that had all traffic.
+        old: Version,
+    },
+    /// It is another step.
+    Step {
+        /// Of which rollout.
+        id: u64,
+        /// Which, from 1.
+        step: u32,
+    },
+    /// It ends the rollout.
+    End {
+        /// Which rollout.
+        id: u64,
+        /// How.
+        state: RolloutState,
+        /// Why, in words.
+        note: Option<String>,
+    },
+}
+
+/// A rollout, running or ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RolloutRecord {
+    /// Of which component.
+    pub component: ComponentName,
+    /// The revision of its first step; it names the rollout.
+    pub id: u64,
+    /// The revision before it, which has all traffic on the old version.
+    pub base: u64,
+    /// The old version.
+    pub old: Version,
+    /// What the new version must hold to.
+    pub plan: RolloutPlan,
+    /// The step it is in or ended in, from 1.
+    pub step: u32,
+    /// Since when.
+    pub step_started_at: Timestamp,
+    /// Where it stands.
+    pub state: RolloutState,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Who began it.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Why it ended.
+    pub note: Option<String>,
+    /// What was seen of the versions when it last went on or ended.
+    pub evidence: Option<Evidence>,
+}
+
+/// The end of a rollout that leaves the deployment as it is.
+#[derive(Debug, Clone)]
+pub struct RolloutEnd {
+    /// Of which component.
+    pub component: ComponentName,
+    /// Which rollout.
+    pub id: u64,
+    /// How.
+    pub state: RolloutState,
+    /// Why, in words.
+    pub note: Option<String>,
+    /// What was seen of the versions.
+    pub evidence: Option<Evidence>,
+}
+
+/// Calls that repeated others for one revision of a deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShadowCounts {
+    /// Those that ended like the call they repeated.
+    pub matches: u64,
+    /// Those that did not.
+    pub mismatches: u64,
+    /// The newest of those.
+    pub sample: Vec<Mismatch>,
+}
+
+/// A call that ended otherwise than the one it repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Mismatch {
+    /// It.
+    pub call: CallId,
+    /// The call that it repeated.
+    pub of: CallId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What differs, in words, as the ledger has it.
+    pub detail: Option<String>,
 }
 
 /// A tenant.

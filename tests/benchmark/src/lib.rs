@@ -6,5 +6,6 @@ pub mod load;
 pub mod process;
 pub mod report;
 pub mod shelf;
+pub mod swap;
 pub mod uncounted;
 pub mod work;

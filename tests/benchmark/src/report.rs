@@ -2,8 +2,8 @@
 
 use crate::contender::Contender;
 use crate::load::Figures;
-use crate::shelf;
 use crate::work::Work;
+use crate::{shelf, swap};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
@@ -52,6 +52,8 @@ pub struct Report {
     pub paces: Paces,
     /// Memory and time of the shelf.
     pub shelf: shelf::Figures,
+    /// Deploying on a shelf of many components.
+    pub swap: swap::Figures,
 }
 
 /// Calls per second over a contender's with [`CALLERS`] callers, unless the name says otherwise.
@@ -115,6 +117,7 @@ impl Report {
             ("ratios", serde_json::to_value(&self.ratios)?),
             ("paces", serde_json::to_value(&self.paces)?),
             ("shelf", serde_json::to_value(&self.shelf)?),
+            ("swap", serde_json::to_value(&self.swap)?),
         ] {
             println!("\n{title}");
             for (name, value) in figures.as_object().into_iter().flatten() {

@@ -106,7 +106,7 @@ pub async fn measure(versions: usize) -> Result<Figures> {
 }
 
 /// Publishes and deploys small components, each under a name of its own.
-async fn publish(host: &Host, numbers: std::ops::Range<usize>) -> Result<()> {
+pub(crate) async fn publish(host: &Host, numbers: std::ops::Range<usize>) -> Result<()> {
     let wasm = guests::number(1)?;
     let one = async |number: usize| {
         let query = format!("name=bench:number{number}&version=1.0.0&deploy=true");
@@ -145,7 +145,7 @@ async fn p99(request: &Request) -> Result<f64> {
     p99s.get(p99s.len() / 2).copied().context("no measurement")
 }
 
-async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(f64, T)> {
+pub(crate) async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(f64, T)> {
     let started = Instant::now();
     let done = work.await?;
     Ok((started.elapsed().as_secs_f64() * 1e3, done))

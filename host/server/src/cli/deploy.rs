@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use wares_catalog::deploy::SHARES_TOTAL;
-use wares_model::{ComponentName, Version};
+use wares_model::{ComponentName, Stickiness, Version};
 
 /// Chooses versions.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,15 @@ pub struct Deploy {
     /// A version that takes all traffic, or several with their shares in percent, as 1.2.0=90 1.3.0=10
     #[arg(required = true, value_name = "VERSION[=SHARE]")]
     versions: Vec<Share>,
+    /// What stays on one version while the shares stand, tenant or call
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    stickiness: Stickiness,
+    /// Make this share of the calls again in another version and compare, as 1.3.0=10; it must declare itself pure
+    #[arg(long, value_name = "VERSION=PERCENT")]
+    shadow: Option<Share>,
+    /// Deploy only if the deployment is at this revision; 0 for none
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
     /// Why, for the history
     #[arg(long)]
     reason: Option<String>,
@@ -37,6 +46,9 @@ pub struct Rollback {
     /// The revision to go back to [default: the newest with other traffic than now]
     #[arg(long, value_name = "REVISION")]
     to: Option<u64>,
+    /// Roll back only if the deployment is at this revision
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
     /// Why, for the history
     #[arg(long)]
     reason: Option<String>,
@@ -74,9 +86,15 @@ impl Deploy {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
         let traffic = shares(&self.versions)?;
-        let body = Body::Json(json!({"traffic": traffic, "reason": self.reason}));
+        let shadow = self
+            .shadow
+            .as_ref()
+            .map(|Share { version, share }| json!({"version": version, "percent": share.unwrap_or(SHARES_TOTAL)}));
+        let body = json!({
+            "traffic": traffic, "stickiness": self.stickiness, "shadow": shadow, "reason": self.reason,
+        });
         let at = format!("{}/deployment", path(&self.name));
-        let deployment: Value = client.send(Method::PUT, &at, body).await?.json()?;
+        let deployment: Value = client.send_if(Method::PUT, &at, Body::Json(body), self.if_revision).await?.json()?;
         self.format.print(&deployment, |deployment| said(deployment, "deployed"))?;
         Ok(Exit::Ok)
     }
@@ -89,7 +107,8 @@ impl Rollback {
         body.extend(self.to.map(|to| ("to".to_owned(), json!(to))));
         body.extend(self.reason.map(|reason| ("reason".to_owned(), json!(reason))));
         let at = format!("{}/deployment/rollback", path(&self.name));
-        let deployment: Value = client.send(Method::POST, &at, Body::Json(body.into())).await?.json()?;
+        let deployment: Value =
+            client.send_if(Method::POST, &at, Body::Json(body.into()), self.if_revision).await?.json()?;
         self.format.print(&deployment, |deployment| said(deployment, "rolled back"))?;
         Ok(Exit::Ok)
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
-use wares_model::{LedgerEntry, Outcome, Usage};
+use wares_model::{LedgerEntry, Outcome, ShadowOf, Usage};
 
 /// Lengths of the buckets that aggregates are kept by, in microseconds: minute, hour, day.
 const UNITS_US: [i64; 3] = [MINUTE_US, HOUR_US, DAY_US];
@@ -29,6 +29,7 @@ const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 /// Entries that one statement writes: running a statement costs as much as two or three of its rows.
 const ENTRIES_AT_ONCE: usize = 16;
 const LOG: &str = "INSERT INTO logs (call, text) VALUES (?, ?)";
+const SHADOW: &str = "INSERT INTO shadows (call, of_call, component, revision, matches) VALUES (?, ?, ?, ?, ?)";
 /// Sums stop at the largest integer: beyond it SQLite would go on in floating point, and nothing could read them any more.
 const AGGREGATE: &str = "INSERT INTO aggregates (unit_us, bucket, subject, outcome, calls, cpu_us, wall_us, bytes_in,
     bytes_out, memory_peak_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -129,7 +130,11 @@ impl Appender {
                     if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
                         transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text])?;
                     }
-                    add(&mut sums, entry, *subject);
+                    match &entry.shadow {
+                        None => add(&mut sums, entry, *subject),
+                        // Sums are what is billed: a call that only repeats another one is in none of them.
+                        Some(shadow) => insert_shadow(&transaction, entry, shadow)?,
+                    }
                 }
             } else if rows > 1 {
                 return Ok(Written::SomeKnown);
@@ -228,6 +233,13 @@ fn subject_id(
     )?;
     fresh.insert(subject, id);
     Ok(id)
+}
+
+fn insert_shadow(connection: &Connection, entry: &LedgerEntry, shadow: &ShadowOf) -> Result<(), rusqlite::Error> {
+    let ShadowOf { call, revision, matches } = shadow;
+    let component = entry.component.as_str();
+    let row = params![entry.call.as_bytes(), call.as_bytes(), component, signed(*revision), matches];
+    connection.prepare_cached(SHADOW)?.execute(row).map(drop)
 }
 
 fn add(sums: &mut HashMap<SumKey, Sums>, entry: &LedgerEntry, subject: i64) {

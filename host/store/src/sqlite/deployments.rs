@@ -1,14 +1,15 @@
 //! Table `deployments`.
 
-use super::{SqliteStore, parse, signed, unsigned};
-use crate::{Deployment, NewRevision, StoreError};
+use super::{SqliteStore, parse, parse_json, rollouts, signed, to_json, unsigned};
+use crate::{Deployment, NewRevision, RolloutChange, StoreError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use wares_model::{ComponentName, Timestamp, Version};
 
 impl SqliteStore {
     pub(super) async fn insert_revision(&self, new: NewRevision) -> Result<Deployment, StoreError> {
-        let NewRevision { component, traffic, actor, reason, expected } = new;
+        let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence } =
+            new;
         let mut transaction = self.write().await?;
         let current: Option<i64> = sqlx::query_scalar("SELECT MAX(revision) FROM deployments WHERE component = ?")
             .bind(component.as_str())
@@ -18,30 +19,38 @@ impl SqliteStore {
         if expected.is_some_and(|expected| expected != current) {
             return Err(StoreError::RevisionConflict { current });
         }
-        let deployment = Deployment { component, revision: current + 1, traffic, at: Timestamp::now(), actor, reason };
-        let traffic = serde_json::to_string(&deployment.traffic)
-            .map_err(|error| StoreError::Corrupt(format!("traffic: {error}")))?;
-        sqlx::query(
-            "INSERT INTO deployments (component, revision, traffic, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(deployment.component.as_str())
-        .bind(signed(deployment.revision))
-        .bind(traffic)
-        .bind(deployment.at.as_micros())
-        .bind(&deployment.actor)
-        .bind(&deployment.reason)
-        .execute(&mut *transaction)
-        .await?;
+        let revision = current + 1;
+        let of_rollout = match &rollout {
+            RolloutChange::Supersede => None,
+            RolloutChange::Start { .. } => Some(revision),
+            RolloutChange::Step { id, .. } | RolloutChange::End { id, .. } => Some(*id),
+        };
+        let (at, rollout_change, rollout) = (Timestamp::now(), rollout, of_rollout);
+        let deployment = Deployment {
+            component,
+            revision,
+            traffic,
+            stickiness,
+            places,
+            shadow,
+            at,
+            actor,
+            reason,
+            rollout,
+            evidence,
+        };
+        insert(&mut transaction, &deployment).await?;
         for version in deployment.traffic.keys() {
             note_deployment(&mut transaction, &deployment, version).await?;
         }
+        rollouts::change(&mut transaction, &deployment, rollout_change).await?;
         transaction.commit().await?;
         Ok(deployment)
     }
 
     pub(super) async fn current_deployments(&self) -> Result<Vec<Deployment>, StoreError> {
         let rows = sqlx::query(
-            "SELECT component, revision, traffic, at, actor, reason FROM deployments
+            "SELECT * FROM deployments
              WHERE (component, revision) IN (SELECT component, MAX(revision) FROM deployments GROUP BY component)
              ORDER BY component",
         )
@@ -57,8 +66,7 @@ impl SqliteStore {
         before: Option<u64>,
     ) -> Result<Vec<Deployment>, StoreError> {
         let rows = sqlx::query(
-            "SELECT component, revision, traffic, at, actor, reason FROM deployments
-             WHERE component = ? AND revision < ? ORDER BY revision DESC LIMIT ?",
+            "SELECT * FROM deployments WHERE component = ? AND revision < ? ORDER BY revision DESC LIMIT ?",
         )
         .bind(component.as_str())
         .bind(before.map_or(i64::MAX, signed))
@@ -67,6 +75,30 @@ impl SqliteStore {
         .await?;
         rows.iter().map(deployment).collect()
     }
+}
+
+async fn insert(connection: &mut SqliteConnection, deployment: &Deployment) -> Result<(), StoreError> {
+    let shadow = deployment.shadow.as_ref().map(|shadow| to_json("shadow", shadow)).transpose()?;
+    let evidence = deployment.evidence.as_ref().map(|evidence| to_json("evidence", evidence)).transpose()?;
+    sqlx::query(
+        "INSERT INTO deployments
+         (component, revision, traffic, stickiness, places, shadow, at, actor, reason, rollout, evidence)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(deployment.component.as_str())
+    .bind(signed(deployment.revision))
+    .bind(to_json("traffic", &deployment.traffic)?)
+    .bind(deployment.stickiness.as_str())
+    .bind(&deployment.places)
+    .bind(shadow)
+    .bind(deployment.at.as_micros())
+    .bind(&deployment.actor)
+    .bind(&deployment.reason)
+    .bind(deployment.rollout.map(signed))
+    .bind(evidence)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Notes the first deployment at a version. A row that is not first stays unwritten, because its detail is large.
@@ -98,13 +130,19 @@ async fn note_deployment(
 }
 
 fn deployment(row: &SqliteRow) -> Result<Deployment, StoreError> {
+    let shadow: Option<&str> = row.try_get("shadow")?;
+    let evidence: Option<&str> = row.try_get("evidence")?;
     Ok(Deployment {
         component: parse("component", row.try_get("component")?)?,
         revision: unsigned(row.try_get("revision")?),
-        traffic: serde_json::from_str(row.try_get("traffic")?)
-            .map_err(|error| StoreError::Corrupt(format!("traffic: {error}")))?,
+        traffic: parse_json("traffic", row.try_get("traffic")?)?,
+        stickiness: parse("stickiness", row.try_get("stickiness")?)?,
+        places: row.try_get("places")?,
+        shadow: shadow.map(|text| parse_json("shadow", text)).transpose()?,
         at: Timestamp::from_micros(row.try_get("at")?),
         actor: row.try_get("actor")?,
         reason: row.try_get("reason")?,
+        rollout: row.try_get::<Option<i64>, _>("rollout")?.map(unsigned),
+        evidence: evidence.map(|text| parse_json("evidence", text)).transpose()?,
     })
 }

@@ -1,10 +1,10 @@
-//! Reading and pruning the tables `entries` and `logs`.
+//! Reading and pruning the tables `entries`, `logs` and `shadows`.
 
 use super::{SqliteStore, parse, signed, unsigned};
 use crate::StoreError;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use wares_model::{CallId, LedgerEntry, Timestamp, Usage};
+use wares_model::{CallId, LedgerEntry, ShadowOf, Timestamp, Usage};
 
 /// Entries that pruning removes in one transaction.
 pub(super) const PRUNE_STEP: u64 = 500;
@@ -14,8 +14,9 @@ const ID_MILLISECONDS_MAX: i64 = (1 << 48) - 1;
 impl SqliteStore {
     pub(super) async fn entry(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError> {
         let row = sqlx::query(
-            "SELECT entries.*, subjects.*, logs.text AS logs FROM entries
-             JOIN subjects ON subjects.id = entries.subject LEFT JOIN logs ON logs.call = entries.call
+            "SELECT entries.*, subjects.*, logs.text AS logs, shadows.of_call, shadows.revision, shadows.matches
+             FROM entries JOIN subjects ON subjects.id = entries.subject
+             LEFT JOIN logs ON logs.call = entries.call LEFT JOIN shadows ON shadows.call = entries.call
              WHERE entries.call = ?",
         )
         .bind(id.as_bytes().as_slice())
@@ -38,7 +39,7 @@ impl SqliteStore {
         }
     }
 
-    /// Removes the oldest entries and their logs, [`PRUNE_STEP`] at most, so that appending never waits long.
+    /// Removes the oldest entries and what belongs to them, [`PRUNE_STEP`] at most, so that appending never waits long.
     async fn prune_step(&self, first_kept: &[u8]) -> Result<u64, StoreError> {
         let mut transaction = self.write().await?;
         let next: Option<Vec<u8>> =
@@ -49,6 +50,7 @@ impl SqliteStore {
                 .await?;
         let end = next.as_deref().unwrap_or(first_kept);
         sqlx::query("DELETE FROM logs WHERE call < ?").bind(end).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM shadows WHERE call < ?").bind(end).execute(&mut *transaction).await?;
         let gone = sqlx::query("DELETE FROM entries WHERE call < ?").bind(end).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected())
@@ -56,8 +58,11 @@ impl SqliteStore {
 }
 
 fn read_entry(call: CallId, row: &SqliteRow) -> Result<LedgerEntry, StoreError> {
-    let parent: Option<Vec<u8>> = row.try_get("parent")?;
-    let parent = parent.map(|bytes| bytes.try_into().map(CallId::from_bytes)).transpose();
+    let other_call = |column: &str| -> Result<Option<CallId>, StoreError> {
+        let bytes: Option<Vec<u8>> = row.try_get(column)?;
+        let call = bytes.map(|bytes| bytes.try_into().map(CallId::from_bytes)).transpose();
+        call.map_err(|_| StoreError::Corrupt(format!("a call's id in {column}")))
+    };
     let number = |column: &str| row.try_get(column).map(unsigned);
     let text = |column: &str| row.try_get::<&str, _>(column);
     Ok(LedgerEntry {
@@ -78,7 +83,11 @@ fn read_entry(call: CallId, row: &SqliteRow) -> Result<LedgerEntry, StoreError> 
             bytes_in: number("bytes_in")?,
             bytes_out: number("bytes_out")?,
         },
-        parent: parent.map_err(|_| StoreError::Corrupt("a parent call's id".to_owned()))?,
+        parent: other_call("parent")?,
         logs: row.try_get("logs")?,
+        shadow: match other_call("of_call")? {
+            None => None,
+            Some(call) => Some(ShadowOf { call, revision: number("revision")?, matches: row.try_get("matches")? }),
+        },
     })
 }

@@ -4,17 +4,21 @@ mod append;
 mod checkpoint;
 mod deployments;
 mod ledger;
+mod rollouts;
+mod shadows;
 mod tenancy;
 mod usage;
 mod versions;
 
 use crate::{
-    DataDir, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, Store, StoreError, TenantRecord,
-    UsageQuery, UsageRow, VersionRecord,
+    DataDir, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, RolloutEnd, RolloutRecord,
+    ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
 use append::Appender;
 use async_trait::async_trait;
 use checkpoint::{Checkpointer, Folding};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -190,6 +194,27 @@ impl Store for SqliteStore {
         self.revisions(component, limit, before).await
     }
 
+    async fn running_rollouts(&self) -> Result<Vec<RolloutRecord>, StoreError> {
+        self.running_rollout_rows().await
+    }
+
+    async fn latest_rollout(&self, component: &ComponentName) -> Result<Option<RolloutRecord>, StoreError> {
+        self.latest_rollout_row(component).await
+    }
+
+    async fn end_rollout(&self, end: RolloutEnd) -> Result<RolloutRecord, StoreError> {
+        self.end_rollout_row(end).await
+    }
+
+    async fn shadow_counts(
+        &self,
+        component: &ComponentName,
+        revision: u64,
+        sample_max: u32,
+    ) -> Result<ShadowCounts, StoreError> {
+        self.count_shadows(component, revision, sample_max).await
+    }
+
     async fn insert_tenant(&self, tenant: TenantRecord) -> Result<(), StoreError> {
         self.insert_tenant_row(tenant).await
     }
@@ -226,6 +251,16 @@ impl Store for SqliteStore {
 /// Reads a text column that this program wrote.
 fn parse<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))
+}
+
+/// Reads a JSON column that this program wrote.
+fn parse_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))
+}
+
+/// Writes a JSON column.
+fn to_json<T: Serialize>(what: &str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))
 }
 
 /// Whether a statement failed because of a constraint of this kind.

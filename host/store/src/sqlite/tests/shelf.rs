@@ -1,9 +1,11 @@
 //! Versions and deployments.
 
 use super::*;
+use crate::RolloutChange;
 use std::collections::BTreeMap;
+use wares_model::{ShadowTraffic, Stickiness};
 
-fn new_version(component: &str, version: &str, bytes: &[u8], published_at: i64) -> NewVersion {
+pub(super) fn new_version(component: &str, version: &str, bytes: &[u8], published_at: i64) -> NewVersion {
     let record = VersionRecord {
         component: component.parse().unwrap(),
         version: version.parse().unwrap(),
@@ -18,10 +20,21 @@ fn new_version(component: &str, version: &str, bytes: &[u8], published_at: i64) 
     NewVersion { record, detail: format!("detail of {version}") }
 }
 
-fn revision(versions: &[&str], expected: Option<u64>) -> NewRevision {
+pub(super) fn revision(versions: &[&str], expected: Option<u64>) -> NewRevision {
     let traffic = versions.iter().map(|version| (version.parse().unwrap(), 100 / versions.len() as u32)).collect();
     let reason = Some("because".to_owned());
-    NewRevision { component: "a:b".parse().unwrap(), traffic, actor: "test".into(), reason, expected }
+    NewRevision {
+        component: "a:b".parse().unwrap(),
+        traffic,
+        stickiness: Stickiness::Call,
+        places: Some("01".repeat(50)),
+        shadow: Some(ShadowTraffic { version: "1.1.0".parse().unwrap(), percent: 10 }),
+        actor: "test".into(),
+        reason,
+        expected,
+        rollout: RolloutChange::Supersede,
+        evidence: None,
+    }
 }
 
 #[tokio::test]
