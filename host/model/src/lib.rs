@@ -6,6 +6,7 @@ pub mod digest;
 pub mod entry;
 pub mod ids;
 pub mod limits;
+pub mod line;
 pub mod manifest;
 pub mod name;
 pub mod problem;

@@ -3,12 +3,14 @@
 //! [`describe()`] reads a component's bytes into a [`Description`], which serialises to compact JSON. Everything else works from
 //! that: [`read_arguments`] turns JSON into wasmtime values, [`write_result`] turns a value into JSON,
 //! [`argument_schema`], [`result_schema`], [`error_schema`] and [`openapi`] say the same as schemas, [`signature`] as WIT.
+//! [`compare`] says what callers of one version lose with another.
 //!
 //! Bounds: `describe` refuses components over the counts in [`wares_model::limits`], and marks a function as not callable if its
 //! values could nest deeper than `JSON_DEPTH_MAX`; types are not recursive, so reading and writing need no depth check of their
 //! own. Schemas refer to named types instead of repeating them, and what is left to repeat is bounded by `describe` too.
 
 mod arguments;
+mod compatibility;
 mod decode;
 mod describe;
 mod description;
@@ -22,6 +24,7 @@ mod types;
 mod write;
 
 pub use arguments::{ArgumentError, read_arguments};
+pub use compatibility::{Changes, CompareError, Lost, compare};
 pub use describe::{DescribeError, describe, wasm_features};
 pub use description::{Description, Function, Interface, Producer};
 pub use documentation::{Documentation, DocumentationError, InterfaceDocumentation, SECTION as DOCUMENTATION_SECTION};
