@@ -5,10 +5,13 @@
 mod api;
 mod cli;
 mod command;
+mod compatibility;
 mod crash;
 mod demo;
 mod deployments;
+mod garbage;
 mod hostile;
+mod lifecycle;
 mod operations;
 mod publish;
 mod registry;

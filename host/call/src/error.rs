@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
+use wares_catalog::ResolveError;
 use wares_catalog::ledger::LedgerError;
 use wares_catalog::nearest::nearest;
 use wares_catalog::snapshot::VersionEntry;
@@ -99,8 +100,8 @@ impl CallError {
         Self { version: Some(Arc::clone(version)), ..self }
     }
 
-    pub(crate) fn not_found(call: CallId, detail: String, nearest: Vec<String>) -> Self {
-        Self::new(call, Explanation::new(ProblemCode::NotFound, detail).nearest(nearest))
+    pub(crate) fn unresolved(call: CallId, error: ResolveError) -> Self {
+        Self::new(call, Explanation::new(error.code, error.detail).nearest(error.nearest))
     }
 
     pub(crate) fn host(call: CallId, error: &dyn fmt::Display) -> Self {

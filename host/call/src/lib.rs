@@ -129,7 +129,7 @@ impl Calls {
         let started = Instant::now();
         let Request { tenant, application, target, interface, function } = request;
         let resolved = self.catalog.snapshot().resolve(&target, &tenant.record.id);
-        let resolved = resolved.map_err(|error| CallError::not_found(call, error.detail, error.nearest))?;
+        let resolved = resolved.map_err(|error| CallError::unresolved(call, error))?;
         let version = resolved.version;
         let live = self.catalog.live(&version).await;
         let live = live.map_err(|error| CallError::host(call, &error).of(&version))?;

@@ -16,7 +16,7 @@ pub const SHARES_TOTAL: u32 = 100;
 /// Versions in one deployment. Places are written as one hexadecimal digit.
 pub const VERSIONS_MAX: usize = 16;
 /// Characters of a reason.
-const REASON_CHARS_MAX: usize = 1_000;
+pub(crate) const REASON_CHARS_MAX: usize = 1_000;
 /// Revisions that a search of the history reads at once.
 const HISTORY_PAGE: u32 = 100;
 
@@ -227,12 +227,18 @@ impl Catalog {
         Ok(Arc::new(deployment))
     }
 
-    /// The version, if it may take traffic.
+    /// The version, if it may take traffic: one that is stopped may not, and one that is yanked only if it does so already.
     fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
         let snapshot = self.snapshot();
         let entry = snapshot.find_version(component, version)?;
-        if entry.record.yanked_at.is_some() {
-            return Err(DeployError::Invalid(format!("{version} is yanked; deploy another version")));
+        let invalid = |what: &str| Err(DeployError::Invalid(format!("{version} is {what}; deploy another version")));
+        if entry.record.stopped_at.is_some() {
+            return invalid("stopped");
+        }
+        let deployment = snapshot.find(component)?.deployment.as_ref();
+        let stands = deployment.is_some_and(|now| now.traffic.contains_key(version));
+        if entry.record.yanked_at.is_some() && !stands {
+            return invalid("yanked");
         }
         Ok(Arc::clone(entry))
     }
@@ -254,7 +260,7 @@ impl Catalog {
 
 impl Snapshot {
     /// Puts a new deployment in place and notes which versions have now been deployed.
-    fn deployed(&mut self, deployment: Deployment) {
+    pub(crate) fn deployed(&mut self, deployment: Deployment) {
         for version in deployment.traffic.keys() {
             let Some(entry) = self.version(&deployment.component, version) else { continue };
             if entry.record.deployed_at.is_none() {

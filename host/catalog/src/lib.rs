@@ -3,8 +3,11 @@
 //! Readers never wait: [`Catalog::snapshot`] is one atomic load. Every change is made durable first and published as a new
 //! snapshot after, under one lock, so that snapshots appear in the order of the changes. Beside it stands the [`ledger`].
 
+pub mod compatibility;
 pub mod deploy;
+pub mod garbage;
 pub mod ledger;
+pub mod lifecycle;
 pub mod nearest;
 mod places;
 pub mod publish;
@@ -18,15 +21,17 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use snapshot::{Live, Snapshot, VersionEntry};
 use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify, RwLock};
 use wares_engine::Engine;
 use wares_model::{ComponentName, Limits, Version};
 use wares_store::{Artifacts, Store, StoreError};
 use wares_typed::Description;
 
 pub use deploy::{DeployError, DeployRequest, RollbackRequest};
+pub use garbage::{Garbage, GarbageError};
+pub use lifecycle::{LifecycleError, LifecycleRequest};
 pub use publish::{PublishError, PublishRequest, Published};
-pub use resolve::{ResolveError, Resolved, Target};
+pub use resolve::{ResolveError, Resolved, Target, Undeployed};
 pub use rollout::{RolloutRequest, RolloutView};
 pub use tenancy::{Caller, Role, TenancyError};
 
@@ -41,6 +46,8 @@ pub struct Policy {
     pub tenant_concurrency_max: u64,
     /// Versions loaded at once; beyond it the one that was not called for longest is unloaded.
     pub loaded_max: u64,
+    /// Whether callers may name versions that were never deployed.
+    pub undeployed: Undeployed,
 }
 
 /// The shelf of one host.
@@ -55,6 +62,8 @@ pub struct Catalog {
     changing: Mutex<()>,
     /// Wakes whoever decides on rollouts.
     tending: Arc<Notify>,
+    /// Shared by publications, from their first file to their record; what removes files is alone.
+    publishing: RwLock<()>,
 }
 
 impl Catalog {
@@ -69,7 +78,8 @@ impl Catalog {
         let snapshot = Snapshot::read(store.as_ref(), &policy, &tending).await?;
         let snapshot = ArcSwap::from_pointee(snapshot);
         let loaded = Cache::builder().max_capacity(policy.loaded_max).eviction_policy(EvictionPolicy::lru()).build();
-        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing: Mutex::new(()), tending })
+        let (changing, publishing) = (Mutex::new(()), RwLock::new(()));
+        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing, tending, publishing })
     }
 
     /// The shelf as it stands now.

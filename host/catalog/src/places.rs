@@ -23,14 +23,17 @@ pub(crate) fn owner(deployment: &Deployment, place: u64) -> Option<&Version> {
     let digit = deployment.places.as_ref().and_then(|places| places.chars().nth(usize::try_from(place).ok()?));
     match digit.and_then(|digit| digit.to_digit(16)).and_then(|index| usize::try_from(index).ok()) {
         Some(index) => deployment.traffic.keys().nth(index),
-        None => owner_by_order(deployment, place),
+        None => owner_by_order(&deployment.traffic, place),
     }
 }
 
-/// In deployments without places, shares cover them in the order of the versions.
-fn owner_by_order(deployment: &Deployment, place: u64) -> Option<&Version> {
+/// Where there are no places, shares cover them in the order of the versions.
+pub(crate) fn owner_by_order<'a>(
+    shares: impl IntoIterator<Item = (&'a Version, &'a u32)>,
+    place: u64,
+) -> Option<&'a Version> {
     let mut covered = 0;
-    deployment.traffic.iter().find_map(|(version, share)| {
+    shares.into_iter().find_map(|(version, share)| {
         covered += u64::from(*share);
         (place < covered).then_some(version)
     })
@@ -74,6 +77,11 @@ pub(crate) fn allot(
 /// The place of a tenant: the same on every host and after every restart.
 pub(crate) fn of_tenant(component: &ComponentName, tenant: &TenantId) -> u64 {
     hash(&[component.as_str().as_bytes(), tenant.as_str().as_bytes()])
+}
+
+/// Another place of a tenant, which its place says nothing about: for choosing again among some of the versions.
+pub(crate) fn again_of_tenant(component: &ComponentName, tenant: &TenantId) -> u64 {
+    of_tenant(component, tenant) / PLACES
 }
 
 /// FNV-1a over the parts with a zero between them.

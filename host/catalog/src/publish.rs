@@ -1,11 +1,14 @@
 //! Taking a version onto the shelf: look at it, compile it, keep it.
 
+use crate::compatibility::Against;
 use crate::snapshot::{Summary, VersionEntry};
 use crate::{Catalog, LoadError};
 use bytes::Bytes;
 use std::sync::Arc;
+use tokio::sync::MutexGuard;
 use wares_engine::{CompileError, ImportError};
 use wares_model::limits::COMPONENT_BYTES_MAX;
+use wares_model::line::NumberError;
 use wares_model::{ComponentName, Digest, Limits, LimitsAsked, Timestamp, Version};
 use wares_store::{Inserted, NewVersion, StoreError, VersionRecord};
 use wares_typed::{DescribeError, Description};
@@ -28,6 +31,8 @@ pub struct Published {
     pub version: Arc<VersionEntry>,
     /// Whether it was put there just now, or was there with the same bytes.
     pub created: bool,
+    /// What it changes for callers of the version before it, if one promises them anything and it was put there just now.
+    pub against: Option<Against>,
 }
 
 /// Why a component is not taken.
@@ -64,6 +69,44 @@ pub enum PublishError {
         /// The digest that is published.
         existing: Digest,
     },
+    /// Its number is not above those of its line.
+    #[error("{component}: {number}")]
+    Number {
+        /// Which component.
+        component: ComponentName,
+        /// Which number, and which one is free.
+        number: NumberError,
+    },
+    /// It takes from callers what its number promises them.
+    #[error(
+        "{component}@{version} takes from callers of {} what they use:\n{}\n\
+         publish it as {next}, or bring back what is missing",
+        against.version, against.changes.report()
+    )]
+    Incompatible {
+        /// Which component.
+        component: ComponentName,
+        /// Which version.
+        version: Version,
+        /// What it was compared with, and what is lost.
+        against: Box<Against>,
+        /// The number that promises nothing.
+        next: Version,
+    },
+    /// It cannot be told what it takes from callers.
+    #[error("{component}@{version} and {earlier}, which it follows: {error}; publish it as {next}")]
+    Incomparable {
+        /// Which component.
+        component: ComponentName,
+        /// Which version.
+        version: Version,
+        /// The one before it.
+        earlier: Version,
+        /// Why not.
+        error: wares_typed::CompareError,
+        /// The number that promises nothing.
+        next: Version,
+    },
     /// The host failed.
     #[error(transparent)]
     Host(#[from] LoadError),
@@ -76,10 +119,10 @@ impl From<StoreError> for PublishError {
 }
 
 /// What there is to know of a component before anything is kept of it.
-struct Examined {
-    description: Description,
-    component: ComponentName,
-    version: Version,
+pub(crate) struct Examined {
+    pub(crate) description: Description,
+    pub(crate) component: ComponentName,
+    pub(crate) version: Version,
     limits: Limits,
     digest: Digest,
 }
@@ -93,10 +136,14 @@ impl Catalog {
         if let Some(published) = self.already_there(&examined)? {
             return Ok(published);
         }
+        self.check_number(&examined)?;
         self.engine.check_imports(&examined.description)?;
+        let against = self.compare_with_predecessor(&examined).await?;
+        let _publishing = self.publishing.read().await;
         self.engine.compile(&examined.digest, wasm.clone()).await.map_err(PublishError::Compile)?;
         self.artifacts.put(&examined.digest, wasm.clone()).await?;
-        self.keep(examined, wasm.len(), publisher).await
+        let (changing, against) = self.settle(&examined, against).await?;
+        self.keep(&changing, examined, wasm.len(), publisher, against).await
     }
 
     async fn examine(
@@ -128,7 +175,7 @@ impl Catalog {
         match snapshot.version(&examined.component, &examined.version) {
             None => Ok(None),
             Some(entry) if entry.record.digest == examined.digest => {
-                Ok(Some(Published { version: Arc::clone(entry), created: false }))
+                Ok(Some(Published { version: Arc::clone(entry), created: false, against: None }))
             }
             Some(entry) => Err(PublishError::Conflict {
                 component: examined.component.clone(),
@@ -138,7 +185,14 @@ impl Catalog {
         }
     }
 
-    async fn keep(&self, examined: Examined, size: usize, publisher: String) -> Result<Published, PublishError> {
+    async fn keep(
+        &self,
+        changing: &MutexGuard<'_, ()>,
+        examined: Examined,
+        size: usize,
+        publisher: String,
+        against: Option<Against>,
+    ) -> Result<Published, PublishError> {
         let encode = |error: serde_json::Error| LoadError::Engine(format!("encoding the description: {error}"));
         let summary = serde_json::to_string(&summarize(&examined)).map_err(encode)?;
         let detail = serde_json::to_string(&examined.description).map_err(encode)?;
@@ -151,15 +205,16 @@ impl Catalog {
             publisher,
             deployed_at: None,
             yanked_at: None,
+            stopped_at: None,
+            deprecation: None,
             summary,
         };
-        let changing = self.change().await;
         let inserted = self.store.insert_version(NewVersion { record: record.clone(), detail }).await;
         match inserted {
             Ok(Inserted::Created) => {
                 let version = Arc::new(VersionEntry::new(record)?);
-                self.publish_snapshot(&changing, |next| next.put_version(Arc::clone(&version)));
-                Ok(Published { version, created: true })
+                self.publish_snapshot(changing, |next| next.put_version(Arc::clone(&version)));
+                Ok(Published { version, created: true, against })
             }
             Ok(Inserted::Same) => self
                 .already_there(&examined)?

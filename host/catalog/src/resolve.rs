@@ -3,8 +3,10 @@
 use crate::nearest::nearest;
 use crate::places;
 use crate::snapshot::{ComponentEntry, Snapshot, VersionEntry};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wares_model::{ComponentName, Stickiness, TenantId, Version, VersionReq};
+use wares_model::{ComponentName, ProblemCode, Stickiness, TenantId, Version, VersionReq};
+use wares_store::Deployment;
 
 /// What a call names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,18 +44,52 @@ pub struct Resolved {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{detail}")]
 pub struct ResolveError {
+    /// [`ProblemCode::NotFound`], or [`ProblemCode::Stopped`] if there is such a version and it was stopped.
+    pub code: ProblemCode,
     /// What was not found and what to do.
     pub detail: String,
     /// Names that come close.
     pub nearest: Vec<String>,
 }
 
+impl ResolveError {
+    /// What is named is not there.
+    pub fn not_found(detail: String, nearest: Vec<String>) -> Self {
+        Self { code: ProblemCode::NotFound, detail, nearest }
+    }
+
+    /// What is named was stopped.
+    fn stopped(detail: String, nearest: Vec<String>) -> Self {
+        Self { code: ProblemCode::Stopped, detail, nearest }
+    }
+}
+
+/// Whether callers may name versions that no operator has deployed yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undeployed {
+    /// No: what runs was deployed by an operator before.
+    #[default]
+    Never,
+    /// Those who name the one version exactly (`@=1.2.3`).
+    Exact,
+    /// Those whose requirement no deployed version satisfies.
+    Matching,
+}
+
 impl Snapshot {
     /// The version that serves this tenant's call of `target` now.
     ///
     /// A component without a requirement is served by its deployment: a version with a share of the traffic, the same one for a
-    /// tenant as long as the shares stand, or one drawn for the call if the deployment says so. With a requirement it is the highest deployed version that satisfies it, or else
-    /// the highest that an operator deployed before and that is not yanked, so that pinned callers keep working.
+    /// tenant as long as the shares stand, or one drawn for the call if the deployment says so. With a requirement it is the
+    /// first of these that satisfies it:
+    ///
+    /// 1. a version that takes traffic: the one that would serve without a requirement, or one by the shares among the others;
+    /// 2. the highest that was deployed before and is not yanked;
+    /// 3. the highest that was never deployed and is not yanked, where the operator allows it ([`Undeployed`]);
+    /// 4. the highest that was deployed before and is yanked now, so that pinned callers keep working.
+    ///
+    /// A stopped version serves nobody.
     pub fn resolve(&self, target: &Target, tenant: &TenantId) -> Result<Resolved, ResolveError> {
         match target {
             Target::Component { name, requirement } => {
@@ -64,7 +100,7 @@ impl Snapshot {
                         Ok(Resolved { version, interface: None, looked_at: looked_at(component) })
                     }
                     Some(requirement) => {
-                        let version = pinned(name, component, requirement)?;
+                        let version = pinned(name, component, requirement, tenant, self.undeployed)?;
                         Ok(Resolved { version, interface: None, looked_at: None })
                     }
                 }
@@ -81,18 +117,17 @@ impl Snapshot {
     }
 
     fn find_entry(&self, name: &ComponentName) -> Result<&Arc<ComponentEntry>, ResolveError> {
-        self.component(name).ok_or_else(|| ResolveError {
-            detail: format!("there is no component {name} on this shelf"),
-            nearest: nearest(name.as_str(), self.components().map(|(name, _)| name.as_str())),
+        self.component(name).ok_or_else(|| {
+            let nearest = nearest(name.as_str(), self.components().map(|(name, _)| name.as_str()));
+            ResolveError::not_found(format!("there is no component {name} on this shelf"), nearest)
         })
     }
 
     /// The version of this name, or an error with the versions there are.
     pub fn find_version(&self, name: &ComponentName, version: &Version) -> Result<&Arc<VersionEntry>, ResolveError> {
         let component = self.find(name)?;
-        component.versions.get(version).ok_or_else(|| ResolveError {
-            detail: format!("there is no version {version} of {name}"),
-            nearest: newest(component),
+        component.versions.get(version).ok_or_else(|| {
+            ResolveError::not_found(format!("there is no version {version} of {name}"), newest(component))
         })
     }
 
@@ -115,13 +150,11 @@ impl Snapshot {
         like_named.into_iter().chain(&self.components).find_map(offer).ok_or_else(|| {
             let known = self.components().flat_map(|(_, component)| component.latest());
             let known = known.flat_map(|version| version.summary.interfaces.iter().map(String::as_str));
-            ResolveError {
-                detail: match requirement {
-                    None => format!("no deployed component provides the interface {wanted}"),
-                    Some(requirement) => format!("no deployed component provides {wanted} at {requirement}"),
-                },
-                nearest: nearest(&wanted, known),
-            }
+            let detail = match requirement {
+                None => format!("no deployed component provides the interface {wanted}"),
+                Some(requirement) => format!("no deployed component provides {wanted} at {requirement}"),
+            };
+            ResolveError::not_found(detail, nearest(&wanted, known))
         })
     }
 }
@@ -140,21 +173,31 @@ fn deployed(
     component: &ComponentEntry,
     tenant: &TenantId,
 ) -> Result<Arc<VersionEntry>, ResolveError> {
-    let deployment = component.deployment.as_ref().ok_or_else(|| ResolveError {
-        detail: format!("{name} has no deployment here: an operator has to deploy a version of it first"),
-        nearest: newest(component),
+    let deployment = component.deployment.as_ref().ok_or_else(|| {
+        let detail = format!("{name} has no deployment here: an operator has to deploy a version of it first");
+        ResolveError::not_found(detail, newest(component))
     })?;
+    let version = owner(name, component, deployment, tenant).and_then(|version| component.versions.get(version));
+    version.cloned().ok_or_else(|| {
+        let detail = format!("{name} was stopped here: no version of it takes traffic until an operator deploys one");
+        ResolveError::stopped(detail, newest(component))
+    })
+}
+
+/// The version that the shares choose.
+fn owner<'a>(
+    name: &ComponentName,
+    component: &ComponentEntry,
+    deployment: &'a Deployment,
+    tenant: &TenantId,
+) -> Option<&'a Version> {
     let place = match deployment.stickiness {
         // One version has every place.
         _ if deployment.traffic.len() == 1 => 0,
         Stickiness::Tenant => places::of_tenant(name, tenant),
         Stickiness::Call => component.draws.next(),
     };
-    let version = places::owner(deployment, place).and_then(|version| component.versions.get(version));
-    version.cloned().ok_or_else(|| ResolveError {
-        detail: format!("the deployment of {name} gives traffic to no version"),
-        nearest: newest(component),
-    })
+    places::owner(deployment, place)
 }
 
 fn looked_at(component: &Arc<ComponentEntry>) -> Option<Arc<ComponentEntry>> {
@@ -165,20 +208,75 @@ fn pinned(
     name: &ComponentName,
     component: &ComponentEntry,
     requirement: &VersionReq,
+    tenant: &TenantId,
+    undeployed: Undeployed,
 ) -> Result<Arc<VersionEntry>, ResolveError> {
-    let matching = || component.versions.values().rev().filter(|entry| requirement.matches(&entry.record.version));
-    let takes_traffic = |entry: &&Arc<VersionEntry>| {
-        component.deployment.as_ref().is_some_and(|now| now.traffic.contains_key(&entry.record.version))
+    let highest = |fits: &dyn Fn(&VersionEntry) -> bool| {
+        let mut highest_first = component.versions.values().rev();
+        highest_first.find(|entry| requirement.matches(&entry.record.version) && fits(entry)).cloned()
     };
-    let was_deployed =
-        |entry: &&Arc<VersionEntry>| entry.record.deployed_at.is_some() && entry.record.yanked_at.is_none();
-    let found = matching().find(takes_traffic).or_else(|| matching().find(was_deployed));
-    found.cloned().ok_or_else(|| ResolveError {
-        detail: format!("no version of {name} that satisfies {requirement} was ever deployed here"),
-        nearest: newest(component),
+    let may_be_new = match undeployed {
+        Undeployed::Never => false,
+        Undeployed::Exact => is_exact(requirement),
+        Undeployed::Matching => true,
+    };
+    let serves = |entry: &VersionEntry| entry.record.stopped_at.is_none();
+    let usable = |entry: &VersionEntry| serves(entry) && entry.record.yanked_at.is_none();
+    let was_deployed = |entry: &VersionEntry| entry.record.deployed_at.is_some();
+    let found = taking_traffic(name, component, requirement, tenant)
+        .or_else(|| highest(&|entry| usable(entry) && was_deployed(entry)))
+        .or_else(|| highest(&|entry| usable(entry) && may_be_new))
+        .or_else(|| highest(&|entry| serves(entry) && was_deployed(entry)));
+    found.ok_or_else(|| match highest(&|entry| !serves(entry)) {
+        Some(entry) => {
+            let detail = format!("{name}@{}, which {requirement} asks for, was stopped", entry.record.version);
+            ResolveError::stopped(detail, usable_names(component))
+        }
+        None => {
+            let detail = format!("no version of {name} that satisfies {requirement} was ever deployed here");
+            ResolveError::not_found(detail, newest(component))
+        }
     })
+}
+
+/// Of the versions that take traffic and satisfy the requirement: the one that would serve without it, or one by shares.
+fn taking_traffic(
+    name: &ComponentName,
+    component: &ComponentEntry,
+    requirement: &VersionReq,
+    tenant: &TenantId,
+) -> Option<Arc<VersionEntry>> {
+    let deployment = component.deployment.as_ref()?;
+    let own = owner(name, component, deployment, tenant).filter(|version| requirement.matches(version));
+    let version = own.or_else(|| {
+        let matching = || deployment.traffic.iter().filter(|(version, _)| requirement.matches(version));
+        let total = matching().map(|(_, share)| u64::from(*share)).sum();
+        let place = match deployment.stickiness {
+            Stickiness::Tenant => places::again_of_tenant(name, tenant),
+            Stickiness::Call => component.draws.next(),
+        };
+        places::owner_by_order(matching(), place.checked_rem(total)?)
+    })?;
+    component.versions.get(version).cloned()
+}
+
+/// Whether only one version satisfies the requirement: `=1.2.3`.
+fn is_exact(requirement: &VersionReq) -> bool {
+    match requirement.comparators.as_slice() {
+        [only] => only.op == semver::Op::Exact && only.minor.is_some() && only.patch.is_some(),
+        _ => false,
+    }
 }
 
 fn newest(component: &ComponentEntry) -> Vec<String> {
     component.versions.keys().rev().take(3).map(Version::to_string).collect()
 }
+
+/// The newest versions that callers may begin with.
+fn usable_names(component: &ComponentEntry) -> Vec<String> {
+    let usable = component.versions.values().rev().filter(|entry| entry.record.yanked_at.is_none());
+    usable.take(3).map(|entry| entry.record.version.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests;

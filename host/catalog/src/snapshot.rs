@@ -1,9 +1,9 @@
 //! The immutable picture of the shelf that calls read.
 
-use crate::Policy;
 use crate::places::Draws;
 use crate::rollout::Rollout;
 use crate::tenancy::{KeyHash, TenantEntry};
+use crate::{Policy, Undeployed};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -24,6 +24,7 @@ pub struct Snapshot {
     pub(crate) components: BTreeMap<ComponentName, Arc<ComponentEntry>>,
     pub(crate) tenants: BTreeMap<TenantId, Arc<TenantEntry>>,
     pub(crate) keys: HashMap<KeyHash, Arc<KeyRecord>>,
+    pub(crate) undeployed: Undeployed,
 }
 
 /// A component: its versions and which of them take traffic.
@@ -123,7 +124,7 @@ impl Summary {
 
 impl Snapshot {
     pub(crate) async fn read(store: &dyn Store, policy: &Policy, tending: &Arc<Notify>) -> Result<Self, StoreError> {
-        let mut snapshot = Self::default();
+        let mut snapshot = Self { undeployed: policy.undeployed, ..Self::default() };
         for record in store.versions().await? {
             snapshot.put_version(Arc::new(VersionEntry::new(record)?));
         }

@@ -4,12 +4,12 @@ use crate::compile::{CompileError, Compiler, WorkerCommand};
 use crate::component::Component;
 use crate::config;
 use crate::kept::{KeepBounds, KeptInstances};
-use crate::native::NativeCache;
+use crate::native::{NativeCache, NativeFile};
 use crate::ticker;
 use crate::turns::Turns;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -174,6 +174,18 @@ impl Engine {
     /// Instances that are kept for further calls now.
     pub fn instances_kept(&self) -> u32 {
         self.0.kept.count()
+    }
+
+    /// Native code that none of the `needed` components is run with, as this engine is now.
+    pub async fn unneeded_native(&self, needed: HashSet<Digest>) -> io::Result<Vec<NativeFile>> {
+        let shared = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || shared.native.unneeded(&needed)).await?
+    }
+
+    /// Removes native code that was found unneeded.
+    pub async fn remove_native(&self, files: Vec<NativeFile>) -> io::Result<()> {
+        let shared = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| shared.native.remove(file))).await?
     }
 
     /// The lock of a digest. It lives as long as somebody holds it.

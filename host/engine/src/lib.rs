@@ -34,6 +34,7 @@ pub use engine::{Engine, EngineConfig, EngineError, LoadError};
 pub use failure::Failure;
 pub use kept::KeepBounds;
 pub use meter::Meter;
+pub use native::NativeFile;
 pub use serve::{Body, BodyError, HttpInvocation, Respond};
 pub use wares_capabilities::{ImportError, RefusedImport};
 pub use worker::compile_worker_main;

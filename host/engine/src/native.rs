@@ -4,6 +4,10 @@
 //! host, says that this host wrote these bytes for this component and this configuration of the engine. A file that is
 //! missing, stale or damaged is simply not there: the caller compiles again.
 
+mod unneeded;
+
+pub use unneeded::NativeFile;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::fs::{self, File};

@@ -2,6 +2,7 @@
 
 use crate::afterwards::drop_afterwards;
 use crate::auth::TenantKey;
+use crate::lifecycle;
 use crate::path::{self, Path};
 use crate::problem::{CALL_ID, COMPONENT, VERSION};
 use crate::{App, Problem, body};
@@ -9,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::post;
 use std::fmt::Write as _;
 use wares_call::{Prepared, Request, Timing};
@@ -77,7 +78,10 @@ async fn answer(app: App, request: Request, body: Body) -> Result<Response, Prob
     let ended = app.calls.run(&prepared, &body).await;
     let repeat = app.calls.repeat(&prepared, &body, &ended);
     let response = match ended {
-        Ok(answered) => (headers(&prepared, &answered.timing), answered.json).into_response(),
+        Ok(answered) => {
+            let notices = AppendHeaders(lifecycle::notices(prepared.version()));
+            (headers(&prepared, &answered.timing), notices, answered.json).into_response()
+        }
         Err(error) => Problem::from(error).into_response(),
     };
     Ok(match repeat {

@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use wares_catalog::compatibility::Against;
 use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
 use wares_catalog::{Catalog, DeployRequest, PublishRequest};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::manifest::{Manifest, Text};
 use wares_model::{ComponentName, Digest, Limits, ProblemCode, Stickiness, Timestamp, Version};
-use wares_store::Deployment;
-use wares_typed::{Description, Function};
+use wares_store::{Deployment, Deprecation};
+use wares_typed::{Changes, Description, Function};
 
 pub(crate) fn routes() -> Router<App> {
     const VERSION: &str = "/components/{namespace}/{name}/versions/{version}";
@@ -61,7 +62,28 @@ pub(crate) struct VersionShape {
     publisher: String,
     deployed_at: Option<Timestamp>,
     yanked_at: Option<Timestamp>,
+    stopped_at: Option<Timestamp>,
+    deprecation: Option<Deprecation>,
     interfaces: Vec<String>,
+}
+
+/// A version as its publisher is told of it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct PublishedShape {
+    #[serde(flatten)]
+    version: VersionShape,
+    /// What it changes for callers of the version before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<AgainstShape>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct AgainstShape {
+    version: Version,
+    #[serde(flatten)]
+    changes: Changes,
 }
 
 /// All there is to know of a version.
@@ -159,7 +181,7 @@ async fn versions(
     let name = path::component(&namespace, &name)?;
     let snapshot = catalog.snapshot();
     let newest_first = snapshot.find(&name)?.versions.values().rev();
-    let page = Page::of(newest_first, &page, |entry| entry.record.version.to_string(), |entry| version_shape(entry));
+    let page = Page::of(newest_first, &page, |entry| entry.record.version.to_string(), |entry| VersionShape::of(entry));
     Ok(axum::Json(page))
 }
 
@@ -170,7 +192,7 @@ async fn show_version(
 ) -> Result<axum::Json<VersionDetail>, Problem> {
     let (entry, description) = described(&catalog, &namespace, &name, &version).await?;
     Ok(axum::Json(VersionDetail {
-        version: version_shape(&entry),
+        version: VersionShape::of(&entry),
         limits: entry.limits,
         imports: description.imports.clone(),
         wit: description.wit().to_owned(),
@@ -246,7 +268,9 @@ async fn publish(
     let location = format!("/v1/components/{}/versions/{}", record.component.path(), record.version);
     let entry =
         find_version(&catalog, record.component.namespace(), record.component.name(), &record.version.to_string())?;
-    Ok((status, [(header::LOCATION, location)], axum::Json(version_shape(&entry))).into_response())
+    let against = published.against.map(|Against { version, changes }| AgainstShape { version, changes });
+    let shape = PublishedShape { version: VersionShape::of(&entry), against };
+    Ok((status, [(header::LOCATION, location)], axum::Json(shape)).into_response())
 }
 
 async fn described(
@@ -291,18 +315,22 @@ fn shape(component: &ComponentEntry, latest: &VersionEntry) -> ComponentShape {
     }
 }
 
-fn version_shape(entry: &VersionEntry) -> VersionShape {
-    let record = entry.record.clone();
-    VersionShape {
-        component: record.component,
-        version: record.version,
-        digest: record.digest,
-        size_bytes: record.size_bytes,
-        published_at: record.published_at,
-        publisher: record.publisher,
-        deployed_at: record.deployed_at,
-        yanked_at: record.yanked_at,
-        interfaces: entry.summary.interfaces.clone(),
+impl VersionShape {
+    pub(crate) fn of(entry: &VersionEntry) -> Self {
+        let record = entry.record.clone();
+        Self {
+            component: record.component,
+            version: record.version,
+            digest: record.digest,
+            size_bytes: record.size_bytes,
+            published_at: record.published_at,
+            publisher: record.publisher,
+            deployed_at: record.deployed_at,
+            yanked_at: record.yanked_at,
+            stopped_at: record.stopped_at,
+            deprecation: record.deprecation,
+            interfaces: entry.summary.interfaces.clone(),
+        }
     }
 }
 

@@ -7,6 +7,8 @@ mod calls;
 mod components;
 mod deployments;
 mod etag;
+mod garbage;
+mod lifecycle;
 mod operations;
 mod page;
 mod path;
@@ -73,6 +75,8 @@ pub fn router(app: App) -> Router {
         .merge(components::routes())
         .merge(deployments::routes())
         .merge(rollouts::routes())
+        .merge(lifecycle::routes())
+        .merge(garbage::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
         .fallback(problem::no_such_address)

@@ -133,6 +133,23 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("how a rollout goes", "any", "GET /v1/components/{namespace}/{name}/rollout"),
     ("what came of shadow traffic", "admin", "GET /v1/components/{namespace}/{name}/deployment/shadow?revision="),
     ("deployments so far", "any", "GET /v1/components/{namespace}/{name}/deployment/history"),
+    (
+        "yank a version, or take that back",
+        "admin",
+        "POST, DELETE /v1/components/{namespace}/{name}/versions/{version}/yank {\"reason\":\"…\"}",
+    ),
+    (
+        "stop a version, or take that back",
+        "admin",
+        "POST, DELETE /v1/components/{namespace}/{name}/versions/{version}/stop {\"reason\":\"…\"}",
+    ),
+    (
+        "deprecate a version, or take that back",
+        "admin",
+        "POST, DELETE /v1/components/{namespace}/{name}/versions/{version}/deprecate {\"at\":\"…\",\"sunset\":\"…\",\"reason\":\"…\"}",
+    ),
+    ("what was done to a version", "any", "GET /v1/components/{namespace}/{name}/versions/{version}/events"),
+    ("files that nothing refers to; remove them", "admin", "GET, DELETE /v1/garbage"),
     ("tenants", "admin", "GET, POST /v1/tenants"),
     ("a tenant's keys", "admin", "GET, POST /v1/tenants/{id}/keys"),
     ("all keys, new admin keys", "admin", "GET, POST /v1/keys"),

@@ -1,5 +1,6 @@
 //! The one error type of the API: `application/problem+json` (RFC 9457).
 
+use crate::lifecycle;
 use axum::extract::OriginalUri;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::any::Any;
 use wares_call::{CallError, Explanation};
-use wares_catalog::{DeployError, LoadError, PublishError, ResolveError, TenancyError};
+use wares_catalog::{DeployError, GarbageError, LifecycleError, LoadError, PublishError, ResolveError, TenancyError};
 use wares_engine::CompileError;
 use wares_model::ProblemCode;
 use wares_store::{StoreError, VersionRecord};
@@ -107,9 +108,13 @@ impl From<CallError> for Problem {
         let problem = problem.with_header(CALL_ID, error.call.to_string());
         match error.version {
             None => problem,
-            Some(version) => {
-                let VersionRecord { component, version, .. } = &version.record;
-                problem.with_header(COMPONENT, component.as_str()).with_header(VERSION, version.to_string())
+            Some(entry) => {
+                let VersionRecord { component, version, .. } = &entry.record;
+                let notices = lifecycle::notices(&entry)
+                    .filter_map(|(name, value)| Some((name, value.to_str().ok()?.to_owned())));
+                let problem =
+                    problem.with_header(COMPONENT, component.as_str()).with_header(VERSION, version.to_string());
+                notices.fold(problem, |problem, (name, value)| problem.with_header(name, value))
             }
         }
     }
@@ -117,7 +122,7 @@ impl From<CallError> for Problem {
 
 impl From<ResolveError> for Problem {
     fn from(error: ResolveError) -> Self {
-        let explanation = Explanation::new(ProblemCode::NotFound, error.detail);
+        let explanation = Explanation::new(error.code, error.detail);
         Explanation { nearest: error.nearest, ..explanation }.into()
     }
 }
@@ -138,7 +143,10 @@ impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         let code = match &error {
             PublishError::TooLarge { .. } => ProblemCode::TooLarge,
-            PublishError::Conflict { .. } => ProblemCode::Conflict,
+            PublishError::Conflict { .. }
+            | PublishError::Number { .. }
+            | PublishError::Incompatible { .. }
+            | PublishError::Incomparable { .. } => ProblemCode::Conflict,
             PublishError::Host(_) | PublishError::Compile(CompileError::Host(_)) => return Self::host(&error),
             PublishError::Describe(_)
             | PublishError::Import(_)
@@ -159,6 +167,23 @@ impl From<DeployError> for Problem {
             }
             DeployError::Load { .. } | DeployError::Store(_) => Self::host(&error),
         }
+    }
+}
+
+impl From<LifecycleError> for Problem {
+    fn from(error: LifecycleError) -> Self {
+        match error {
+            LifecycleError::NotFound(error) => error.into(),
+            LifecycleError::Invalid(detail) => Self::bad_request(detail),
+            LifecycleError::Conflict(detail) => Self::new(ProblemCode::Conflict, detail),
+            LifecycleError::Store(_) => Self::host(&error),
+        }
+    }
+}
+
+impl From<GarbageError> for Problem {
+    fn from(error: GarbageError) -> Self {
+        Self::host(&error)
     }
 }
 

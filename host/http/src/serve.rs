@@ -2,6 +2,7 @@
 
 use crate::auth::TenantKey;
 use crate::calls;
+use crate::lifecycle;
 use crate::{App, Problem};
 use axum::Router;
 use axum::body::Body;
@@ -49,6 +50,7 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
             parts.headers.insert(name, value);
         }
     }
+    parts.headers.extend(lifecycle::notices(prepared.version()));
     Ok(Response::from_parts(parts, Body::new(body)))
 }
 

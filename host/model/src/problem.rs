@@ -51,6 +51,8 @@ problems! {
         "The key is valid, but its role does not allow the request. Operators' work needs an admin key; calls need a tenant's key.";
     NotFound "not-found" 404 "Not found"
         "No such component, version, interface, function or record, or it is not visible to the tenant. `detail` lists the nearest names.";
+    Stopped "stopped" 410 "The version was stopped"
+        "An operator has stopped the version that the call resolves to: it answers no more. `detail` names it; call another version, or the component without one.";
     MethodNotAllowed "method-not-allowed" 405 "The address does not know this method"
         "The address exists, but not with this HTTP method. The `Allow` header lists those that work.";
     Conflict "conflict" 409 "It conflicts with what is there"

@@ -21,6 +21,17 @@ impl Timestamp {
         Self(micros)
     }
 
+    /// Whole seconds since the epoch, rounded down.
+    pub fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// As HTTP writes dates (RFC 9110), to the second; none beyond what a date can be.
+    pub fn to_http_date(self) -> Option<String> {
+        let time = jiff::Timestamp::from_second(self.as_seconds()).ok()?;
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()
+    }
+
     /// Microseconds since the epoch.
     pub fn as_micros(self) -> i64 {
         self.0
@@ -78,6 +89,9 @@ mod tests {
         assert_eq!(time.to_string().parse(), Ok(time));
         let day: Timestamp = "2026-11-24".parse().unwrap();
         assert_eq!(day.to_string(), "2026-11-24T00:00:00.000000Z");
+        assert_eq!((time.as_seconds(), Timestamp::from_micros(-1).as_seconds()), (1_795_507_200, -1));
+        assert_eq!(time.to_http_date().as_deref(), Some("Tue, 24 Nov 2026 08:00:00 GMT"));
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_http_date(), None);
         assert!("tomorrow".parse::<Timestamp>().is_err());
     }
 }

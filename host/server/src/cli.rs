@@ -7,8 +7,10 @@ mod check;
 mod components;
 mod demo;
 mod deploy;
+mod gc;
 mod history;
 mod keys;
+mod lifecycle;
 mod list;
 mod new;
 mod publish;
@@ -87,6 +89,14 @@ enum Command {
     Rollout(rollout::Rollout),
     /// Show what came of calls that another version made again
     Shadow(shadow::Shadow),
+    /// Tell callers to go on to another version
+    Deprecate(lifecycle::Deprecate),
+    /// Let nobody begin with a version; those who use it go on
+    Yank(lifecycle::Yank),
+    /// End a version: its calls are refused
+    Stop(lifecycle::Stop),
+    /// Remove files that nothing on the shelf refers to
+    Gc(gc::Gc),
     /// Sum up what calls used
     Usage(usage::Usage),
     /// Make, list and revoke keys
@@ -137,6 +147,10 @@ impl Command {
             Self::History(command) => command.run(settings).await,
             Self::Rollout(command) => command.run(settings).await,
             Self::Shadow(command) => command.run(settings).await,
+            Self::Deprecate(command) => command.run(settings).await,
+            Self::Yank(command) => command.run(settings).await,
+            Self::Stop(command) => command.run(settings).await,
+            Self::Gc(command) => command.run(settings).await,
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,
             Self::Tenants(command) => command.run(settings).await,

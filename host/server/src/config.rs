@@ -7,6 +7,7 @@ pub use sources::{ConfigError, Sources};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use wares_catalog::Undeployed;
 use wares_model::Limits;
 use wares_model::limits::{
     HOST_CONCURRENCY_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
@@ -104,6 +105,9 @@ pub struct Calls {
     pub loaded_versions_max: u64,
     /// Calls made again in another version, to compare, running at once beside the others; 0 makes none.
     pub shadows_max: usize,
+    /// Whether callers may name versions that were never deployed: `never`, `exact` (`@=1.2.3`), or `matching` (whatever no
+    /// deployed version satisfies).
+    pub undeployed: Undeployed,
 }
 
 /// Section `reuse`.
@@ -208,6 +212,7 @@ impl Default for Calls {
             queue_ms_max: QUEUE_MS_MAX,
             loaded_versions_max: LOADED_VERSIONS_MAX,
             shadows_max: count(SHADOWS_MAX),
+            undeployed: Undeployed::Never,
         }
     }
 }

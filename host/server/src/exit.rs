@@ -35,7 +35,7 @@ Exit codes:
   1  failed, for a reason without a code of its own (a component that is not taken, a failed test)
   2  the command line, the settings or the arguments of a call are wrong
   3  the called function returned its error case
-  4  no such component, version, function or record
+  4  no such component, version, function or record, or the version was stopped
   5  no key, an unknown one, or one that may not do that
   6  it conflicts with what is there
   7  the call trapped or went over a limit
@@ -81,7 +81,7 @@ impl Exit {
         match code {
             ProblemCode::BadRequest | ProblemCode::BadArguments => Self::Usage,
             ProblemCode::ComponentError => Self::ComponentError,
-            ProblemCode::NotFound => Self::NotFound,
+            ProblemCode::NotFound | ProblemCode::Stopped => Self::NotFound,
             ProblemCode::Unauthenticated | ProblemCode::Forbidden => Self::Refused,
             ProblemCode::Conflict => Self::Conflict,
             ProblemCode::Trap

@@ -125,6 +125,7 @@ async fn open_catalog(
         limits_ceiling: config.limits.ceiling,
         tenant_concurrency_max: config.calls.tenant_concurrency_max,
         loaded_max: config.calls.loaded_versions_max,
+        undeployed: config.calls.undeployed,
     };
     Ok(Catalog::open(store, artifacts, engine, policy).await?)
 }

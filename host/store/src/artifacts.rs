@@ -15,24 +15,31 @@ use wares_model::Digest;
 /// An artifact appears under its name when all its bytes are there and on the disk: the local storage writes and syncs a file
 /// of another name, renames it, and syncs the folder. What a crash leaves behind has that other name and is never read.
 #[derive(Clone)]
-pub struct Artifacts(Arc<dyn ObjectStore>);
+pub struct Artifacts {
+    objects: Arc<dyn ObjectStore>,
+    folder: Arc<Path>,
+}
 
 impl Artifacts {
     /// Artifacts in a local folder that exists.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let local = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
-        Ok(Self(Arc::new(local)))
+        Ok(Self { objects: Arc::new(local), folder: folder.into() })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Keeps `bytes` under `digest`, which must be theirs. Bytes that were damaged there are replaced.
     pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
-        self.0.put(&path(digest), bytes.into()).await?;
+        self.objects.put(&path(digest), bytes.into()).await?;
         Ok(())
     }
 
     /// The bytes of this digest. What comes back is checked against it.
     pub async fn get(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-        let bytes = match self.0.get(&path(digest)).await {
+        let bytes = match self.objects.get(&path(digest)).await {
             Ok(found) => found.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -48,25 +55,28 @@ impl Artifacts {
 
     /// Whether there are bytes under this digest. It does not read them.
     pub async fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        match self.0.head(&path(digest)).await {
+        match self.objects.head(&path(digest)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The digests of all artifacts, in no order. Files that no artifact is named like are passed over.
-    pub fn list(&self) -> impl Stream<Item = Result<Digest, StoreError>> + Send + 'static {
-        let found = self.0.list(Some(&ObjectPath::from(FOLDER)));
+    /// The digests of all artifacts and their sizes in bytes, in no order. Files that no artifact is named like are passed over.
+    pub fn list(&self) -> impl Stream<Item = Result<(Digest, u64), StoreError>> + Send + 'static {
+        let found = self.objects.list(Some(&ObjectPath::from(FOLDER)));
         found.filter_map(async |object| match object {
-            Ok(object) => object.location.filename().and_then(|hex| format!("sha256:{hex}").parse().ok()).map(Ok),
+            Ok(object) => {
+                let digest = object.location.filename().and_then(|hex| format!("sha256:{hex}").parse().ok());
+                digest.map(|digest| Ok((digest, object.size)))
+            }
             Err(error) => Some(Err(error.into())),
         })
     }
 
     /// Removes the bytes of this digest, if they are there.
     pub async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
-        match self.0.delete(&path(digest)).await {
+        match self.objects.delete(&path(digest)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -74,7 +84,7 @@ impl Artifacts {
 }
 
 /// Where artifacts are.
-const FOLDER: &str = "sha256";
+pub(crate) const FOLDER: &str = "sha256";
 
 /// `sha256/ab/ab12…`: a few hundred folders keep each one short.
 fn path(digest: &Digest) -> ObjectPath {
@@ -111,7 +121,7 @@ mod tests {
         }
 
         async fn list(&self) -> Vec<Digest> {
-            self.artifacts.list().try_collect().await.unwrap()
+            self.artifacts.list().map_ok(|(digest, _)| digest).try_collect().await.unwrap()
         }
     }
 

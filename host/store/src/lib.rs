@@ -4,11 +4,15 @@
 
 mod artifacts;
 mod data_dir;
+mod leftovers;
+mod lifecycle;
 mod records;
 mod sqlite;
 
 pub use artifacts::Artifacts;
 pub use data_dir::{DataDir, DataDirError};
+pub use leftovers::Leftover;
+pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use records::{
     Deployment, GroupBy, Inserted, KeyRecord, Mismatch, NewRevision, NewVersion, ParseGroupByError, Role,
     RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
@@ -45,6 +49,18 @@ pub trait Store: LedgerStore {
 
     /// The detail text that a version was inserted with.
     async fn version_detail(&self, component: &ComponentName, version: &Version) -> Result<Option<String>, StoreError>;
+
+    /// Does something to a version and notes it in the version's history, together with the deployment that goes with it: all or
+    /// nothing. The answer is the version and the deployment as they are then. A version that is not there is a
+    /// [`StoreError::UnknownVersion`]; see also [`Store::set_deployment`].
+    async fn change_version(&self, change: VersionChange) -> Result<(VersionRecord, Option<Deployment>), StoreError>;
+
+    /// What was done to a version, newest first.
+    async fn version_events(
+        &self,
+        component: &ComponentName,
+        version: &Version,
+    ) -> Result<Vec<VersionEvent>, StoreError>;
 
     /// Adds a revision of a deployment and notes the time of the first deployment at its versions, both or neither. A version
     /// that is not there is a [`StoreError::UnknownVersion`], another revision than expected a
@@ -168,6 +184,9 @@ pub enum StoreError {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// A file of the artifact storage could not be read or removed.
+    #[error("artifact files: {0}")]
+    Files(#[source] std::io::Error),
     /// The artifact storage failed.
     #[error("artifact storage: {0}")]
     Artifacts(#[from] object_store::Error),

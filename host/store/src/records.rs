@@ -1,5 +1,6 @@
 //! What the store keeps, as its callers see it.
 
+use crate::Deprecation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,10 @@ pub struct VersionRecord {
     pub deployed_at: Option<Timestamp>,
     /// When it was yanked.
     pub yanked_at: Option<Timestamp>,
+    /// When it was stopped; it is yanked too, then.
+    pub stopped_at: Option<Timestamp>,
+    /// That callers should go on to another version.
+    pub deprecation: Option<Deprecation>,
     /// JSON of what lists show; the store does not look into it.
     pub summary: String,
 }

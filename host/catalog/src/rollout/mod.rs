@@ -202,7 +202,7 @@ impl Catalog {
 }
 
 fn none(detail: String) -> DeployError {
-    DeployError::NotFound(ResolveError { detail, nearest: Vec::new() })
+    DeployError::NotFound(ResolveError::not_found(detail, Vec::new()))
 }
 
 /// The new version's share in a step, from 1.

@@ -1,12 +1,17 @@
 //! `wares check`: what a host would say of a component, before it is published.
 
+mod against;
+
 use super::Settings;
+use crate::client::{Access, Role};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::sandbox::{Checked, Sandbox};
+use against::{Comparison, Earlier, Own};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wares_model::{ComponentName, Digest, Limits, Version};
+use wares_typed::Description;
 
 /// Checks a component.
 #[derive(Debug, clap::Args)]
@@ -14,8 +19,20 @@ pub struct Check {
     /// The component
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
+    /// Say what it changes for callers of an earlier version, and which number that calls for: LATEST for what the host
+    /// would compare it with, another version on the shelf, or a file
+    #[arg(long, value_name = "LATEST|VERSION|FILE")]
+    against: Option<Earlier>,
+    /// Its name on the shelf, for a component that has no manifest
+    #[arg(long, value_name = "NAMESPACE:NAME", requires = "against")]
+    name: Option<ComponentName>,
+    /// The version it is to be, for a component that has no manifest
+    #[arg(long, requires = "against")]
+    version: Option<Version>,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// What the check found.
@@ -31,6 +48,8 @@ struct Report {
     imports: Vec<String>,
     interfaces: Vec<Exported>,
     limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<Comparison>,
 }
 
 /// An exported interface, or the functions of the world itself.
@@ -57,9 +76,40 @@ impl Check {
         let spinner = output::Spinner::start("compiling");
         let checked = Sandbox::new(&config.limits)?.check(wasm).await;
         drop(spinner);
-        let report = Report::of(checked, size, digest);
+        let against = match (&self.against, &checked.description) {
+            (Some(earlier), Some(description)) => self.compare(earlier, description, &digest, &config.data_dir).await?,
+            _ => None,
+        };
+        let report = Report::of(checked, size, digest).with(against);
         self.format.print(&report, Report::for_people)?;
         Ok(if report.ok { Exit::Ok } else { Exit::Failed })
+    }
+
+    async fn compare(
+        &self,
+        earlier: &Earlier,
+        description: &Description,
+        digest: &Digest,
+        data_dir: &Path,
+    ) -> anyhow::Result<Option<Comparison>> {
+        let info = description.manifest.as_ref().map(|manifest| &manifest.component);
+        let own = Own {
+            name: info.map(|info| &info.name).or(self.name.as_ref()),
+            version: info.map(|info| &info.version).or(self.version.as_ref()),
+            digest: digest.to_string(),
+            description,
+        };
+        match earlier {
+            Earlier::File(file) => own.against_file(file).map(Some),
+            on_shelf => {
+                let client = self.access.client(data_dir, Role::Admin)?;
+                let compared = own.against_shelf(&client, on_shelf).await?;
+                if compared.is_none() {
+                    output::note("nothing is published under this name yet: any version will do");
+                }
+                Ok(compared)
+            }
+        }
     }
 }
 
@@ -91,7 +141,13 @@ impl Report {
             imports: description.as_ref().map(|description| description.imports.clone()).unwrap_or_default(),
             interfaces,
             limits,
+            against: None,
         }
+    }
+
+    fn with(mut self, against: Option<Comparison>) -> Self {
+        self.errors.extend(against.as_ref().and_then(|against| against.error.clone()));
+        Self { ok: self.errors.is_empty(), against, ..self }
     }
 
     fn for_people(&self) -> String {
@@ -119,6 +175,7 @@ impl Report {
             lines.push("limits:".to_owned());
             lines.extend(limits.iter().map(|(name, value)| format!("  {name} = {value}")));
         }
+        lines.extend(self.against.iter().flat_map(Comparison::for_people));
         lines.push(match self.ok {
             true => "ok: a host with these settings takes it".to_owned(),
             false => "refused:".to_owned(),

@@ -48,10 +48,23 @@ impl Publish {
             let what = format!("{}@{}", cell(version, "/component"), cell(version, "/version"));
             let done = if created { "published" } else { "already published with the same bytes:" };
             let deployed = if request.deploy { "; it takes all traffic" } else { "" };
-            format!("{done} {what} ({}){deployed}", cell(version, "/digest"))
+            let mut lines = vec![format!("{done} {what} ({}){deployed}", cell(version, "/digest"))];
+            lines.extend(changes(version));
+            lines.join("\n")
         })?;
         Ok(Exit::Ok)
     }
+}
+
+/// What the version adds to the one before it.
+fn changes(version: &Value) -> Vec<String> {
+    let earlier = cell(version, "/against/version");
+    let lists = [("adds", "/against/added"), ("imports anew", "/against/imports-added")];
+    let lines = lists.into_iter().filter_map(|(what, pointer)| {
+        let names: Vec<_> = version.pointer(pointer)?.as_array()?.iter().filter_map(Value::as_str).collect();
+        (!names.is_empty()).then(|| format!("  {what}, compared with {earlier}: {}", names.join(", ")))
+    });
+    lines.collect()
 }
 
 /// What a publication says besides the bytes.

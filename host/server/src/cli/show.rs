@@ -64,7 +64,7 @@ fn for_people(all: &Value) -> String {
     lines.extend((!about.is_empty()).then_some(about));
     lines.push(format!("deployed: {}", traffic(component.get("deployment").unwrap_or(null))));
     let versions = all.get("versions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut named: Vec<_> = versions.iter().take(VERSIONS_SHOWN).map(|version| cell(version, "/version")).collect();
+    let mut named: Vec<_> = versions.iter().take(VERSIONS_SHOWN).map(named_version).collect();
     named.extend((versions.len() > VERSIONS_SHOWN).then(|| format!("and {} more", versions.len() - VERSIONS_SHOWN)));
     lines.push(format!("versions: {}", named.join(", ")));
     lines.push(String::new());
@@ -72,6 +72,7 @@ fn for_people(all: &Value) -> String {
     lines.push(format!("  digest:    {}", cell(version, "/digest")));
     lines.push(format!("  size:      {}", output::bytes(number(version, "/size-bytes"))));
     lines.push(format!("  published: {} by {}", cell(version, "/published-at"), cell(version, "/publisher")));
+    lines.extend(standing(version));
     let imports = version.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     lines.extend(section("imports", imports.map(str::to_owned)));
     let limits = version.get("limits").and_then(Value::as_object).into_iter().flatten();
@@ -79,6 +80,31 @@ fn for_people(all: &Value) -> String {
     lines.push("  functions:".to_owned());
     lines.extend(functions(version));
     lines.join("\n")
+}
+
+/// A version, and in a word what became of it.
+fn named_version(version: &Value) -> String {
+    let words = [("stopped", "stopped-at"), ("yanked", "yanked-at"), ("deprecated", "deprecation")];
+    let word = words.into_iter().find(|(_, key)| version.get(key).is_some_and(|value| !value.is_null()));
+    let word = word.map(|(word, _)| format!(" ({word})")).unwrap_or_default();
+    format!("{}{word}", cell(version, "/version"))
+}
+
+/// Whether the version is deprecated, yanked or stopped.
+fn standing(version: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    if version.get("deprecation").is_some_and(Value::is_object) {
+        let sunset = version.pointer("/deprecation/sunset").and_then(Value::as_str);
+        let sunset = sunset.map(|sunset| format!(", to be stopped {sunset}")).unwrap_or_default();
+        let reason = version.pointer("/deprecation/reason").and_then(Value::as_str);
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!("  deprecated: {}{sunset}{reason}", cell(version, "/deprecation/at")));
+    }
+    for (word, key) in [("yanked:    ", "yanked-at"), ("stopped:   ", "stopped-at")] {
+        let at = version.get(key).and_then(Value::as_str);
+        lines.extend(at.map(|at| format!("  {word} {at}")));
+    }
+    lines
 }
 
 fn section(title: &str, items: impl Iterator<Item = String>) -> Vec<String> {

@@ -4,6 +4,7 @@ mod append;
 mod checkpoint;
 mod deployments;
 mod ledger;
+mod lifecycle;
 mod rollouts;
 mod shadows;
 mod tenancy;
@@ -12,7 +13,7 @@ mod versions;
 
 use crate::{
     DataDir, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, RolloutEnd, RolloutRecord,
-    ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionRecord,
+    ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionChange, VersionEvent, VersionRecord,
 };
 use append::Appender;
 use async_trait::async_trait;
@@ -175,6 +176,18 @@ impl Store for SqliteStore {
 
     async fn version_detail(&self, component: &ComponentName, version: &Version) -> Result<Option<String>, StoreError> {
         self.version_detail_text(component, version).await
+    }
+
+    async fn change_version(&self, change: VersionChange) -> Result<(VersionRecord, Option<Deployment>), StoreError> {
+        self.apply_change(change).await
+    }
+
+    async fn version_events(
+        &self,
+        component: &ComponentName,
+        version: &Version,
+    ) -> Result<Vec<VersionEvent>, StoreError> {
+        self.version_event_rows(component, version).await
     }
 
     async fn set_deployment(&self, new: NewRevision) -> Result<Deployment, StoreError> {

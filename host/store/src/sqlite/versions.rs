@@ -1,9 +1,9 @@
 //! Table `versions`.
 
 use super::{SqliteStore, parse, signed, unsigned};
-use crate::{Inserted, NewVersion, StoreError, VersionRecord};
-use sqlx::Row as _;
+use crate::{Deprecation, Inserted, NewVersion, StoreError, VersionRecord};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 use wares_model::{ComponentName, Timestamp, Version};
 
 impl SqliteStore {
@@ -45,8 +45,9 @@ impl SqliteStore {
 
     pub(super) async fn version_rows(&self) -> Result<Vec<VersionRecord>, StoreError> {
         let rows = sqlx::query(
-            "SELECT component, version, digest, size_bytes, published_at, publisher, deployed_at, yanked_at, summary FROM versions
-             ORDER BY published_at, component, version",
+            "SELECT component, version, digest, size_bytes, published_at, publisher, deployed_at, yanked_at, stopped_at,
+                    deprecated_at, sunset_at, deprecation_reason, summary
+             FROM versions ORDER BY published_at, component, version",
         )
         .fetch_all(&self.readers)
         .await?;
@@ -63,7 +64,30 @@ impl SqliteStore {
     }
 }
 
+/// A version that is there.
+pub(super) async fn one(
+    connection: &mut SqliteConnection,
+    component: &ComponentName,
+    version: &Version,
+) -> Result<VersionRecord, StoreError> {
+    let row = sqlx::query(
+        "SELECT component, version, digest, size_bytes, published_at, publisher, deployed_at, yanked_at, stopped_at,
+                deprecated_at, sunset_at, deprecation_reason, summary
+         FROM versions WHERE component = ? AND version = ?",
+    )
+    .bind(component.as_str())
+    .bind(version.to_string())
+    .fetch_one(connection)
+    .await?;
+    record(&row)
+}
+
 fn record(row: &SqliteRow) -> Result<VersionRecord, StoreError> {
+    let time = |column| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros));
+    let deprecation = match time("deprecated_at")? {
+        None => None,
+        Some(at) => Some(Deprecation { at, sunset: time("sunset_at")?, reason: row.try_get("deprecation_reason")? }),
+    };
     Ok(VersionRecord {
         component: parse("component", row.try_get("component")?)?,
         version: parse("version", row.try_get("version")?)?,
@@ -71,8 +95,10 @@ fn record(row: &SqliteRow) -> Result<VersionRecord, StoreError> {
         size_bytes: unsigned(row.try_get("size_bytes")?),
         published_at: Timestamp::from_micros(row.try_get("published_at")?),
         publisher: row.try_get("publisher")?,
-        deployed_at: row.try_get::<Option<i64>, _>("deployed_at")?.map(Timestamp::from_micros),
-        yanked_at: row.try_get::<Option<i64>, _>("yanked_at")?.map(Timestamp::from_micros),
+        deployed_at: time("deployed_at")?,
+        yanked_at: time("yanked_at")?,
+        stopped_at: time("stopped_at")?,
+        deprecation,
         summary: row.try_get("summary")?,
     })
 }

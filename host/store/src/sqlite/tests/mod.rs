@@ -2,6 +2,7 @@
 
 mod crash;
 mod ledger;
+mod lifecycle;
 mod rollouts;
 mod shelf;
 mod tenancy;

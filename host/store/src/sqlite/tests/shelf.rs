@@ -15,6 +15,8 @@ pub(super) fn new_version(component: &str, version: &str, bytes: &[u8], publishe
         publisher: "出版者".into(),
         deployed_at: None,
         yanked_at: None,
+        stopped_at: None,
+        deprecation: None,
         summary: r#"{"title":"一"}"#.into(),
     };
     NewVersion { record, detail: format!("detail of {version}") }

@@ -1,0 +1,83 @@
+//! What a version's number promises to those who call its line, and whether its types keep it.
+
+use crate::publish::Examined;
+use crate::{Catalog, LoadError, PublishError};
+use std::sync::Arc;
+use tokio::sync::MutexGuard;
+use wares_model::Version;
+use wares_model::line::{self, Step};
+use wares_typed::Changes;
+
+/// A version and what a later one changes for its callers.
+#[derive(Debug, Clone)]
+pub struct Against {
+    /// The version.
+    pub version: Version,
+    /// What changes.
+    pub changes: Changes,
+}
+
+impl Catalog {
+    /// Checks that the number is above those on its line. A version that is there already is none of its concern.
+    pub(crate) fn check_number(&self, examined: &Examined) -> Result<(), PublishError> {
+        let snapshot = self.snapshot();
+        let Some(component) = snapshot.component(&examined.component) else { return Ok(()) };
+        if component.versions.contains_key(&examined.version) {
+            return Ok(());
+        }
+        let checked = line::check_number(&examined.version, component.versions.keys());
+        checked.map_err(|number| PublishError::Number { component: examined.component.clone(), number })
+    }
+
+    /// Compares the version with the one whose callers it promises to serve. What takes something from them is refused.
+    pub(crate) async fn compare_with_predecessor(&self, examined: &Examined) -> Result<Option<Against>, PublishError> {
+        let Some(earlier) = self.predecessor(examined) else { return Ok(None) };
+        let wit = self.description(&examined.component, &earlier).await?.wit().to_owned();
+        let own = examined.description.wit().to_owned();
+        let compared = tokio::task::spawn_blocking(move || wares_typed::compare(&wit, &own)).await;
+        let compared = compared.map_err(|error| LoadError::Engine(format!("comparing two versions: {error}")))?;
+        let (component, version) = (examined.component.clone(), examined.version.clone());
+        let next = self.next_line(examined, &earlier);
+        match compared {
+            Ok(changes) if changes.step() == Step::Major => {
+                let against = Box::new(Against { version: earlier, changes });
+                Err(PublishError::Incompatible { component, version, against, next })
+            }
+            Ok(changes) => Ok(Some(Against { version: earlier, changes })),
+            Err(error) => Err(PublishError::Incomparable { component, version, earlier, error, next }),
+        }
+    }
+
+    /// Waits for other changes to end, and sees to it that what was found out of the version's line still holds then.
+    pub(crate) async fn settle(
+        &self,
+        examined: &Examined,
+        mut against: Option<Against>,
+    ) -> Result<(MutexGuard<'_, ()>, Option<Against>), PublishError> {
+        loop {
+            let changing = self.change().await;
+            self.check_number(examined)?;
+            if self.predecessor(examined).as_ref() == against.as_ref().map(|against| &against.version) {
+                return Ok((changing, against));
+            }
+            // Another version came onto the line, or one was yanked.
+            drop(changing);
+            against = self.compare_with_predecessor(examined).await?;
+        }
+    }
+
+    /// The first number after `earlier` that promises nothing to its callers and is free.
+    fn next_line(&self, examined: &Examined, earlier: &Version) -> Version {
+        let snapshot = self.snapshot();
+        let published = snapshot.component(&examined.component).into_iter();
+        line::next_free(earlier, Step::Major, published.flat_map(|component| component.versions.keys()))
+    }
+
+    /// The version whose callers this one promises to serve. A yanked version promises nothing any more.
+    fn predecessor(&self, examined: &Examined) -> Option<Version> {
+        let snapshot = self.snapshot();
+        let component = Arc::clone(snapshot.component(&examined.component)?);
+        let usable = component.versions.values().filter(|entry| entry.record.yanked_at.is_none());
+        line::predecessor(&examined.version, usable.map(|entry| &entry.record.version)).cloned()
+    }
+}
