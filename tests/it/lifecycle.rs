@@ -81,7 +81,7 @@ async fn deprecation_and_sunset_travel_with_every_answer_until_they_are_withdraw
         ("/v1/call/test/hostile@1/add", 200),
         ("/v1/call/test/hostile/trap", 400),
         ("/v1/call/test/hostile/nothing", 404),
-        ("/serve/test/answers/", 200),
+        ("/serve/test/answers/echo", 200),
     ];
     let body = json!({"at": "2026-11-24T08:00:00Z", "sunset": "2027-01-01", "reason": "use 2.0.0"});
     for name in ["hostile", "answers"] {
@@ -199,7 +199,7 @@ async fn a_stop_under_load_fails_no_call_of_the_component() -> Result<()> {
     let (stopped, end) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let mut callers = Vec::new();
     for number in 0..16 {
-        let key = host.tenant(&format!("district-{number}")).await?;
+        let key = host.tenant(&format!("district{number}")).await?;
         let (host, stopped, end) = (Arc::clone(&host), Arc::clone(&stopped), Arc::clone(&end));
         callers.push(tokio::spawn(async move {
             let (mut before, mut after) = (0u64, 0u64);

@@ -102,7 +102,7 @@ fn pinned_tenants_are_spread_like_the_others() {
     let snapshot = shelf(&versions, &[("1.0.0", 30), ("1.1.0", 10), ("2.0.0", 60)], Undeployed::Never);
     let mut served = BTreeMap::<String, u32>::new();
     for tenant in 0..1_000 {
-        let tenant = format!("tenant-{tenant}");
+        let tenant = format!("tenant{tenant}");
         let pinned = resolved(&snapshot, "1", &tenant).unwrap();
         assert_eq!(resolved(&snapshot, "1", &tenant).unwrap(), pinned, "sticky");
         let own = resolved(&snapshot, "", &tenant).unwrap();

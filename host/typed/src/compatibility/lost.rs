@@ -74,14 +74,20 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        for (name, function) in &earlier.functions {
-            match later.functions.get(name) {
+        // A method that became a static function has another name in the binary, and the same one to a reader.
+        let name = |function: &Function| self.comparison.function_name(function);
+        let later: HashMap<_, _> = later.functions.values().map(|function| (name(function), function)).collect();
+        let earlier: Vec<_> = earlier.functions.values().map(|function| (name(function), function)).collect();
+        let known: HashSet<_> = earlier.iter().map(|(name, _)| name.as_str()).collect();
+        let mut added: Vec<_> = later.keys().filter(|name| !known.contains(name.as_str())).collect();
+        added.sort();
+        let added: Vec<_> = added.into_iter().map(|name| format!("{place}#{name}")).collect();
+        for (name, function) in &earlier {
+            match later.get(name) {
                 Some(successor) => self.function(place, function, successor),
                 None => self.function_gone(place, function),
             }
         }
-        let added = later.functions.iter().filter(|(name, _)| !earlier.functions.contains_key(*name));
-        let added = added.map(|(_, function)| format!("{place}#{}", self.comparison.function_name(function)));
         self.changes.added.extend(added);
     }
 

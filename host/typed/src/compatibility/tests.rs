@@ -238,7 +238,7 @@ fn texts_that_are_no_component_are_errors_that_say_which() {
 
 #[test]
 fn a_report_is_bounded() {
-    let functions: String = (0..500).map(|n| format!("f{n}: func(a: string) -> u8;")).collect();
+    let functions: String = (0..500).map(|n| format!("do{n}: func(a: string) -> u8;")).collect();
     let text = |functions: &str| {
         format!(
             "package root:component; world root {{ export a:b/c; }} package a:b {{ interface c {{ {functions} }} }}"
