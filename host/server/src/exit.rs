@@ -82,7 +82,7 @@ impl Exit {
             ProblemCode::BadRequest | ProblemCode::BadArguments => Self::Usage,
             ProblemCode::ComponentError => Self::ComponentError,
             ProblemCode::NotFound => Self::NotFound,
-            ProblemCode::Unauthenticated | ProblemCode::Forbidden => Self::Refused,
+            ProblemCode::Unauthenticated | ProblemCode::Forbidden | ProblemCode::Untrusted => Self::Refused,
             ProblemCode::Conflict => Self::Conflict,
             ProblemCode::Trap
             | ProblemCode::LimitCpu
