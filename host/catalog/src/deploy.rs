@@ -4,7 +4,7 @@ use crate::places;
 use crate::resolve::ResolveError;
 use crate::rollout::Rollout;
 use crate::snapshot::{Snapshot, VersionEntry};
-use crate::{Catalog, LoadError};
+use crate::{Catalog, LoadError, StandingError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -74,6 +74,9 @@ pub enum DeployError {
     /// A rollout is in the way, or has ended meanwhile.
     #[error("{0}")]
     Rollout(String),
+    /// A version may not take traffic.
+    #[error(transparent)]
+    Refused(#[from] StandingError),
     /// A version does not load.
     #[error("{version} cannot run here: {source}")]
     Load {
@@ -233,6 +236,15 @@ impl Catalog {
         let entry = snapshot.find_version(component, version)?;
         if entry.record.yanked_at.is_some() {
             return Err(DeployError::Invalid(format!("{version} is yanked; deploy another version")));
+        }
+        // A version that has traffic may be given more or less of it, by a rollout that goes wrong too.
+        let has_traffic = snapshot
+            .component(component)
+            .and_then(|component| component.deployment.as_ref())
+            .is_some_and(|now| now.traffic.contains_key(version));
+        match has_traffic {
+            true => snapshot.check_runs(entry)?,
+            false => snapshot.check_deploys(entry)?,
         }
         Ok(Arc::clone(entry))
     }

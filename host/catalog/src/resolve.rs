@@ -52,8 +52,9 @@ impl Snapshot {
     /// The version that serves this tenant's call of `target` now.
     ///
     /// A component without a requirement is served by its deployment: a version with a share of the traffic, the same one for a
-    /// tenant as long as the shares stand, or one drawn for the call if the deployment says so. With a requirement it is the highest deployed version that satisfies it, or else
-    /// the highest that an operator deployed before and that is not yanked, so that pinned callers keep working.
+    /// tenant as long as the shares stand, or one drawn for the call if the deployment says so. With a requirement it is the
+    /// highest deployed version that satisfies it, or else the highest that an operator deployed before and that is not
+    /// yanked, so that pinned callers keep working. A version that awaits review, was rejected or was stopped serves nobody.
     pub fn resolve(&self, target: &Target, tenant: &TenantId) -> Result<Resolved, ResolveError> {
         match target {
             Target::Component { name, requirement } => {
@@ -152,7 +153,10 @@ fn deployed(
     };
     let version = places::owner(deployment, place).and_then(|version| component.versions.get(version));
     version.cloned().ok_or_else(|| ResolveError {
-        detail: format!("the deployment of {name} gives traffic to no version"),
+        detail: match &deployment.reason {
+            Some(reason) => format!("no version of {name} takes traffic: {reason}"),
+            None => format!("no version of {name} takes traffic"),
+        },
         nearest: newest(component),
     })
 }
@@ -166,7 +170,8 @@ fn pinned(
     component: &ComponentEntry,
     requirement: &VersionReq,
 ) -> Result<Arc<VersionEntry>, ResolveError> {
-    let matching = || component.versions.values().rev().filter(|entry| requirement.matches(&entry.record.version));
+    let fitting = || component.versions.values().rev().filter(|entry| requirement.matches(&entry.record.version));
+    let matching = || fitting().filter(|entry| entry.held().is_none());
     let takes_traffic = |entry: &&Arc<VersionEntry>| {
         component.deployment.as_ref().is_some_and(|now| now.traffic.contains_key(&entry.record.version))
     };
@@ -174,7 +179,9 @@ fn pinned(
         |entry: &&Arc<VersionEntry>| entry.record.deployed_at.is_some() && entry.record.yanked_at.is_none();
     let found = matching().find(takes_traffic).or_else(|| matching().find(was_deployed));
     found.cloned().ok_or_else(|| ResolveError {
-        detail: format!("no version of {name} that satisfies {requirement} was ever deployed here"),
+        detail: fitting()
+            .find_map(|entry| entry.held())
+            .unwrap_or_else(|| format!("no version of {name} that satisfies {requirement} was ever deployed here")),
         nearest: newest(component),
     })
 }

@@ -7,6 +7,7 @@ mod calls;
 mod components;
 mod deployments;
 mod etag;
+mod namespaces;
 mod operations;
 mod page;
 mod path;
@@ -14,6 +15,7 @@ mod problem;
 mod rollouts;
 mod serve;
 pub mod server;
+mod submissions;
 mod tenants;
 mod usage;
 
@@ -73,6 +75,8 @@ pub fn router(app: App) -> Router {
         .merge(components::routes())
         .merge(deployments::routes())
         .merge(rollouts::routes())
+        .merge(namespaces::routes())
+        .merge(submissions::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
         .fallback(problem::no_such_address)

@@ -6,6 +6,7 @@ mod artifacts;
 mod data_dir;
 mod records;
 mod sqlite;
+mod trust;
 
 pub use artifacts::Artifacts;
 pub use data_dir::{DataDir, DataDirError};
@@ -14,10 +15,16 @@ pub use records::{
     RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
+pub use trust::{
+    Decision, NamespaceRecord, NewStop, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord,
+    SubmissionState, TrustRecord, TrustStore, Verdict,
+};
 
 use async_trait::async_trait;
 use std::path::PathBuf;
-use wares_model::{CallId, ComponentName, Digest, KeyId, LedgerEntry, TenantId, Timestamp, Version};
+use wares_model::{
+    CallId, ComponentName, Digest, KeyId, LedgerEntry, SignerKey, SubmissionId, TenantId, Timestamp, Version,
+};
 
 /// What the ledger's writer needs of a store.
 #[async_trait]
@@ -36,7 +43,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore {
+pub trait Store: LedgerStore + TrustStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 
@@ -149,6 +156,12 @@ pub enum StoreError {
     /// There is a key of this id or with this hash.
     #[error("the key exists already; make another one")]
     KeyExists,
+    /// The namespace has this signer.
+    #[error("{0} is a signer of the namespace already; a revoked key is not taken again, make a new one")]
+    SignerExists(SignerKey),
+    /// The submission is decided, or was never made.
+    #[error("submission {0} is decided already; see what was said of it")]
+    SubmissionDecided(SubmissionId),
     /// What is stored cannot be read back.
     #[error("the database holds something unreadable: {0}; restore it from a backup")]
     Corrupt(String),

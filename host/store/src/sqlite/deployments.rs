@@ -8,42 +8,8 @@ use wares_model::{ComponentName, Timestamp, Version};
 
 impl SqliteStore {
     pub(super) async fn insert_revision(&self, new: NewRevision) -> Result<Deployment, StoreError> {
-        let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence } =
-            new;
         let mut transaction = self.write().await?;
-        let current: Option<i64> = sqlx::query_scalar("SELECT MAX(revision) FROM deployments WHERE component = ?")
-            .bind(component.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
-        let current = unsigned(current.unwrap_or_default());
-        if expected.is_some_and(|expected| expected != current) {
-            return Err(StoreError::RevisionConflict { current });
-        }
-        let revision = current + 1;
-        let of_rollout = match &rollout {
-            RolloutChange::Supersede => None,
-            RolloutChange::Start { .. } => Some(revision),
-            RolloutChange::Step { id, .. } | RolloutChange::End { id, .. } => Some(*id),
-        };
-        let (at, rollout_change, rollout) = (Timestamp::now(), rollout, of_rollout);
-        let deployment = Deployment {
-            component,
-            revision,
-            traffic,
-            stickiness,
-            places,
-            shadow,
-            at,
-            actor,
-            reason,
-            rollout,
-            evidence,
-        };
-        insert(&mut transaction, &deployment).await?;
-        for version in deployment.traffic.keys() {
-            note_deployment(&mut transaction, &deployment, version).await?;
-        }
-        rollouts::change(&mut transaction, &deployment, rollout_change).await?;
+        let deployment = add_revision(&mut transaction, new).await?;
         transaction.commit().await?;
         Ok(deployment)
     }
@@ -75,6 +41,38 @@ impl SqliteStore {
         .await?;
         rows.iter().map(deployment).collect()
     }
+}
+
+/// Adds a revision in a transaction that is under way.
+pub(super) async fn add_revision(
+    connection: &mut SqliteConnection,
+    new: NewRevision,
+) -> Result<Deployment, StoreError> {
+    let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence } =
+        new;
+    let current: Option<i64> = sqlx::query_scalar("SELECT MAX(revision) FROM deployments WHERE component = ?")
+        .bind(component.as_str())
+        .fetch_one(&mut *connection)
+        .await?;
+    let current = unsigned(current.unwrap_or_default());
+    if expected.is_some_and(|expected| expected != current) {
+        return Err(StoreError::RevisionConflict { current });
+    }
+    let revision = current + 1;
+    let of_rollout = match &rollout {
+        RolloutChange::Supersede => None,
+        RolloutChange::Start { .. } => Some(revision),
+        RolloutChange::Step { id, .. } | RolloutChange::End { id, .. } => Some(*id),
+    };
+    let (at, rollout_change, rollout) = (Timestamp::now(), rollout, of_rollout);
+    let deployment =
+        Deployment { component, revision, traffic, stickiness, places, shadow, at, actor, reason, rollout, evidence };
+    insert(&mut *connection, &deployment).await?;
+    for version in deployment.traffic.keys() {
+        note_deployment(&mut *connection, &deployment, version).await?;
+    }
+    rollouts::change(&mut *connection, &deployment, rollout_change).await?;
+    Ok(deployment)
 }
 
 async fn insert(connection: &mut SqliteConnection, deployment: &Deployment) -> Result<(), StoreError> {

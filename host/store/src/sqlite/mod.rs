@@ -6,7 +6,9 @@ mod deployments;
 mod ledger;
 mod rollouts;
 mod shadows;
+mod signers;
 mod tenancy;
+mod trust;
 mod usage;
 mod versions;
 
