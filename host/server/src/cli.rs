@@ -10,6 +10,7 @@ mod deploy;
 mod history;
 mod keys;
 mod list;
+mod namespaces;
 mod new;
 mod publish;
 mod push;
@@ -17,6 +18,7 @@ mod rollout;
 mod serve;
 mod shadow;
 mod show;
+mod submissions;
 mod tenants;
 mod test;
 mod usage;
@@ -95,6 +97,12 @@ enum Command {
     /// Add and list tenants
     #[command(subcommand)]
     Tenants(tenants::Tenants),
+    /// Set what is asked of who publishes, and the keys that sign
+    #[command(subcommand)]
+    Namespaces(namespaces::Namespaces),
+    /// Judge versions that wait for review
+    #[command(subcommand)]
+    Submissions(submissions::Submissions),
     /// Compile one component; the host starts this by itself
     #[command(hide = true)]
     CompileWorker,
@@ -140,6 +148,8 @@ impl Command {
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,
             Self::Tenants(command) => command.run(settings).await,
+            Self::Namespaces(command) => command.run(settings).await,
+            Self::Submissions(command) => command.run(settings).await,
             Self::CompileWorker => Ok(Exit::Usage),
         }
     }
