@@ -3,6 +3,7 @@
 //! Readers never wait: [`Catalog::snapshot`] is one atomic load. Every change is made durable first and published as a new
 //! snapshot after, under one lock, so that snapshots appear in the order of the changes. Beside it stands the [`ledger`].
 
+pub mod backup;
 pub mod deploy;
 pub mod examples;
 pub mod ledger;
@@ -64,6 +65,8 @@ pub struct Catalog {
     changing: Mutex<()>,
     /// Wakes whoever decides on rollouts.
     tending: Arc<Notify>,
+    /// Held while a backup is taken.
+    backing_up: Arc<Mutex<()>>,
     /// Examples of submissions that run now.
     examples: Semaphore,
 }
@@ -81,8 +84,8 @@ impl Catalog {
         let snapshot = ArcSwap::from_pointee(snapshot);
         let loaded = Cache::builder().max_capacity(policy.loaded_max).eviction_policy(EvictionPolicy::lru()).build();
         let examples = Semaphore::new(examples::RUNNING_MAX as usize);
-        let changing = Mutex::new(());
-        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing, tending, examples })
+        let (changing, backing_up) = (Mutex::new(()), Arc::default());
+        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing, tending, backing_up, examples })
     }
 
     /// The shelf as it stands now.

@@ -2,6 +2,7 @@
 
 mod afterwards;
 mod auth;
+mod backup;
 mod body;
 mod calls;
 mod components;
@@ -72,6 +73,7 @@ impl Draining {
 /// What calls pass on their way is kept short: no layer lies over them, and their handlers look at the key themselves.
 pub fn router(app: App) -> Router {
     let v1 = Router::new()
+        .merge(backup::routes())
         .merge(components::routes())
         .merge(deployments::routes())
         .merge(rollouts::routes())

@@ -163,5 +163,6 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("revoke a key", "admin", "DELETE /v1/keys/{id}"),
     ("usage", "any", "GET /v1/usage?from=&amp;to=&amp;group_by=tenant,component,version,function,outcome,day"),
     ("one call", "any", "GET /v1/calls/{id}"),
+    ("a backup of the whole shelf", "admin", "GET /v1/backup"),
     ("health and metrics", "none; metrics: admin", "GET /healthz /readyz /metrics"),
 ];

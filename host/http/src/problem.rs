@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::any::Any;
 use wares_call::{CallError, Explanation};
+use wares_catalog::backup::TakeBackupError;
 use wares_catalog::{
     DeployError, LoadError, NamespaceError, PublishError, ResolveError, ReviewError, StandingError, TenancyError,
 };
@@ -160,6 +161,15 @@ impl From<NamespaceError> for Problem {
             NamespaceError::Store(_) => return Self::host(&error),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<TakeBackupError> for Problem {
+    fn from(error: TakeBackupError) -> Self {
+        match error {
+            TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
+            TakeBackupError::Failed(_) => Self::host(&error),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and what does it.
 
+mod backup;
 mod build;
 mod call;
 mod calls;
@@ -103,6 +104,10 @@ enum Command {
     /// Judge versions that wait for review
     #[command(subcommand)]
     Submissions(submissions::Submissions),
+    /// Save the whole shelf of a running host in one file
+    Backup(backup::Backup),
+    /// Make a data directory of such a file
+    Restore(backup::Restore),
     /// Compile one component; the host starts this by itself
     #[command(hide = true)]
     CompileWorker,
@@ -150,6 +155,8 @@ impl Command {
             Self::Tenants(command) => command.run(settings).await,
             Self::Namespaces(command) => command.run(settings).await,
             Self::Submissions(command) => command.run(settings).await,
+            Self::Backup(command) => command.run(settings).await,
+            Self::Restore(command) => command.run(settings).await,
             Self::CompileWorker => Ok(Exit::Usage),
         }
     }

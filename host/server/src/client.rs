@@ -1,8 +1,10 @@
 //! The HTTP client of the command line: the public API and nothing else.
 
 mod credentials;
+mod download;
 
 pub use credentials::{Access, ClientFile, Role};
+pub use download::DownloadError;
 
 use crate::problem::Problem;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};

@@ -1,6 +1,6 @@
 //! Exit codes: what the program's end tells a script.
 
-use crate::client::ClientError;
+use crate::client::{ClientError, DownloadError};
 use crate::config::ConfigError;
 use std::process::ExitCode;
 use wares_model::ProblemCode;
@@ -66,6 +66,10 @@ impl Exit {
         }
         if cause.is::<ConfigError>() {
             return Some(Self::Usage);
+        }
+        // Its cause is not in the chain: it is shown as if it were the error itself.
+        if let Some(DownloadError::Client(error)) = cause.downcast_ref() {
+            return Self::of_cause(error);
         }
         match cause.downcast_ref::<ClientError>()? {
             ClientError::Problem(problem) => Some(problem.code().map_or(Self::Failed, Self::of_code)),

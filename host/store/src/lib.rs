@@ -3,17 +3,22 @@
 //! [`Store`] is the interface that the rest of the host knows; [`SqliteStore`] is the database of one machine behind it.
 
 mod artifacts;
+mod backup;
 mod data_dir;
+mod hashing;
 mod records;
+mod restore;
 mod sqlite;
 mod trust;
 
 pub use artifacts::Artifacts;
+pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
 pub use data_dir::{DataDir, DataDirError};
 pub use records::{
     Deployment, GroupBy, Inserted, KeyRecord, Mismatch, NewRevision, NewVersion, ParseGroupByError, Role,
     RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
+pub use restore::{RestoreError, check_backup, restore_backup};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 pub use trust::{
     Decision, NamespaceRecord, NewStop, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord,
@@ -111,6 +116,9 @@ pub trait Store: LedgerStore + TrustStore {
     /// [`UsageQuery`].
     async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError>;
 
+    /// A copy of the database as of one moment. Calls and changes go on meanwhile.
+    async fn copy_database(&self) -> Result<DatabaseCopy, StoreError>;
+
     /// Removes entries and logs of calls whose id was made before, to the millisecond; aggregates stay. It goes in small
     /// steps, between which entries are appended. Returns how many entries went.
     async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError>;
@@ -181,6 +189,9 @@ pub enum StoreError {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// The database could not be copied.
+    #[error("copying the database: {0}")]
+    Copy(String),
     /// The artifact storage failed.
     #[error("artifact storage: {0}")]
     Artifacts(#[from] object_store::Error),

@@ -2,6 +2,7 @@
 
 mod append;
 mod checkpoint;
+mod copy;
 mod deployments;
 mod ledger;
 mod rollouts;
@@ -13,12 +14,13 @@ mod usage;
 mod versions;
 
 use crate::{
-    DataDir, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, RolloutEnd, RolloutRecord,
-    ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionRecord,
+    DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, RolloutEnd,
+    RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
 use append::Appender;
 use async_trait::async_trait;
 use checkpoint::{Checkpointer, Folding};
+use copy::Copying;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::error::ErrorKind;
@@ -27,7 +29,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::fmt::Display;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +71,8 @@ pub struct SqliteStore {
     ledger: parking_lot::Mutex<Appender>,
     /// Whose turn it is to write: the ledger's connection or the other one.
     turn: Arc<tokio::sync::Mutex<()>>,
+    path: PathBuf,
+    copying: Copying,
     _checkpointer: Checkpointer,
 }
 
@@ -110,6 +114,10 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
     };
     let path = data_dir.database();
     create_private(&path).await.map_err(|error| StoreError::Open { path: path.clone(), source: error.into() })?;
+    if let Some(folder) = path.parent() {
+        copy::remove_leftovers(folder)
+            .map_err(|error| StoreError::Open { path: path.clone(), source: error.into() })?;
+    }
     let connect = SqliteConnectOptions::new()
         .filename(&path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -132,8 +140,9 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
     let readers = pool(READERS).connect_with(connect).await?;
     let ledger = parking_lot::Mutex::new(Appender::open(&path, options.sync, JOURNAL_BYTES_KEPT)?);
     let turn = Arc::default();
-    let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), Folding::DEFAULT)?;
-    Ok(SqliteStore { writer, readers, ledger, turn, _checkpointer })
+    let copying = Copying::default();
+    let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), copying.clone(), Folding::DEFAULT)?;
+    Ok(SqliteStore { writer, readers, ledger, turn, path, copying, _checkpointer })
 }
 
 /// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.
@@ -245,6 +254,10 @@ impl Store for SqliteStore {
         self.sum_usage(query).await
     }
 
+    async fn copy_database(&self) -> Result<DatabaseCopy, StoreError> {
+        self.copy().await
+    }
+
     async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.prune(before).await
     }
@@ -278,6 +291,8 @@ fn signed(value: u64) -> i64 {
 fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
 }
+
+pub(crate) use copy::{CheckError, check_database};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod ledger;
 mod rollouts;
 mod shelf;
 mod tenancy;
+mod trust;
 mod usage;
 
 use super::*;
