@@ -69,3 +69,28 @@ pub fn built(name: &str) -> Result<Vec<u8>> {
     let path = root().join("tests/guests/target/wares").join(format!("{name}.wasm"));
     std::fs::read(&path).with_context(|| format!("{}: build it with `wares build tests/guests`", path.display()))
 }
+
+/// The component with a custom section at its end.
+pub fn with_section(mut wasm: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
+    let mut content = length(name.len());
+    content.extend_from_slice(name.as_bytes());
+    content.extend_from_slice(data);
+    wasm.push(0);
+    wasm.extend(length(content.len()));
+    wasm.extend(content);
+    wasm
+}
+
+/// LEB128, as wasm writes lengths.
+fn length(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (value & 0x7f) as u8;
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}

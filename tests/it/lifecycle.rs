@@ -163,8 +163,8 @@ async fn a_yanked_version_serves_those_who_have_it_until_it_is_stopped() -> Resu
     let shown = host.get("/v1/components/test/swap/deployment").await?;
     assert_eq!((&shown["traffic"], &shown["reason"]), (&json!({}), &json!("2.0.0 was stopped")), "{shown:#}");
     let (status, document) = problem(deploy("2.0.0").await?).await?;
-    assert_eq!(status, 400);
-    assert!(document["detail"].as_str().unwrap_or_default().contains("2.0.0 is stopped"), "{document:#}");
+    assert_eq!((status, code(&document)), (409, "conflict"), "{document:#}");
+    assert!(document["detail"].as_str().unwrap_or_default().contains("2.0.0 was stopped"), "{document:#}");
     let (status, document) =
         problem(host.request(Method::DELETE, &at("2.0.0", "yank"), &host.admin_key).send().await?).await?;
     assert_eq!((status, code(&document)), (409, "conflict"), "{document:#}");

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "JSON of an answer that lacks what a test looks for fails the test")]
 
 mod api;
+mod backup;
 mod cli;
 mod command;
 mod compatibility;
@@ -16,8 +17,10 @@ mod operations;
 mod publish;
 mod registry;
 mod reuse;
+mod review;
 mod rollout;
 mod serve;
 mod shadow;
+mod signatures;
 mod swap;
 mod vendor;

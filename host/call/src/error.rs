@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
 use wares_catalog::ResolveError;
+use wares_catalog::LoadError;
 use wares_catalog::ledger::LedgerError;
 use wares_catalog::nearest::nearest;
 use wares_catalog::snapshot::VersionEntry;
@@ -106,6 +107,13 @@ impl CallError {
 
     pub(crate) fn host(call: CallId, error: &dyn fmt::Display) -> Self {
         Self::new(call, Explanation::host(error))
+    }
+
+    /// A version that does not load: the caller is told why if it may not run, and that the host failed otherwise.
+    pub(crate) fn load(call: CallId, error: &LoadError) -> Self {
+        let LoadError::Refused(refused) = error else { return Self::host(call, error) };
+        tracing::error!(%error, %call, "a call was refused: its version may not run");
+        Self::new(call, Explanation::new(ProblemCode::Untrusted, refused.to_string()))
     }
 
     pub(crate) fn ledger(call: CallId, error: &LedgerError) -> Self {

@@ -132,7 +132,7 @@ impl Calls {
         let resolved = resolved.map_err(|error| CallError::unresolved(call, error))?;
         let version = resolved.version;
         let live = self.catalog.live(&version).await;
-        let live = live.map_err(|error| CallError::host(call, &error).of(&version))?;
+        let live = live.map_err(|error| CallError::load(call, &error).of(&version))?;
         let interface = resolved.interface.or(interface);
         let (interface, function) = entry(&live, interface.as_deref(), &function)
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;

@@ -1,6 +1,7 @@
 //! What a version's number promises to those who call its line, and whether its types keep it.
 
 use crate::publish::Examined;
+use crate::snapshot::VersionEntry;
 use crate::{Catalog, LoadError, PublishError};
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -73,11 +74,12 @@ impl Catalog {
         line::next_free(earlier, Step::Major, published.flat_map(|component| component.versions.keys()))
     }
 
-    /// The version whose callers this one promises to serve. A yanked version promises nothing any more.
+    /// The version whose callers this one promises to serve. A version that was yanked or rejected promises nothing.
     fn predecessor(&self, examined: &Examined) -> Option<Version> {
         let snapshot = self.snapshot();
         let component = Arc::clone(snapshot.component(&examined.component)?);
-        let usable = component.versions.values().filter(|entry| entry.record.yanked_at.is_none());
+        let promises = |entry: &&Arc<VersionEntry>| entry.record.yanked_at.is_none() && !entry.is_rejected();
+        let usable = component.versions.values().filter(promises);
         line::predecessor(&examined.version, usable.map(|entry| &entry.record.version)).cloned()
     }
 }

@@ -4,7 +4,7 @@ use crate::places;
 use crate::resolve::ResolveError;
 use crate::rollout::Rollout;
 use crate::snapshot::{Snapshot, VersionEntry};
-use crate::{Catalog, LoadError};
+use crate::{Catalog, LoadError, StandingError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -74,6 +74,9 @@ pub enum DeployError {
     /// A rollout is in the way, or has ended meanwhile.
     #[error("{0}")]
     Rollout(String),
+    /// A version may not take traffic.
+    #[error(transparent)]
+    Refused(#[from] StandingError),
     /// A version does not load.
     #[error("{version} cannot run here: {source}")]
     Load {
@@ -227,18 +230,19 @@ impl Catalog {
         Ok(Arc::new(deployment))
     }
 
-    /// The version, if it may take traffic: one that is stopped may not, and one that is yanked only if it does so already.
+    /// The version, if it may take traffic: one that is held back may not, and one that is yanked only if it does so already.
     fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
         let snapshot = self.snapshot();
         let entry = snapshot.find_version(component, version)?;
-        let invalid = |what: &str| Err(DeployError::Invalid(format!("{version} is {what}; deploy another version")));
-        if entry.record.stopped_at.is_some() {
-            return invalid("stopped");
-        }
         let deployment = snapshot.find(component)?.deployment.as_ref();
-        let stands = deployment.is_some_and(|now| now.traffic.contains_key(version));
-        if entry.record.yanked_at.is_some() && !stands {
-            return invalid("yanked");
+        // A version that has traffic may be given more or less of it, by a rollout that goes wrong too.
+        if deployment.is_some_and(|now| now.traffic.contains_key(version)) {
+            snapshot.check_runs(entry)?;
+            return Ok(Arc::clone(entry));
+        }
+        snapshot.check_deploys(entry)?;
+        if entry.record.yanked_at.is_some() {
+            return Err(DeployError::Invalid(format!("{version} is yanked; deploy another version")));
         }
         Ok(Arc::clone(entry))
     }

@@ -3,25 +3,32 @@
 //! Readers never wait: [`Catalog::snapshot`] is one atomic load. Every change is made durable first and published as a new
 //! snapshot after, under one lock, so that snapshots appear in the order of the changes. Beside it stands the [`ledger`].
 
+pub mod backup;
 pub mod compatibility;
 pub mod deploy;
+pub mod examples;
 pub mod garbage;
 pub mod ledger;
 pub mod lifecycle;
+pub mod namespaces;
 pub mod nearest;
 mod places;
 pub mod publish;
 pub mod resolve;
+pub mod review;
 pub mod rollout;
 pub mod snapshot;
+pub mod standing;
 pub mod tenancy;
+pub mod vetting;
+pub mod wit_diff;
 
 use arc_swap::{ArcSwap, Guard};
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use snapshot::{Live, Snapshot, VersionEntry};
 use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard, Notify, RwLock};
+use tokio::sync::{Mutex, MutexGuard, Notify, RwLock, Semaphore};
 use wares_engine::Engine;
 use wares_model::{ComponentName, Limits, Version};
 use wares_store::{Artifacts, Store, StoreError};
@@ -30,9 +37,12 @@ use wares_typed::Description;
 pub use deploy::{DeployError, DeployRequest, RollbackRequest};
 pub use garbage::{Garbage, GarbageError};
 pub use lifecycle::{LifecycleError, LifecycleRequest};
+pub use namespaces::NamespaceError;
 pub use publish::{PublishError, PublishRequest, Published};
 pub use resolve::{ResolveError, Resolved, Target, Undeployed};
+pub use review::ReviewError;
 pub use rollout::{RolloutRequest, RolloutView};
+pub use standing::StandingError;
 pub use tenancy::{Caller, Role, TenancyError};
 
 /// What an operator sets for the shelf.
@@ -64,6 +74,10 @@ pub struct Catalog {
     tending: Arc<Notify>,
     /// Shared by publications, from their first file to their record; what removes files is alone.
     publishing: RwLock<()>,
+    /// Held while a backup is taken.
+    backing_up: Arc<Mutex<()>>,
+    /// Examples of submissions that run now.
+    examples: Semaphore,
 }
 
 impl Catalog {
@@ -78,8 +92,20 @@ impl Catalog {
         let snapshot = Snapshot::read(store.as_ref(), &policy, &tending).await?;
         let snapshot = ArcSwap::from_pointee(snapshot);
         let loaded = Cache::builder().max_capacity(policy.loaded_max).eviction_policy(EvictionPolicy::lru()).build();
-        let (changing, publishing) = (Mutex::new(()), RwLock::new(()));
-        Ok(Self { store, artifacts, engine, policy, snapshot, loaded, changing, tending, publishing })
+        let examples = Semaphore::new(examples::RUNNING_MAX as usize);
+        Ok(Self {
+            store,
+            artifacts,
+            engine,
+            policy,
+            snapshot,
+            loaded,
+            changing: Mutex::new(()),
+            tending,
+            publishing: RwLock::new(()),
+            backing_up: Arc::default(),
+            examples,
+        })
     }
 
     /// The shelf as it stands now.
@@ -107,16 +133,43 @@ impl Catalog {
     }
 
     async fn load(&self, version: &VersionEntry) -> Result<Arc<Live>, LoadError> {
-        let description = Arc::new(self.description(&version.record.component, &version.record.version).await?);
+        self.snapshot().check_runs(version)?;
+        let (description, wasm) = match version.trust.signature {
+            None => (self.description(&version.record.component, &version.record.version).await?, None),
+            Some(_) => self.signed(version).await?,
+        };
+        let description = Arc::new(description);
         let digest = version.record.digest;
         let config = description.manifest.as_ref().map(|manifest| manifest.config.clone()).unwrap_or_default();
-        let wasm = async || self.wasm(version).await.map_err(|error| error.to_string());
+        let wasm = async || match wasm {
+            Some(wasm) => Ok(wasm),
+            None => self.wasm(version).await.map_err(|error| error.to_string()),
+        };
         let component = self
             .engine
             .load(&digest, wasm, Arc::clone(&description), Arc::new(config))
             .await
             .map_err(|error| LoadError::Engine(error.to_string()))?;
         Ok(Arc::new(Live { description, component }))
+    }
+
+    /// What was signed: the bytes as they are stored now, and what they say of themselves. Nothing that is stored about them is
+    /// relied on.
+    async fn signed(&self, version: &VersionEntry) -> Result<(Description, Option<bytes::Bytes>), LoadError> {
+        let untrusted = |error: &dyn std::fmt::Display| StandingError::Untrusted(format!("{version:?}: {error}"));
+        let wasm = self.wasm(version).await.map_err(|error| match error {
+            LoadError::Store(error @ StoreError::CorruptArtifact(_)) => untrusted(&error).into(),
+            other => other,
+        })?;
+        let bytes = wasm.clone();
+        let read = tokio::task::spawn_blocking(move || wares_typed::describe(&bytes)).await;
+        let read = read.map_err(|error| LoadError::Engine(format!("reading the component: {error}")))?;
+        Ok((read.map_err(|error| untrusted(&error))?, Some(wasm)))
+    }
+
+    /// Forgets what is loaded of a version; calls that have begun keep theirs.
+    async fn unload(&self, version: &VersionEntry) {
+        self.loaded.invalidate(&version.serial()).await;
     }
 
     /// The types of a version's functions.
@@ -154,6 +207,9 @@ pub enum LoadError {
     /// A part of the version is gone.
     #[error("{0} is missing from the store; restore it from a backup")]
     Missing(String),
+    /// It was not approved, was stopped, or is not what was signed.
+    #[error(transparent)]
+    Refused(#[from] StandingError),
     /// The engine refused it.
     #[error("{0}")]
     Engine(String),

@@ -6,13 +6,14 @@
 
 use crate::deploy::{REASON_CHARS_MAX, SHARES_TOTAL};
 use crate::places;
-use crate::snapshot::VersionEntry;
+use crate::snapshot::{Snapshot, VersionEntry};
 use crate::{Catalog, ResolveError};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tokio::sync::MutexGuard;
 use wares_model::{ComponentName, Version};
-use wares_store::{NewRevision, RolloutChange, StoreError, Transition, VersionChange, VersionRecord};
+use wares_store::{Deployment, NewRevision, RolloutChange, StoreError, Transition, VersionChange, VersionRecord};
 
 /// Something to do to a version.
 #[derive(Debug, Clone)]
@@ -27,6 +28,15 @@ pub struct LifecycleRequest {
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// What a transition did.
+#[derive(Debug)]
+pub struct Changed {
+    /// The versions as they are now.
+    pub versions: Vec<Arc<VersionEntry>>,
+    /// The deployments that are new by it.
+    pub deployments: Vec<Deployment>,
 }
 
 /// Why a version stays as it is.
@@ -51,55 +61,85 @@ impl Catalog {
     pub async fn change_version(&self, request: LifecycleRequest) -> Result<Arc<VersionEntry>, LifecycleError> {
         check_words(&request)?;
         let changing = self.change().await;
-        let entry = Arc::clone(self.snapshot().find_version(&request.component, &request.version)?);
+        let (component, version) = (request.component.clone(), request.version.clone());
+        let entry = Arc::clone(self.snapshot().find_version(&component, &version)?);
         if !changes(&request.transition, &entry.record)? {
             return Ok(entry);
         }
-        let deployment = match request.transition {
-            Transition::Stop => self.without(&request),
-            _ => None,
-        };
-        let LifecycleRequest { component, version, transition, actor, reason } = request;
-        let stopped = transition == Transition::Stop;
-        let change = VersionChange { component, version, transition, actor, reason, deployment };
-        let (record, deployment) = self.store().change_version(change).await?;
-        let entry = Arc::new(entry.with_record(record));
-        self.publish_snapshot(&changing, |next| {
-            next.put_version(Arc::clone(&entry));
-            if let Some(deployment) = deployment {
-                next.put_rollout(&deployment.component, None);
-                next.put_deployment(deployment);
-            }
-        });
-        if stopped {
-            self.loaded.invalidate(&entry.serial()).await;
-        }
-        Ok(entry)
+        let LifecycleRequest { transition, actor, reason, .. } = request;
+        let changed = self.transition(&changing, vec![entry], transition, actor, reason).await?;
+        // One version went in.
+        changed.versions.into_iter().next().ok_or_else(|| StoreError::UnknownVersion { component, version }.into())
     }
 
-    /// The deployment as it is without the version, if that takes traffic or repeats calls. A running rollout ends.
-    fn without(&self, request: &LifecycleRequest) -> Option<NewRevision> {
-        let snapshot = self.snapshot();
-        let deployment = snapshot.component(&request.component)?.deployment.as_ref()?;
-        let shadow = deployment.shadow.clone().filter(|shadow| shadow.version != request.version);
-        let traffic = match without(&deployment.traffic, &request.version) {
-            Some(traffic) => traffic,
-            None if shadow != deployment.shadow => deployment.traffic.clone(),
-            None => return None,
+    /// Writes a transition of versions, and what it does to the traffic, all of it or nothing.
+    pub(crate) async fn transition(
+        &self,
+        changing: &MutexGuard<'_, ()>,
+        versions: Vec<Arc<VersionEntry>>,
+        transition: Transition,
+        actor: String,
+        reason: Option<String>,
+    ) -> Result<Changed, StoreError> {
+        let stops = transition == Transition::Stop;
+        let deployments = match stops {
+            true => self.snapshot().revisions_without(&versions, &actor, reason.as_deref()),
+            false => Vec::new(),
         };
-        let why = request.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        Some(NewRevision {
-            component: request.component.clone(),
-            stickiness: deployment.stickiness,
-            places: Some(places::allot(&request.component, Some(deployment), &traffic)),
-            traffic,
-            shadow,
-            actor: request.actor.clone(),
-            reason: Some(format!("{} was stopped{why}", request.version)),
-            expected: Some(deployment.revision),
-            rollout: RolloutChange::Supersede,
-            evidence: None,
-        })
+        let named = |entry: &Arc<VersionEntry>| (entry.record.component.clone(), entry.record.version.clone());
+        let named = versions.iter().map(named).collect();
+        let change = VersionChange { versions: named, transition, actor, reason, deployments };
+        let (records, deployments) = self.store().change_versions(change).await?;
+        let changed = versions.iter().zip(records).map(|(entry, record)| Arc::new(entry.with_record(record)));
+        let versions: Vec<_> = changed.collect();
+        self.publish_snapshot(changing, |next| {
+            for version in &versions {
+                next.put_version(Arc::clone(version));
+            }
+            for deployment in &deployments {
+                next.put_rollout(&deployment.component, None);
+                next.put_deployment(deployment.clone());
+            }
+        });
+        if stops {
+            for version in &versions {
+                self.unload(version).await;
+            }
+        }
+        Ok(Changed { versions, deployments })
+    }
+}
+
+impl Snapshot {
+    /// A revision for every deployment that gives traffic to one of these versions, or repeats calls in it, without them. A
+    /// running rollout of such a component ends.
+    fn revisions_without(&self, stopped: &[Arc<VersionEntry>], actor: &str, reason: Option<&str>) -> Vec<NewRevision> {
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let deployments = self.components().filter_map(|(_, component)| component.deployment.as_ref());
+        let revisions = deployments.filter_map(|now| {
+            let of_component = stopped.iter().filter(|entry| entry.record.component == now.component);
+            let gone: BTreeSet<&Version> = of_component.map(|entry| &entry.record.version).collect();
+            let shadow = now.shadow.clone().filter(|shadow| !gone.contains(&shadow.version));
+            let traffic = without(&now.traffic, &gone);
+            if traffic == now.traffic && shadow == now.shadow {
+                return None;
+            }
+            let names = gone.iter().map(|version| version.to_string()).collect::<Vec<_>>().join(", ");
+            let verb = if gone.len() == 1 { "was" } else { "were" };
+            Some(NewRevision {
+                component: now.component.clone(),
+                places: Some(places::allot(&now.component, Some(now), &traffic)),
+                traffic,
+                stickiness: now.stickiness,
+                shadow,
+                actor: actor.to_owned(),
+                reason: Some(format!("{names} {verb} stopped{why}")),
+                expected: Some(now.revision),
+                rollout: RolloutChange::Supersede,
+                evidence: None,
+            })
+        });
+        revisions.collect()
     }
 }
 
@@ -138,55 +178,51 @@ fn check_words(request: &LifecycleRequest) -> Result<(), LifecycleError> {
     }
 }
 
-/// The shares of the others, grown in proportion to take up this version's; none if it has none.
-fn without(traffic: &BTreeMap<Version, u32>, version: &Version) -> Option<BTreeMap<Version, u32>> {
-    let mut rest = traffic.clone();
-    rest.remove(version)?;
-    let (total, before) = (u64::from(SHARES_TOTAL), rest.values().map(|share| u64::from(*share)).sum::<u64>());
-    let mut by_remainder = Vec::new();
-    let mut missing = total;
-    for (version, share) in &mut rest {
-        let grown = u64::from(*share) * total;
-        let Some(whole) = grown.checked_div(before) else { break };
-        *share = u32::try_from(whole).unwrap_or(SHARES_TOTAL);
-        missing = missing.saturating_sub(whole);
-        by_remainder.push((Reverse(grown.checked_rem(before)), version.clone()));
-    }
-    // The largest remainders first, so that they add up to the total again.
-    by_remainder.sort();
-    for (_, version) in by_remainder.into_iter().take(usize::try_from(missing).unwrap_or(0)) {
-        if let Some(share) = rest.get_mut(&version) {
+/// The shares of the versions that stay, grown in proportion to take up those of the others; nothing if none stays.
+fn without(traffic: &BTreeMap<Version, u32>, gone: &BTreeSet<&Version>) -> BTreeMap<Version, u32> {
+    let staying: Vec<_> = traffic.iter().filter(|(version, _)| !gone.contains(version)).collect();
+    let total: u64 = staying.iter().map(|(_, share)| u64::from(**share)).sum();
+    let scaled = |share: u32| u64::from(share) * u64::from(SHARES_TOTAL);
+    let whole = |share: u32| scaled(share).checked_div(total).and_then(|share| u32::try_from(share).ok());
+    let mut shares: BTreeMap<Version, u32> =
+        staying.iter().map(|(version, share)| ((*version).clone(), whole(**share).unwrap_or_default())).collect();
+    // What rounding left over goes to the largest remainders.
+    let left = SHARES_TOTAL.saturating_sub(shares.values().sum());
+    let mut by_remainder = staying;
+    by_remainder.sort_by_key(|(_, share)| Reverse(scaled(**share).checked_rem(total)));
+    for (version, _) in by_remainder.into_iter().take(usize::try_from(left).unwrap_or_default()) {
+        if let Some(share) = shares.get_mut(version) {
             *share += 1;
         }
     }
-    Some(rest)
+    shares
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn traffic(shares: &[(&str, u32)]) -> BTreeMap<Version, u32> {
-        shares.iter().map(|(version, share)| (version.parse().unwrap(), *share)).collect()
-    }
-
     #[test]
-    fn the_share_of_a_stopped_version_goes_to_the_others_in_proportion() {
-        type Shares = &'static [(&'static str, u32)];
-        let cases: [(Shares, Option<Shares>); 6] = [
-            (&[("1.0.0", 100)], None),
-            (&[("2.0.0", 100)], Some(&[])),
-            (&[("1.0.0", 90), ("2.0.0", 10)], Some(&[("1.0.0", 100)])),
-            (&[("1.0.0", 30), ("1.1.0", 60), ("2.0.0", 10)], Some(&[("1.0.0", 33), ("1.1.0", 67)])),
-            (
-                &[("1.0.0", 1), ("1.1.0", 1), ("1.2.0", 1), ("2.0.0", 97)],
-                Some(&[("1.0.0", 34), ("1.1.0", 33), ("1.2.0", 33)]),
-            ),
-            (&[("1.0.0", 1), ("1.1.0", 98), ("2.0.0", 1)], Some(&[("1.0.0", 1), ("1.1.0", 99)])),
+    fn the_shares_of_stopped_versions_go_to_the_others_in_proportion() {
+        let version = |minor: usize| Version::new(1, minor as u64, 0);
+        let traffic = |shares: &[u32]| -> BTreeMap<Version, u32> {
+            shares.iter().enumerate().map(|(at, share)| (version(at), *share)).filter(|(_, share)| *share > 0).collect()
+        };
+        let cases: [(&[u32], &[usize], &[u32]); 9] = [
+            (&[100], &[1], &[100]),
+            (&[100], &[0], &[]),
+            (&[90, 10], &[0], &[0, 100]),
+            (&[40, 30, 30], &[0], &[0, 50, 50]),
+            (&[30, 60, 10], &[2], &[33, 67]),
+            (&[1, 1, 1, 97], &[3], &[34, 33, 33]),
+            (&[1, 98, 1], &[2], &[1, 99]),
+            (&[97, 1, 2], &[0], &[0, 33, 67]),
+            (&[20, 30, 10, 40], &[0, 3], &[0, 75, 25]),
         ];
-        for (before, after) in cases {
-            let found = without(&traffic(before), &Version::new(2, 0, 0));
-            assert_eq!(found, after.map(traffic), "{before:?}");
+        for (before, gone, after) in cases {
+            let gone: Vec<_> = gone.iter().map(|at| version(*at)).collect();
+            let found = without(&traffic(before), &gone.iter().collect());
+            assert_eq!(found, traffic(after), "{before:?} without {gone:?}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Taking a version onto the shelf: look at it, compile it, keep it.
 
 use crate::compatibility::Against;
+use crate::review::Change;
 use crate::snapshot::{Summary, VersionEntry};
+use crate::vetting::{Publisher, Vetted};
 use crate::{Catalog, LoadError};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -9,8 +11,8 @@ use tokio::sync::MutexGuard;
 use wares_engine::{CompileError, ImportError};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::line::NumberError;
-use wares_model::{ComponentName, Digest, Limits, LimitsAsked, Timestamp, Version};
-use wares_store::{Inserted, NewVersion, StoreError, VersionRecord};
+use wares_model::{ComponentName, Digest, Limits, LimitsAsked, Namespace, Signature, Timestamp, Version};
+use wares_store::{Inserted, NewVersion, StoreError, SubmissionState, TrustRecord, VersionRecord};
 use wares_typed::{DescribeError, Description};
 
 /// A component to publish.
@@ -22,7 +24,11 @@ pub struct PublishRequest {
     /// Its version, for a component that does not say so itself.
     pub version: Option<Version>,
     /// Who publishes.
-    pub publisher: String,
+    pub publisher: Publisher,
+    /// A signature over its name, version and digest.
+    pub signature: Option<Signature>,
+    /// What is stated of the change, for a namespace that is reviewed.
+    pub change: Change,
 }
 
 /// A version that is on the shelf now.
@@ -107,6 +113,18 @@ pub enum PublishError {
         /// The number that promises nothing.
         next: Version,
     },
+    /// The key may not publish it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A signature is missing or does not fit.
+    #[error("{0}")]
+    Untrusted(String),
+    /// The statement for its review is incomplete.
+    #[error("{0}")]
+    Statement(String),
+    /// What the namespace asks changed while the version was looked at.
+    #[error("what is asked of versions of {0} changed meanwhile: publish again")]
+    NamespaceChanged(Namespace),
     /// The host failed.
     #[error(transparent)]
     Host(#[from] LoadError),
@@ -120,30 +138,34 @@ impl From<StoreError> for PublishError {
 
 /// What there is to know of a component before anything is kept of it.
 pub(crate) struct Examined {
-    pub(crate) description: Description,
+    pub(crate) description: Arc<Description>,
     pub(crate) component: ComponentName,
     pub(crate) version: Version,
-    limits: Limits,
-    digest: Digest,
+    pub(crate) limits: Limits,
+    pub(crate) digest: Digest,
 }
 
 impl Catalog {
     /// Takes a component onto the shelf: it is read, checked against this host, compiled, and kept. Nothing of one that is
     /// refused stays behind. The same bytes again change nothing.
     pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
-        let PublishRequest { wasm, name, version, publisher } = request;
+        let PublishRequest { wasm, name, version, publisher, signature, change } = request;
         let examined = self.examine(&wasm, name, version).await?;
+        publisher.check(&examined)?;
         if let Some(published) = self.already_there(&examined)? {
+            Self::check_repeated(&published.version, signature.as_ref())?;
             return Ok(published);
         }
         self.check_number(&examined)?;
+        let statement = self.check_claims(&examined, signature.as_ref(), change)?;
         self.engine.check_imports(&examined.description)?;
         let against = self.compare_with_predecessor(&examined).await?;
         let _publishing = self.publishing.read().await;
         self.engine.compile(&examined.digest, wasm.clone()).await.map_err(PublishError::Compile)?;
+        let vetted = self.vet(&examined, &wasm, signature, statement).await?;
         self.artifacts.put(&examined.digest, wasm.clone()).await?;
         let (changing, against) = self.settle(&examined, against).await?;
-        self.keep(&changing, examined, wasm.len(), publisher, against).await
+        self.keep(&changing, examined, wasm.len(), publisher, vetted, against).await
     }
 
     async fn examine(
@@ -167,7 +189,7 @@ impl Catalog {
         let asked = description.manifest.as_ref().map_or_else(LimitsAsked::default, |manifest| manifest.limits);
         let limits = self.policy.limits_default.asked_within(&asked, &self.policy.limits_ceiling);
         let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
-        Ok(Examined { description, component, version, limits, digest })
+        Ok(Examined { description: Arc::new(description), component, version, limits, digest })
     }
 
     fn already_there(&self, examined: &Examined) -> Result<Option<Published>, PublishError> {
@@ -190,29 +212,36 @@ impl Catalog {
         changing: &MutexGuard<'_, ()>,
         examined: Examined,
         size: usize,
-        publisher: String,
+        publisher: Publisher,
+        vetted: Vetted,
         against: Option<Against>,
     ) -> Result<Published, PublishError> {
         let encode = |error: serde_json::Error| LoadError::Engine(format!("encoding the description: {error}"));
-        let summary = serde_json::to_string(&summarize(&examined)).map_err(encode)?;
-        let detail = serde_json::to_string(&examined.description).map_err(encode)?;
+        let detail = serde_json::to_string(&*examined.description).map_err(encode)?;
+        let namespace = self.snapshot().namespace(examined.component.namespace()).cloned();
+        let trust = vetted.for_store(namespace.as_ref(), &examined, publisher.key)?;
+        let known = TrustRecord {
+            signature: trust.signature,
+            submission: trust.submission.as_ref().map(|one| SubmissionState { id: one.id, decision: None }),
+        };
+        let summary = serde_json::to_string(&summarize(&examined, trust.signature.as_ref())).map_err(encode)?;
         let record = VersionRecord {
             component: examined.component.clone(),
             version: examined.version.clone(),
             digest: examined.digest,
             size_bytes: size as u64,
             published_at: Timestamp::now(),
-            publisher,
+            publisher: publisher.actor(),
             deployed_at: None,
             yanked_at: None,
             stopped_at: None,
             deprecation: None,
             summary,
         };
-        let inserted = self.store.insert_version(NewVersion { record: record.clone(), detail }).await;
+        let inserted = self.store.insert_version(NewVersion { record: record.clone(), detail, trust }).await;
         match inserted {
             Ok(Inserted::Created) => {
-                let version = Arc::new(VersionEntry::new(record)?);
+                let version = Arc::new(VersionEntry::new(record)?.with_trust(known));
                 self.publish_snapshot(changing, |next| next.put_version(Arc::clone(&version)));
                 Ok(Published { version, created: true, against })
             }
@@ -241,7 +270,7 @@ fn agree<T: PartialEq + std::fmt::Display>(what: &str, own: Option<T>, given: Op
     }
 }
 
-fn summarize(examined: &Examined) -> Summary {
+fn summarize(examined: &Examined, signature: Option<&Signature>) -> Summary {
     let info = examined.description.manifest.as_ref().map(|manifest| &manifest.component);
     Summary {
         title: info.map(|info| info.title.clone()).unwrap_or_default(),
@@ -251,5 +280,6 @@ fn summarize(examined: &Examined) -> Summary {
         limits: examined.limits,
         reuse: info.map(|info| info.reuse).unwrap_or_default(),
         pure: info.is_some_and(|info| info.pure),
+        signer: signature.map(|signature| *signature.signer()),
     }
 }

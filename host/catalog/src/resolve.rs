@@ -89,7 +89,7 @@ impl Snapshot {
     /// 3. the highest that was never deployed and is not yanked, where the operator allows it ([`Undeployed`]);
     /// 4. the highest that was deployed before and is yanked now, so that pinned callers keep working.
     ///
-    /// A stopped version serves nobody.
+    /// A version that was stopped, awaits review or was rejected serves nobody.
     pub fn resolve(&self, target: &Target, tenant: &TenantId) -> Result<Resolved, ResolveError> {
         match target {
             Target::Component { name, requirement } => {
@@ -220,7 +220,7 @@ fn pinned(
         Undeployed::Exact => is_exact(requirement),
         Undeployed::Matching => true,
     };
-    let serves = |entry: &VersionEntry| entry.record.stopped_at.is_none();
+    let serves = |entry: &VersionEntry| entry.held().is_none();
     let usable = |entry: &VersionEntry| serves(entry) && entry.record.yanked_at.is_none();
     let was_deployed = |entry: &VersionEntry| entry.record.deployed_at.is_some();
     let found = taking_traffic(name, component, requirement, tenant)
@@ -228,10 +228,11 @@ fn pinned(
         .or_else(|| highest(&|entry| usable(entry) && may_be_new))
         .or_else(|| highest(&|entry| serves(entry) && was_deployed(entry)));
     found.ok_or_else(|| match highest(&|entry| !serves(entry)) {
-        Some(entry) => {
+        Some(entry) if entry.record.stopped_at.is_some() => {
             let detail = format!("{name}@{}, which {requirement} asks for, was stopped", entry.record.version);
             ResolveError::stopped(detail, usable_names(component))
         }
+        Some(entry) => ResolveError::not_found(entry.held().unwrap_or_default(), newest(component)),
         None => {
             let detail = format!("no version of {name} that satisfies {requirement} was ever deployed here");
             ResolveError::not_found(detail, newest(component))

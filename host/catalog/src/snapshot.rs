@@ -2,6 +2,7 @@
 
 use crate::places::Draws;
 use crate::rollout::Rollout;
+use crate::standing::NamespaceEntry;
 use crate::tenancy::{KeyHash, TenantEntry};
 use crate::{Policy, Undeployed};
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, Semaphore};
 use wares_model::manifest::{Reuse, Text};
-use wares_model::{ComponentName, Limits, TenantId, Version};
-use wares_store::{Deployment, KeyRecord, Store, StoreError, VersionRecord};
+use wares_model::{ComponentName, Limits, Namespace, SignerKey, TenantId, Version};
+use wares_store::{Deployment, KeyRecord, Store, StoreError, TrustRecord, VersionRecord};
 use wares_typed::Description;
 
 /// The next version's serial number in this process.
@@ -22,6 +23,7 @@ static SERIALS: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Default)]
 pub struct Snapshot {
     pub(crate) components: BTreeMap<ComponentName, Arc<ComponentEntry>>,
+    pub(crate) namespaces: BTreeMap<Namespace, Arc<NamespaceEntry>>,
     pub(crate) tenants: BTreeMap<TenantId, Arc<TenantEntry>>,
     pub(crate) keys: HashMap<KeyHash, Arc<KeyRecord>>,
     pub(crate) undeployed: Undeployed,
@@ -58,6 +60,8 @@ pub struct VersionEntry {
     pub record: VersionRecord,
     /// What lists and searches show of it.
     pub summary: Summary,
+    /// Its signature, its review, and whether it was stopped.
+    pub trust: Arc<TrustRecord>,
     /// What one call of it may use.
     pub limits: Limits,
     /// One permit per call that may run at once.
@@ -103,6 +107,9 @@ pub struct Summary {
     /// From the manifest.
     #[serde(default)]
     pub pure: bool,
+    /// Whose signature it was published with, so that one that is lost is missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<SignerKey>,
 }
 
 impl Summary {
@@ -127,6 +134,16 @@ impl Snapshot {
         let mut snapshot = Self { undeployed: policy.undeployed, ..Self::default() };
         for record in store.versions().await? {
             snapshot.put_version(Arc::new(VersionEntry::new(record)?));
+        }
+        for (component, version, trust) in store.trust().await? {
+            let entry = snapshot.version(&component, &version).map(|entry| Arc::new(entry.with_trust(trust)));
+            entry.into_iter().for_each(|entry| snapshot.put_version(entry));
+        }
+        for namespace in store.namespaces().await? {
+            snapshot.put_namespace(namespace);
+        }
+        for signer in store.signers().await? {
+            snapshot.put_signer(signer);
         }
         for deployment in store.deployments().await? {
             snapshot.put_deployment(deployment);
@@ -195,9 +212,11 @@ impl ComponentEntry {
         self.rollout.is_some() || self.deployment.as_ref().is_some_and(|deployment| deployment.shadow.is_some())
     }
 
-    /// The version that stands for the component in lists: the highest that is not yanked, releases before pre-releases.
+    /// The version that stands for the component in lists: the highest that is neither yanked nor held back, releases before
+    /// pre-releases.
     pub fn latest(&self) -> Option<&Arc<VersionEntry>> {
-        let usable = || self.versions.values().rev().filter(|version| version.record.yanked_at.is_none());
+        let fits = |version: &&Arc<VersionEntry>| version.record.yanked_at.is_none() && version.held().is_none();
+        let usable = || self.versions.values().rev().filter(fits);
         usable().find(|version| version.record.version.pre.is_empty()).or_else(|| usable().next())
     }
 }
@@ -209,7 +228,14 @@ impl VersionEntry {
         })?;
         let limits = summary.limits;
         let slots = Arc::new(Semaphore::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
-        Ok(Self { record, summary, limits, slots, serial: SERIALS.fetch_add(1, Ordering::Relaxed) })
+        Ok(Self {
+            record,
+            summary,
+            trust: Arc::default(),
+            limits,
+            slots,
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     /// Tells this version from all others in this process.
@@ -219,7 +245,12 @@ impl VersionEntry {
 
     /// The same version with another record; what is loaded and who runs in it carries over.
     pub(crate) fn with_record(&self, record: VersionRecord) -> Self {
-        let (summary, slots) = (self.summary.clone(), Arc::clone(&self.slots));
-        Self { record, summary, limits: self.limits, slots, serial: self.serial }
+        let (summary, trust, slots) = (self.summary.clone(), Arc::clone(&self.trust), Arc::clone(&self.slots));
+        Self { record, summary, trust, limits: self.limits, slots, serial: self.serial }
+    }
+
+    /// The same version in another standing; what is loaded and who runs in it carries over.
+    pub(crate) fn with_trust(&self, trust: TrustRecord) -> Self {
+        Self { trust: Arc::new(trust), ..self.with_record(self.record.clone()) }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) type KeyHash = [u8; 32];
 const KEY_BYTES: usize = 32;
 /// Characters of an application's name and of a tenant's.
 const NAME_CHARS_MAX: usize = 128;
+/// Characters of a reason.
+const REASON_CHARS_MAX: usize = 1_000;
 
 /// A tenant as calls see it.
 pub struct TenantEntry {
@@ -81,7 +83,7 @@ impl Snapshot {
         let hash: KeyHash = Sha256::digest(key.as_bytes()).into();
         let key = self.keys.get(&hash)?;
         let tenant = match &key.role {
-            Role::Admin => None,
+            Role::Admin | Role::Reviewer | Role::Publisher { .. } => None,
             Role::Tenant { tenant, .. } => Some(Arc::clone(self.tenants.get(tenant)?)),
         };
         Some(Caller { key: Arc::clone(key), tenant })
@@ -140,6 +142,8 @@ impl Catalog {
     pub async fn create_key(&self, role: Role) -> Result<NewKey, TenancyError> {
         let prefix = match &role {
             Role::Admin => "wares_admin_",
+            Role::Reviewer => "wares_reviewer_",
+            Role::Publisher { .. } => "wares_publisher_",
             Role::Tenant { tenant, application } => {
                 check_name("application", application)?;
                 if !self.snapshot().has_tenant(tenant) {
@@ -173,6 +177,21 @@ impl Catalog {
         self.publish_snapshot(&changing, |next| next.keys.retain(|_, key| key.id != id));
         Ok(())
     }
+}
+
+/// A reason that is empty or too long.
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
+#[error("the reason must have 1 to {REASON_CHARS_MAX} characters")]
+pub struct BadReason;
+
+pub(crate) fn check_reason(reason: &str) -> Result<(), BadReason> {
+    let fits = !reason.trim().is_empty() && reason.chars().count() <= REASON_CHARS_MAX;
+    if fits { Ok(()) } else { Err(BadReason) }
+}
+
+/// How histories name a key.
+pub fn actor(key: KeyId) -> String {
+    format!("key {key}")
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), TenancyError> {

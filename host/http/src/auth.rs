@@ -9,8 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
 use wares_catalog::tenancy::TenantEntry;
-use wares_catalog::{Caller, Role};
-use wares_model::{Application, ProblemCode};
+use wares_catalog::vetting::Publisher;
+use wares_catalog::{Caller, Role, tenancy};
+use wares_model::{Application, KeyId, Namespace, ProblemCode};
 
 /// Lets a request through only with a valid key; handlers find the [`Caller`] among its extensions.
 pub(crate) async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -49,6 +50,39 @@ pub(crate) struct Admin {
     pub(crate) actor: String,
 }
 
+/// A request with a key that publishes: an admin key, or one of a namespace.
+pub(crate) struct PublisherKey {
+    pub(crate) publisher: Publisher,
+    /// Whether it may deploy as well.
+    pub(crate) deploys: bool,
+}
+
+/// A request with a key that decides on submissions: a reviewer's or an admin key.
+pub(crate) struct Reviewer(pub(crate) KeyId);
+
+/// A request with a key that sees submissions: a reviewer's or an admin key, or a publisher's, for its namespace.
+pub(crate) struct ReviewReader(Option<Namespace>);
+
+impl ReviewReader {
+    /// Whether it sees submissions of this namespace.
+    pub(crate) fn sees(&self, namespace: &str) -> bool {
+        self.0.as_ref().is_none_or(|own| own.as_str() == namespace)
+    }
+
+    /// The namespace that a list is narrowed to.
+    pub(crate) fn narrowed(self, asked: Option<Namespace>) -> Result<Option<Namespace>, Problem> {
+        match (self.0, asked) {
+            (Some(own), Some(asked)) if own != asked => {
+                Err(Problem::new(ProblemCode::Forbidden, format!("the key sees submissions of {own} only")))
+            }
+            (own, asked) => Ok(own.or(asked)),
+        }
+    }
+}
+
+/// A request with a key that reads the ledger: an admin key, or a tenant's for what is its own.
+pub(crate) struct LedgerReader(pub(crate) Caller);
+
 /// A request with a tenant's key.
 pub(crate) struct TenantKey {
     pub(crate) tenant: Arc<TenantEntry>,
@@ -72,9 +106,69 @@ impl FromRequestParts<App> for Admin {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
         match &caller.key.role {
-            Role::Admin => Ok(Self { actor: format!("key {}", caller.key.id) }),
-            Role::Tenant { .. } => {
+            Role::Admin => Ok(Self { actor: tenancy::actor(caller.key.id) }),
+            Role::Reviewer | Role::Publisher { .. } | Role::Tenant { .. } => {
                 Err(Problem::new(ProblemCode::Forbidden, "this is operators' work: use an admin key"))
+            }
+        }
+    }
+}
+
+impl FromRequestParts<App> for PublisherKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
+        let (namespace, deploys) = match &caller.key.role {
+            Role::Admin => (None, true),
+            Role::Publisher { namespace } => (Some(namespace.clone()), false),
+            Role::Reviewer | Role::Tenant { .. } => {
+                let detail = "the key may not publish: use an admin key or a publisher's key of the namespace";
+                return Err(Problem::new(ProblemCode::Forbidden, detail));
+            }
+        };
+        Ok(Self { publisher: Publisher { key: caller.key.id, namespace }, deploys })
+    }
+}
+
+impl FromRequestParts<App> for Reviewer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
+        match &caller.key.role {
+            Role::Admin | Role::Reviewer => Ok(Self(caller.key.id)),
+            Role::Publisher { .. } | Role::Tenant { .. } => {
+                Err(Problem::new(ProblemCode::Forbidden, "this is reviewers' work: use a reviewer's key"))
+            }
+        }
+    }
+}
+
+impl FromRequestParts<App> for ReviewReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
+        match &caller.key.role {
+            Role::Admin | Role::Reviewer => Ok(Self(None)),
+            Role::Publisher { namespace } => Ok(Self(Some(namespace.clone()))),
+            Role::Tenant { .. } => {
+                Err(Problem::new(ProblemCode::Forbidden, "submissions are shown to reviewers and publishers"))
+            }
+        }
+    }
+}
+
+impl FromRequestParts<App> for LedgerReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
+        match &caller.key.role {
+            Role::Admin | Role::Tenant { .. } => Ok(Self(caller)),
+            Role::Reviewer | Role::Publisher { .. } => {
+                Err(Problem::new(ProblemCode::Forbidden, "usage and calls are shown to operators and tenants"))
             }
         }
     }

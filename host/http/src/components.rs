@@ -1,13 +1,13 @@
 //! The shelf: list, search, show, publish.
 
-use crate::auth::{Admin, AnyKey};
+use crate::auth::{AnyKey, PublisherKey};
 use crate::page::{Page, PageQuery};
 use crate::path::{self, Path, Query};
 use crate::{App, Problem, body};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
@@ -15,13 +15,19 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::compatibility::Against;
+use wares_catalog::review::Change;
 use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
 use wares_catalog::{Catalog, DeployRequest, PublishRequest};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::manifest::{Manifest, Text};
-use wares_model::{ComponentName, Digest, Limits, ProblemCode, Stickiness, Timestamp, Version};
+use wares_model::{
+    ComponentName, Digest, Limits, ProblemCode, Signature, SignerKey, Stickiness, SubmissionId, Timestamp, Version,
+};
 use wares_store::{Deployment, Deprecation};
-use wares_typed::{Changes, Description, Function};
+use wares_typed::{Changes, Description, Function, Producer};
+
+/// The header of a publication that carries its signature.
+const SIGNATURE: &str = "wares-signature";
 
 pub(crate) fn routes() -> Router<App> {
     const VERSION: &str = "/components/{namespace}/{name}/versions/{version}";
@@ -65,6 +71,18 @@ pub(crate) struct VersionShape {
     stopped_at: Option<Timestamp>,
     deprecation: Option<Deprecation>,
     interfaces: Vec<String>,
+    signer: Option<SignerKey>,
+    submission: Option<SubmissionShape>,
+    /// Why it takes no calls, if it is held back.
+    held: Option<String>,
+}
+
+/// Where the review of a version stands.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct SubmissionShape {
+    id: SubmissionId,
+    state: &'static str,
 }
 
 /// A version as its publisher is told of it.
@@ -95,6 +113,8 @@ struct VersionDetail {
     manifest: Option<Manifest>,
     limits: Limits,
     imports: Vec<String>,
+    producers: BTreeMap<String, Vec<Producer>>,
+    metadata: BTreeMap<String, String>,
     wit: String,
     functions: Vec<FunctionShape>,
 }
@@ -133,6 +153,9 @@ struct PublishQuery {
     version: Option<Version>,
     #[serde(default)]
     deploy: bool,
+    kind: Option<String>,
+    method: Option<String>,
+    basis: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -195,6 +218,8 @@ async fn show_version(
         version: VersionShape::of(&entry),
         limits: entry.limits,
         imports: description.imports.clone(),
+        producers: description.producers.clone(),
+        metadata: description.metadata.clone(),
         wit: description.wit().to_owned(),
         functions: functions(&description),
         manifest: description.manifest,
@@ -242,13 +267,20 @@ async fn openapi(
 
 async fn publish(
     State(catalog): State<Arc<Catalog>>,
-    admin: Admin,
+    PublisherKey { publisher, deploys }: PublisherKey,
     Query(query): Query<PublishQuery>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let PublishQuery { name, version, deploy } = query;
-    let publisher = admin.actor.clone();
+    let PublishQuery { name, version, deploy, kind, method, basis } = query;
+    if deploy && !deploys {
+        let detail = "the key may publish, not deploy: leave ?deploy=true out, and have an operator deploy the version";
+        return Err(Problem::new(ProblemCode::Forbidden, detail));
+    }
+    let actor = publisher.actor();
     let request = PublishRequest {
+        signature: signature(&headers)?,
+        change: Change { kind, method, basis },
         wasm: body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
         name,
         version,
@@ -261,16 +293,28 @@ async fn publish(
         let reason = Some("deployed as it was published".to_owned());
         let component = record.component.clone();
         let (stickiness, shadow, expected) = (Stickiness::default(), None, None);
-        let request = DeployRequest { component, traffic, stickiness, shadow, actor: admin.actor, reason, expected };
+        let request = DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected };
         catalog.deploy(request).await?;
     }
-    let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
-    let location = format!("/v1/components/{}/versions/{}", record.component.path(), record.version);
+    let waiting = published.version.trust.submission.as_ref().filter(|submission| submission.decision.is_none());
+    let (status, location) = match waiting {
+        Some(submission) => (StatusCode::ACCEPTED, format!("/v1/submissions/{}", submission.id)),
+        None => {
+            let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
+            (status, format!("/v1/components/{}/versions/{}", record.component.path(), record.version))
+        }
+    };
     let entry =
         find_version(&catalog, record.component.namespace(), record.component.name(), &record.version.to_string())?;
     let against = published.against.map(|Against { version, changes }| AgainstShape { version, changes });
     let shape = PublishedShape { version: VersionShape::of(&entry), against };
     Ok((status, [(header::LOCATION, location)], axum::Json(shape)).into_response())
+}
+
+fn signature(headers: &HeaderMap) -> Result<Option<Signature>, Problem> {
+    let Some(value) = headers.get(SIGNATURE) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    text.parse().map(Some).map_err(|error| Problem::bad_request(format!("header {SIGNATURE}: {error}")))
 }
 
 async fn described(
@@ -330,6 +374,12 @@ impl VersionShape {
             stopped_at: record.stopped_at,
             deprecation: record.deprecation,
             interfaces: entry.summary.interfaces.clone(),
+            signer: entry.trust.signature.map(|signature| *signature.signer()),
+            submission: entry.trust.submission.as_ref().map(|submission| SubmissionShape {
+                id: submission.id,
+                state: submission.decision.as_ref().map_or("waiting", |decision| decision.verdict.as_str()),
+            }),
+            held: entry.held(),
         }
     }
 }

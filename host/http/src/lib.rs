@@ -2,6 +2,7 @@
 
 mod afterwards;
 mod auth;
+mod backup;
 mod body;
 mod calls;
 mod components;
@@ -9,6 +10,7 @@ mod deployments;
 mod etag;
 mod garbage;
 mod lifecycle;
+mod namespaces;
 mod operations;
 mod page;
 mod path;
@@ -16,6 +18,7 @@ mod problem;
 mod rollouts;
 mod serve;
 pub mod server;
+mod submissions;
 mod tenants;
 mod usage;
 
@@ -72,11 +75,14 @@ impl Draining {
 /// What calls pass on their way is kept short: no layer lies over them, and their handlers look at the key themselves.
 pub fn router(app: App) -> Router {
     let v1 = Router::new()
+        .merge(backup::routes())
         .merge(components::routes())
         .merge(deployments::routes())
         .merge(rollouts::routes())
         .merge(lifecycle::routes())
         .merge(garbage::routes())
+        .merge(namespaces::routes())
+        .merge(submissions::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
         .fallback(problem::no_such_address)

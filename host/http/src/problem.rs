@@ -8,7 +8,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::any::Any;
 use wares_call::{CallError, Explanation};
-use wares_catalog::{DeployError, GarbageError, LifecycleError, LoadError, PublishError, ResolveError, TenancyError};
+use wares_catalog::backup::TakeBackupError;
+use wares_catalog::{
+    DeployError, GarbageError, LifecycleError, LoadError, NamespaceError, PublishError, ResolveError, ReviewError,
+    StandingError, TenancyError,
+};
 use wares_engine::CompileError;
 use wares_model::ProblemCode;
 use wares_store::{StoreError, VersionRecord};
@@ -135,7 +139,56 @@ impl From<StoreError> for Problem {
 
 impl From<LoadError> for Problem {
     fn from(error: LoadError) -> Self {
-        Self::host(&error)
+        match error {
+            LoadError::Refused(refused) => refused.into(),
+            other => Self::host(&other),
+        }
+    }
+}
+
+impl From<StandingError> for Problem {
+    fn from(error: StandingError) -> Self {
+        let code = match &error {
+            StandingError::Held(_) => ProblemCode::Conflict,
+            StandingError::Untrusted(_) => ProblemCode::Untrusted,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<NamespaceError> for Problem {
+    fn from(error: NamespaceError) -> Self {
+        let code = match &error {
+            NamespaceError::NoSigner { .. } => ProblemCode::NotFound,
+            NamespaceError::Reason(_) => ProblemCode::BadRequest,
+            NamespaceError::NotRevoked(_)
+            | NamespaceError::TooManySigners(_)
+            | NamespaceError::Store(StoreError::SignerExists(_)) => ProblemCode::Conflict,
+            NamespaceError::Store(_) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<TakeBackupError> for Problem {
+    fn from(error: TakeBackupError) -> Self {
+        match error {
+            TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
+            TakeBackupError::Failed(_) => Self::host(&error),
+        }
+    }
+}
+
+impl From<ReviewError> for Problem {
+    fn from(error: ReviewError) -> Self {
+        let code = match &error {
+            ReviewError::NoSubmission(_) => ProblemCode::NotFound,
+            ReviewError::OwnSubmission(_) => ProblemCode::Forbidden,
+            ReviewError::Decided { .. } => ProblemCode::Conflict,
+            ReviewError::Reason(_) => ProblemCode::BadRequest,
+            ReviewError::Store(_) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -146,7 +199,11 @@ impl From<PublishError> for Problem {
             PublishError::Conflict { .. }
             | PublishError::Number { .. }
             | PublishError::Incompatible { .. }
-            | PublishError::Incomparable { .. } => ProblemCode::Conflict,
+            | PublishError::Incomparable { .. }
+            | PublishError::NamespaceChanged(_) => ProblemCode::Conflict,
+            PublishError::Forbidden(_) => ProblemCode::Forbidden,
+            PublishError::Untrusted(_) => ProblemCode::Untrusted,
+            PublishError::Statement(_) => ProblemCode::BadRequest,
             PublishError::Host(_) | PublishError::Compile(CompileError::Host(_)) => return Self::host(&error),
             PublishError::Describe(_)
             | PublishError::Import(_)
@@ -164,6 +221,10 @@ impl From<DeployError> for Problem {
             DeployError::Invalid(detail) => Self::bad_request(detail),
             DeployError::Conflict { .. } | DeployError::Rollout(_) => {
                 Self::new(ProblemCode::Conflict, error.to_string())
+            }
+            DeployError::Refused(refused) => refused.into(),
+            DeployError::Load { source, .. } if matches!(*source, LoadError::Refused(_)) => {
+                Self::new(ProblemCode::Untrusted, source.to_string())
             }
             DeployError::Load { .. } | DeployError::Store(_) => Self::host(&error),
         }

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wares_catalog::tenancy::NewKey;
 use wares_catalog::{Catalog, Role, TenancyError};
-use wares_model::{KeyId, TenantId, Timestamp};
+use wares_model::{KeyId, Namespace, TenantId, Timestamp};
 use wares_store::{KeyRecord, TenantRecord};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/tenants", get(list).post(create))
         .route("/tenants/{tenant}/keys", get(tenant_keys).post(create_tenant_key))
-        .route("/keys", get(all_keys).merge(post(create_admin_key)))
+        .route("/keys", get(all_keys).merge(post(create_key)))
         .route("/keys/{id}", delete(revoke))
 }
 
@@ -37,17 +37,13 @@ struct TenantKeyBody {
     application: String,
 }
 
+/// A key that is no tenant's.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AdminKeyBody {
-    #[serde(rename = "role")]
-    _role: AdminRole,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum AdminRole {
-    Admin,
+#[serde(tag = "role", rename_all = "kebab-case", deny_unknown_fields)]
+enum KeyBody {
+    Admin {},
+    Reviewer {},
+    Publisher { namespace: Namespace },
 }
 
 #[derive(Serialize)]
@@ -68,6 +64,8 @@ struct KeyShape {
     tenant: Option<TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     application: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<Namespace>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     created_at: Timestamp,
@@ -125,12 +123,17 @@ async fn create_tenant_key(
     created(catalog.create_key(Role::Tenant { tenant, application: body.application }).await?)
 }
 
-async fn create_admin_key(
+async fn create_key(
     State(catalog): State<Arc<Catalog>>,
     _admin: Admin,
-    Json(_role): Json<AdminKeyBody>,
+    Json(body): Json<KeyBody>,
 ) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
-    created(catalog.create_key(Role::Admin).await?)
+    let role = match body {
+        KeyBody::Admin {} => Role::Admin,
+        KeyBody::Reviewer {} => Role::Reviewer,
+        KeyBody::Publisher { namespace } => Role::Publisher { namespace },
+    };
+    created(catalog.create_key(role).await?)
 }
 
 async fn revoke(
@@ -163,10 +166,12 @@ fn tenant_shape(record: TenantRecord) -> TenantShape {
 }
 
 fn key_shape(record: &KeyRecord, key: Option<String>) -> KeyShape {
-    let (role, tenant, application) = match &record.role {
-        Role::Admin => ("admin", None, None),
-        Role::Tenant { tenant, application } => ("tenant", Some(tenant.clone()), Some(application.clone())),
+    let (role, tenant, application, namespace) = match record.role.clone() {
+        Role::Admin => ("admin", None, None, None),
+        Role::Reviewer => ("reviewer", None, None, None),
+        Role::Publisher { namespace } => ("publisher", None, None, Some(namespace)),
+        Role::Tenant { tenant, application } => ("tenant", Some(tenant), Some(application), None),
     };
     let (id, created_at, revoked_at) = (record.id, record.created_at, record.revoked_at);
-    KeyShape { id, role, tenant, application, key, created_at, revoked_at }
+    KeyShape { id, role, tenant, application, namespace, key, created_at, revoked_at }
 }

@@ -1,6 +1,6 @@
 //! What the ledger says: usage over a period, and single calls.
 
-use crate::auth::AnyKey;
+use crate::auth::LedgerReader;
 use crate::path::{Path, Query};
 use crate::{App, Problem};
 use axum::Router;
@@ -36,7 +36,7 @@ struct UsageShape {
 
 async fn usage(
     State(catalog): State<Arc<Catalog>>,
-    AnyKey(caller): AnyKey,
+    LedgerReader(caller): LedgerReader,
     Query(parameters): Query<UsageParameters>,
 ) -> Result<axum::Json<UsageShape>, Problem> {
     let UsageParameters { from, to, group_by, tenant } = parameters;
@@ -56,7 +56,7 @@ async fn usage(
 
 async fn call(
     State(catalog): State<Arc<Catalog>>,
-    AnyKey(caller): AnyKey,
+    LedgerReader(caller): LedgerReader,
     Path(id): Path<CallId>,
 ) -> Result<axum::Json<LedgerEntry>, Problem> {
     let entry = catalog.store().call(id).await?;

@@ -1,5 +1,6 @@
 //! The sha256 digest that identifies a version's bytes.
 
+use crate::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -18,13 +19,14 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest with these raw bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 64 hex digits without the prefix, as file names use them.
     pub fn hex(&self) -> String {
-        use fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut out, byte| {
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+        hex::encode(&self.0)
     }
 
     /// The 32 raw bytes.
@@ -55,22 +57,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = || ParseDigestError(text.chars().take(80).collect());
-        let hex = text.strip_prefix(PREFIX).ok_or_else(fail)?.as_bytes();
-        if hex.len() != 64 {
-            return Err(fail());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = pair
-                .iter()
-                .try_fold(0u8, |value, digit| match digit {
-                    b'0'..=b'9' => Some(value << 4 | (digit - b'0')),
-                    b'a'..=b'f' => Some(value << 4 | (digit - b'a' + 10)),
-                    _ => None,
-                })
-                .ok_or_else(fail)?;
-        }
-        Ok(Self(bytes))
+        text.strip_prefix(PREFIX).and_then(hex::decode).map(Self).ok_or_else(fail)
     }
 }
 

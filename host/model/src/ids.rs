@@ -1,4 +1,4 @@
-//! Identifiers that the host makes: calls and keys.
+//! Identifiers that the host makes: calls, keys and submissions.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -65,6 +65,32 @@ impl fmt::Display for KeyId {
 }
 
 impl FromStr for KeyId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).map(Self)
+    }
+}
+
+/// Names one submission. A UUID version 7, so that ids sort by the time they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SubmissionId(Uuid);
+
+impl SubmissionId {
+    /// A new id.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for SubmissionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for SubmissionId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -4,22 +4,27 @@
 
 pub mod digest;
 pub mod entry;
+mod hex;
 pub mod ids;
 pub mod limits;
 pub mod line;
 pub mod manifest;
 pub mod name;
+pub mod namespace;
 pub mod problem;
 pub mod rollout;
+pub mod signature;
 pub mod time;
 
 pub use digest::Digest;
 pub use entry::{Application, LedgerEntry, Outcome, ShadowOf, Usage};
-pub use ids::{CallId, KeyId};
+pub use ids::{CallId, KeyId, SubmissionId};
 pub use limits::{Limits, LimitsAsked};
 pub use manifest::Manifest;
 pub use name::{ComponentName, TenantId};
+pub use namespace::Namespace;
 pub use problem::ProblemCode;
 pub use rollout::{Evidence, RolloutPlan, RolloutState, ShadowTraffic, Stickiness};
 pub use semver::{Version, VersionReq};
+pub use signature::{PrivateKey, Release, Signature, SignerKey};
 pub use time::Timestamp;

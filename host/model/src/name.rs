@@ -147,7 +147,7 @@ pub enum NameError {
 }
 
 /// The rule of WIT labels, lower-case only: words start with a letter and are joined by single hyphens.
-fn check_label(text: &str) -> Result<(), NameError> {
+pub(crate) fn check_label(text: &str) -> Result<(), NameError> {
     let word = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())

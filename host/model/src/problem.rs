@@ -48,7 +48,9 @@ problems! {
     Unauthenticated "unauthenticated" 401 "No valid key"
         "The request has no key, or one that this shelf does not know or has revoked. Send `Authorization: Bearer KEY`.";
     Forbidden "forbidden" 403 "The key may not do this"
-        "The key is valid, but its role does not allow the request. Operators' work needs an admin key; calls need a tenant's key.";
+        "The key is valid, but its role does not allow the request. Operators' work needs an admin key, publishing one of the namespace, reviewing a reviewer's; calls need a tenant's key.";
+    Untrusted "untrusted" 403 "The version is not trusted"
+        "A signature is missing, forged, made for another version, or by a key that the namespace does not have or has revoked; or what is stored of a version does not fit what was signed or approved. `detail` says which. Sign the version with a key of its namespace, or have the operator restore the store.";
     NotFound "not-found" 404 "Not found"
         "No such component, version, interface, function or record, or it is not visible to the tenant. `detail` lists the nearest names.";
     Stopped "stopped" 410 "The version was stopped"

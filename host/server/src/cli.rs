@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and what does it.
 
+mod backup;
 mod build;
 mod call;
 mod calls;
@@ -12,6 +13,7 @@ mod history;
 mod keys;
 mod lifecycle;
 mod list;
+mod namespaces;
 mod new;
 mod publish;
 mod push;
@@ -19,6 +21,7 @@ mod rollout;
 mod serve;
 mod shadow;
 mod show;
+mod submissions;
 mod tenants;
 mod test;
 mod usage;
@@ -105,6 +108,16 @@ enum Command {
     /// Add and list tenants
     #[command(subcommand)]
     Tenants(tenants::Tenants),
+    /// Set what is asked of who publishes, and the keys that sign
+    #[command(subcommand)]
+    Namespaces(namespaces::Namespaces),
+    /// Judge versions that wait for review
+    #[command(subcommand)]
+    Submissions(submissions::Submissions),
+    /// Save the whole shelf of a running host in one file
+    Backup(backup::Backup),
+    /// Make a data directory of such a file
+    Restore(backup::Restore),
     /// Compile one component; the host starts this by itself
     #[command(hide = true)]
     CompileWorker,
@@ -154,6 +167,10 @@ impl Command {
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,
             Self::Tenants(command) => command.run(settings).await,
+            Self::Namespaces(command) => command.run(settings).await,
+            Self::Submissions(command) => command.run(settings).await,
+            Self::Backup(command) => command.run(settings).await,
+            Self::Restore(command) => command.run(settings).await,
             Self::CompileWorker => Ok(Exit::Usage),
         }
     }

@@ -1,8 +1,10 @@
 //! The HTTP client of the command line: the public API and nothing else.
 
 mod credentials;
+mod download;
 
 pub use credentials::{Access, ClientFile, Role};
+pub use download::DownloadError;
 
 use crate::problem::Problem;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};
@@ -10,6 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
+use wares_model::Signature;
 
 /// For a connection to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
+/// The header of a publication that carries its signature.
+const SIGNATURE: &str = "wares-signature";
 /// Pages of one list.
 const PAGES_MAX: usize = 10_000;
 
@@ -78,8 +83,8 @@ pub enum Body {
     Json(Value),
     /// JSON that is sent as it is.
     RawJson(Vec<u8>),
-    /// A component.
-    Wasm(Vec<u8>),
+    /// A component, and its signature if it is signed.
+    Wasm(Vec<u8>, Option<Signature>),
 }
 
 /// An answer that is a success.
@@ -133,7 +138,12 @@ impl Client {
             Body::None => request,
             Body::Json(value) => request.json(&value),
             Body::RawJson(text) => request.header(CONTENT_TYPE, "application/json").body(text),
-            Body::Wasm(wasm) => request.header(CONTENT_TYPE, "application/wasm").body(wasm),
+            Body::Wasm(wasm, signature) => {
+                let request = request.header(CONTENT_TYPE, "application/wasm").body(wasm);
+                signature
+                    .into_iter()
+                    .fold(request, |request, signature| request.header(SIGNATURE, signature.to_string()))
+            }
         };
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             url: self.base.clone(),

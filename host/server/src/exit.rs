@@ -1,6 +1,6 @@
 //! Exit codes: what the program's end tells a script.
 
-use crate::client::ClientError;
+use crate::client::{ClientError, DownloadError};
 use crate::config::ConfigError;
 use std::process::ExitCode;
 use wares_model::ProblemCode;
@@ -67,6 +67,10 @@ impl Exit {
         if cause.is::<ConfigError>() {
             return Some(Self::Usage);
         }
+        // Its cause is not in the chain: it is shown as if it were the error itself.
+        if let Some(DownloadError::Client(error)) = cause.downcast_ref() {
+            return Self::of_cause(error);
+        }
         match cause.downcast_ref::<ClientError>()? {
             ClientError::Problem(problem) => Some(problem.code().map_or(Self::Failed, Self::of_code)),
             ClientError::Unreachable { .. } => Some(Self::Unavailable),
@@ -82,7 +86,7 @@ impl Exit {
             ProblemCode::BadRequest | ProblemCode::BadArguments => Self::Usage,
             ProblemCode::ComponentError => Self::ComponentError,
             ProblemCode::NotFound | ProblemCode::Stopped => Self::NotFound,
-            ProblemCode::Unauthenticated | ProblemCode::Forbidden => Self::Refused,
+            ProblemCode::Unauthenticated | ProblemCode::Forbidden | ProblemCode::Untrusted => Self::Refused,
             ProblemCode::Conflict => Self::Conflict,
             ProblemCode::Trap
             | ProblemCode::LimitCpu

@@ -13,6 +13,7 @@ mod problem;
 mod sandbox;
 mod serve;
 mod shell;
+mod signer_file;
 mod telemetry;
 mod vendor;
 

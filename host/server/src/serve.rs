@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use wares_call::{Calls, Capacity};
+use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
 use wares_catalog::{Catalog, Policy, Role};
 use wares_engine::{Engine, EngineConfig, KeepBounds, WorkerCommand};
@@ -102,7 +103,8 @@ fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
         worker: worker()?,
-        calls_max: u32::try_from(config.calls.concurrency_max + config.calls.shadows_max)?,
+        // Examples of submissions run beside the calls.
+        calls_max: u32::try_from(config.calls.concurrency_max + config.calls.shadows_max)?.saturating_add(RUNNING_MAX),
         memory_bytes_max: config.limits.ceiling.memory_bytes_max,
         keep: KeepBounds {
             instances_max: config.reuse.instances_max,

@@ -3,13 +3,18 @@
 //! [`Store`] is the interface that the rest of the host knows; [`SqliteStore`] is the database of one machine behind it.
 
 mod artifacts;
+mod backup;
 mod data_dir;
 mod leftovers;
 mod lifecycle;
+mod hashing;
 mod records;
+mod restore;
 mod sqlite;
+mod trust;
 
 pub use artifacts::Artifacts;
+pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
 pub use data_dir::{DataDir, DataDirError};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
@@ -17,11 +22,18 @@ pub use records::{
     Deployment, GroupBy, Inserted, KeyRecord, Mismatch, NewRevision, NewVersion, ParseGroupByError, Role,
     RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
+pub use restore::{RestoreError, check_backup, restore_backup};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
+pub use trust::{
+    Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord,
+    SubmissionState, TrustRecord, TrustStore, Verdict,
+};
 
 use async_trait::async_trait;
 use std::path::PathBuf;
-use wares_model::{CallId, ComponentName, Digest, KeyId, LedgerEntry, TenantId, Timestamp, Version};
+use wares_model::{
+    CallId, ComponentName, Digest, KeyId, LedgerEntry, SignerKey, SubmissionId, TenantId, Timestamp, Version,
+};
 
 /// What the ledger's writer needs of a store.
 #[async_trait]
@@ -40,7 +52,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore {
+pub trait Store: LedgerStore + TrustStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 
@@ -50,10 +62,13 @@ pub trait Store: LedgerStore {
     /// The detail text that a version was inserted with.
     async fn version_detail(&self, component: &ComponentName, version: &Version) -> Result<Option<String>, StoreError>;
 
-    /// Does something to a version and notes it in the version's history, together with the deployment that goes with it: all or
-    /// nothing. The answer is the version and the deployment as they are then. A version that is not there is a
+    /// Does something to versions and notes it in their histories, together with the deployments that go with it: all or
+    /// nothing. The answer is the versions, in order, and the deployments as they are then. A version that is not there is a
     /// [`StoreError::UnknownVersion`]; see also [`Store::set_deployment`].
-    async fn change_version(&self, change: VersionChange) -> Result<(VersionRecord, Option<Deployment>), StoreError>;
+    async fn change_versions(
+        &self,
+        change: VersionChange,
+    ) -> Result<(Vec<VersionRecord>, Vec<Deployment>), StoreError>;
 
     /// What was done to a version, newest first.
     async fn version_events(
@@ -120,6 +135,9 @@ pub trait Store: LedgerStore {
     /// [`UsageQuery`].
     async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError>;
 
+    /// A copy of the database as of one moment. Calls and changes go on meanwhile.
+    async fn copy_database(&self) -> Result<DatabaseCopy, StoreError>;
+
     /// Removes entries and logs of calls whose id was made before, to the millisecond; aggregates stay. It goes in small
     /// steps, between which entries are appended. Returns how many entries went.
     async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError>;
@@ -165,6 +183,12 @@ pub enum StoreError {
     /// There is a key of this id or with this hash.
     #[error("the key exists already; make another one")]
     KeyExists,
+    /// The namespace has this signer.
+    #[error("{0} is a signer of the namespace already; a revoked key is not taken again, make a new one")]
+    SignerExists(SignerKey),
+    /// The submission is decided, or was never made.
+    #[error("submission {0} is decided already; see what was said of it")]
+    SubmissionDecided(SubmissionId),
     /// What is stored cannot be read back.
     #[error("the database holds something unreadable: {0}; restore it from a backup")]
     Corrupt(String),
@@ -187,6 +211,9 @@ pub enum StoreError {
     /// A file of the artifact storage could not be read or removed.
     #[error("artifact files: {0}")]
     Files(#[source] std::io::Error),
+    /// The database could not be copied.
+    #[error("copying the database: {0}")]
+    Copy(String),
     /// The artifact storage failed.
     #[error("artifact storage: {0}")]
     Artifacts(#[from] object_store::Error),

@@ -47,21 +47,19 @@ impl Transition {
     }
 }
 
-/// A transition of one version.
+/// A transition of one version or several.
 #[derive(Debug, Clone)]
 pub struct VersionChange {
-    /// Of which component.
-    pub component: ComponentName,
-    /// The version.
-    pub version: Version,
+    /// Which versions.
+    pub versions: Vec<(ComponentName, Version)>,
     /// What is done.
     pub transition: Transition,
     /// By whom.
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
-    /// The deployment that goes with it; both are durable, or neither.
-    pub deployment: Option<NewRevision>,
+    /// The deployments that go with it; all of it is durable, or nothing.
+    pub deployments: Vec<NewRevision>,
 }
 
 /// A transition that happened.

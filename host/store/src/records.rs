@@ -1,13 +1,14 @@
 //! What the store keeps, as its callers see it.
 
 use crate::Deprecation;
+use crate::NewTrust;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use wares_model::{
-    CallId, ComponentName, Digest, Evidence, KeyId, Outcome, RolloutPlan, RolloutState, ShadowTraffic, Stickiness,
-    TenantId, Timestamp, Version,
+    CallId, ComponentName, Digest, Evidence, KeyId, Namespace, Outcome, RolloutPlan, RolloutState, ShadowTraffic,
+    Stickiness, TenantId, Timestamp, Version,
 };
 
 /// A version on the shelf.
@@ -44,6 +45,8 @@ pub struct NewVersion {
     pub record: VersionRecord,
     /// JSON of its types and all else; read when the version is shown or first called.
     pub detail: String,
+    /// Its signature and its submission, written in the same transaction.
+    pub trust: NewTrust,
 }
 
 /// What an insertion came to.
@@ -236,6 +239,13 @@ pub struct TenantRecord {
 pub enum Role {
     /// Operators' work.
     Admin,
+    /// Decisions on submissions.
+    Reviewer,
+    /// Publishing into one namespace.
+    Publisher {
+        /// The namespace.
+        namespace: Namespace,
+    },
     /// Calls, counted for a tenant.
     Tenant {
         /// The tenant.

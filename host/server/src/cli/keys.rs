@@ -5,24 +5,33 @@ use super::components::cell;
 use crate::client::{Access, Body, Role};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
+use crate::signer_file;
 use reqwest::Method;
 use serde_json::{Value, json};
-use wares_model::{KeyId, TenantId};
+use std::path::PathBuf;
+use wares_model::{KeyId, Namespace, TenantId};
 
 /// Keys.
 #[derive(Debug, clap::Subcommand)]
 pub enum Keys {
     /// Make a key; it is shown this once
+    #[command(group(clap::ArgGroup::new("role").required(true)))]
     Create {
         /// For calls by this tenant
-        #[arg(long, required_unless_present = "admin", conflicts_with = "admin")]
+        #[arg(long, group = "role")]
         tenant: Option<TenantId>,
         /// Which of the tenant's systems uses it
-        #[arg(long, value_name = "NAME", default_value = "default", conflicts_with = "admin")]
+        #[arg(long, value_name = "NAME", default_value = "default", requires = "tenant")]
         application: String,
         /// For operators' work
-        #[arg(long)]
+        #[arg(long, group = "role")]
         admin: bool,
+        /// For decisions on submissions
+        #[arg(long, group = "role")]
+        reviewer: bool,
+        /// For publishing into this namespace
+        #[arg(long, group = "role", value_name = "NAMESPACE")]
+        publisher: Option<Namespace>,
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
@@ -38,6 +47,11 @@ pub enum Keys {
         #[command(flatten)]
         access: Access,
     },
+    /// Make a key that signs versions: the private half into a file, the public half printed
+    NewSigner {
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
     /// Make a key invalid, from the next request on
     Revoke {
         /// The key's id, as `wares keys list` shows it
@@ -51,11 +65,16 @@ impl Keys {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let data_dir = settings.load()?.data_dir;
         match self {
-            Self::Create { tenant, application, admin: _, format, access } => {
+            Self::Create { tenant, application, admin: _, reviewer, publisher, format, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;
-                let (at, body) = match tenant {
-                    Some(tenant) => (format!("/v1/tenants/{tenant}/keys"), json!({"application": application})),
-                    None => ("/v1/keys".to_owned(), json!({"role": "admin"})),
+                let (at, body) = match (tenant, publisher) {
+                    (Some(tenant), _) => (format!("/v1/tenants/{tenant}/keys"), json!({"application": application})),
+                    (None, Some(namespace)) => {
+                        ("/v1/keys".to_owned(), json!({"role": "publisher", "namespace": namespace}))
+                    }
+                    (None, None) => {
+                        ("/v1/keys".to_owned(), json!({"role": if reviewer { "reviewer" } else { "admin" }}))
+                    }
                 };
                 let key: Value = client.send(Method::POST, &at, Body::Json(body)).await?.json()?;
                 format.print(&key, |key| cell(key, "/key"))?;
@@ -64,11 +83,14 @@ impl Keys {
                 let client = access.client(&data_dir, Role::Admin)?;
                 let at = tenant.map_or_else(|| "/v1/keys".to_owned(), |tenant| format!("/v1/tenants/{tenant}/keys"));
                 format.print(&client.list(&at).await?, |keys| {
-                    let columns = ["/id", "/role", "/tenant", "/application", "/created-at", "/revoked-at"];
+                    let columns =
+                        ["/id", "/role", "/tenant", "/application", "/namespace", "/created-at", "/revoked-at"];
                     let rows = keys.iter().map(|key| columns.map(|pointer| cell(key, pointer)));
-                    table(&["id", "role", "tenant", "application", "created", "revoked"], rows, "no keys")
+                    let head = ["id", "role", "tenant", "application", "namespace", "created", "revoked"];
+                    table(&head, rows, "no keys")
                 })?;
             }
+            Self::NewSigner { file } => output::text(&signer_file::create(&file)?.to_string())?,
             Self::Revoke { id, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;
                 client.send(Method::DELETE, &format!("/v1/keys/{id}"), Body::None).await?;

@@ -5,13 +5,14 @@ use super::components::cell;
 use crate::client::{Access, Answer, Body, Client, ClientError, Role, encode};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::signer_file;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use wares_model::limits::COMPONENT_BYTES_MAX;
-use wares_model::{ComponentName, Version};
+use wares_model::{ComponentName, Digest, PrivateKey, Release, Signature, Version};
 use wares_registry::{OciReference, Registry};
 
 /// Publishes a component.
@@ -29,24 +30,55 @@ pub struct Publish {
     /// Its version, for a component that has no manifest
     #[arg(long)]
     version: Option<Version>,
+    /// Sign it with the key in this file, which `wares keys new-signer` made
+    #[arg(long, value_name = "FILE")]
+    sign: Option<PathBuf>,
+    #[command(flatten)]
+    change: Change,
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
     access: Access,
 }
 
+/// What is stated of the change; a namespace under review wants all three.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "For the review")]
+pub(super) struct Change {
+    /// What kind of change it is, as "first version", "fix" or "new rule"
+    #[arg(long, value_name = "WORDS")]
+    kind: Option<String>,
+    /// How it was made and tested
+    #[arg(long, value_name = "TEXT")]
+    method: Option<String>,
+    /// What it rests on: a regulation, a decision, a report
+    #[arg(long, value_name = "TEXT")]
+    basis: Option<String>,
+}
+
 impl Publish {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
         let wasm = component(self.what).await?;
-        let request = PublishRequest { name: self.name, version: self.version, deploy: self.deploy };
+        let signature = match &self.sign {
+            None => None,
+            Some(key) => Some(sign(&signer_file::read(key)?, &wasm, self.name.as_ref(), self.version.as_ref())?),
+        };
+        let (name, version, deploy, change) = (self.name, self.version, self.deploy, self.change);
+        let request = PublishRequest { name, version, deploy, signature, change };
         let spinner = output::Spinner::start("publishing: the host checks and compiles the component");
         let answer = send(&client, wasm, &request).await?;
         drop(spinner);
-        let created = answer.status == StatusCode::CREATED;
+        let status = answer.status;
         self.format.print(&answer.json::<Value>()?, |version| {
             let what = format!("{}@{}", cell(version, "/component"), cell(version, "/version"));
-            let done = if created { "published" } else { "already published with the same bytes:" };
+            if status == StatusCode::ACCEPTED {
+                return format!("submitted {what}: it waits for review as {}", cell(version, "/submission/id"));
+            }
+            let done = match status == StatusCode::CREATED {
+                true => "published",
+                false => "already published with the same bytes:",
+            };
             let deployed = if request.deploy { "; it takes all traffic" } else { "" };
             let mut lines = vec![format!("{done} {what} ({}){deployed}", cell(version, "/digest"))];
             lines.extend(changes(version));
@@ -73,6 +105,8 @@ pub(super) struct PublishRequest {
     pub(super) name: Option<ComponentName>,
     pub(super) version: Option<Version>,
     pub(super) deploy: bool,
+    pub(super) signature: Option<Signature>,
+    pub(super) change: Change,
 }
 
 /// Sends a component to the shelf.
@@ -81,11 +115,31 @@ pub(super) async fn send(client: &Client, wasm: Vec<u8>, request: &PublishReques
         ("name", request.name.as_ref().map(ToString::to_string)),
         ("version", request.version.as_ref().map(ToString::to_string)),
         ("deploy", request.deploy.then(|| "true".to_owned())),
+        ("kind", request.change.kind.clone()),
+        ("method", request.change.method.clone()),
+        ("basis", request.change.basis.clone()),
     ];
     let parameters: Vec<_> =
         parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?)))).collect();
     let at = format!("/v1/components?{}", parameters.join("&"));
-    client.send(Method::POST, &at, Body::Wasm(wasm)).await
+    client.send(Method::POST, &at, Body::Wasm(wasm, request.signature)).await
+}
+
+/// Signs a component under its own name and version, or under those given for one that has none.
+fn sign(
+    key: &PrivateKey,
+    wasm: &[u8],
+    name: Option<&ComponentName>,
+    version: Option<&Version>,
+) -> anyhow::Result<Signature> {
+    let description = wares_typed::describe(wasm)?;
+    let own = description.manifest.as_ref().map(|manifest| &manifest.component);
+    let component = own.map(|own| &own.name).or(name);
+    let version = own.map(|own| &own.version).or(version);
+    let (Some(component), Some(version)) = (component, version) else {
+        return Err(Exit::Usage.error("the component does not say its name and version: add --name and --version"));
+    };
+    Ok(Release { component, version, digest: &Digest::of(wasm) }.sign(key))
 }
 
 /// The bytes of a file, of what a folder builds to, or of an artifact in a registry.

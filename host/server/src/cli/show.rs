@@ -73,6 +73,9 @@ fn for_people(all: &Value) -> String {
     lines.push(format!("  size:      {}", output::bytes(number(version, "/size-bytes"))));
     lines.push(format!("  published: {} by {}", cell(version, "/published-at"), cell(version, "/publisher")));
     lines.extend(standing(version));
+    lines.push(format!("  signed by: {}", cell(version, "/signer")));
+    lines.extend(version.get("held").and_then(Value::as_str).map(|held| format!("  held back: {held}")));
+    lines.extend(provenance(version).into_iter().map(|line| format!("  {line}")));
     let imports = version.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     lines.extend(section("imports", imports.map(str::to_owned)));
     let limits = version.get("limits").and_then(Value::as_object).into_iter().flatten();
@@ -105,6 +108,30 @@ fn standing(version: &Value) -> Vec<String> {
         lines.extend(at.map(|at| format!("  {word} {at}")));
     }
     lines
+}
+
+/// What a component says of who made it and from what, its manifest's words before those of its sections.
+pub(super) fn provenance(value: &Value) -> Vec<String> {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let texts = [
+        ("licence", text("/manifest/component/license").or_else(|| text("/metadata/licenses"))),
+        ("source", text("/manifest/component/source").or_else(|| text("/metadata/source"))),
+        ("revision", text("/metadata/revision")),
+    ];
+    let mut lines: Vec<_> =
+        texts.into_iter().filter_map(|(name, text)| Some(format!("{:<10} {}", format!("{name}:"), text?))).collect();
+    for (field, producers) in value.get("producers").and_then(Value::as_object).into_iter().flatten() {
+        let named = producers.as_array().into_iter().flatten().map(|producer| {
+            let version = text_of(producer, "version");
+            format!("{} {version}", text_of(producer, "name")).trim_end().to_owned()
+        });
+        lines.push(format!("{:<10} {}", format!("{field}:"), named.collect::<Vec<_>>().join(", ")));
+    }
+    lines
+}
+
+fn text_of<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn section(title: &str, items: impl Iterator<Item = String>) -> Vec<String> {

@@ -1,7 +1,5 @@
 //! `wares test`: a project's unit tests, then its manifest's examples in the sandbox.
 
-mod compare;
-
 use super::Settings;
 use crate::exit::Exit;
 use crate::sandbox::{Opened, Sandbox};
@@ -76,7 +74,7 @@ async fn run(component: &Opened, example: &Example) -> Result<(), String> {
         (None, None, Ok(_)) => return Ok(()),
         (_, _, Err(problem)) => return Err(problem.to_string()),
     };
-    let differences = compare::differences(&read(expected.as_bytes())?, &got);
+    let differences = wares_catalog::examples::differences(&read(expected.as_bytes())?, &got);
     if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
 }
 

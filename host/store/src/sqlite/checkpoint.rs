@@ -2,6 +2,7 @@
 //!
 //! SQLite would do it within some commit, which then waits for the disk, and every call with it.
 
+use super::copy::Copying;
 use crate::StoreError;
 use rusqlite::Connection;
 use std::path::Path;
@@ -31,28 +32,34 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts it on a connection of its own. `turn` is whose turn it is to write.
-    pub(super) fn start(path: &Path, turn: Arc<Mutex<()>>, folding: Folding) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        path: &Path,
+        turn: Arc<Mutex<()>>,
+        copying: Copying,
+        folding: Folding,
+    ) -> Result<Self, StoreError> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(super::BUSY_TIMEOUT)?;
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("wares-checkpoint".to_owned());
-        let started = thread.spawn(move || run(&connection, &turn, folding, &stopped));
+        let started = thread.spawn(move || run(&connection, &turn, &copying, folding, &stopped));
         started.map_err(|error| StoreError::Open { path: path.to_owned(), source: error.into() })?;
         Ok(Self { _stop: stop })
     }
 }
 
-fn run(connection: &Connection, turn: &Mutex<()>, folding: Folding, stopped: &Receiver<()>) {
+fn run(connection: &Connection, turn: &Mutex<()>, copying: &Copying, folding: Folding, stopped: &Receiver<()>) {
     while stopped.recv_timeout(folding.interval) == Err(RecvTimeoutError::Timeout) {
-        if let Err(error) = fold(connection, turn, folding.pages_max) {
+        if let Err(error) = fold(connection, turn, copying, folding.pages_max) {
             tracing::warn!(%error, "the write-ahead log could not be folded back; it is tried again");
         }
     }
 }
 
-fn fold(connection: &Connection, turn: &Mutex<()>, pages_max: i64) -> Result<(), rusqlite::Error> {
+fn fold(connection: &Connection, turn: &Mutex<()>, copying: &Copying, pages_max: i64) -> Result<(), rusqlite::Error> {
     let pages = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-    if pages > pages_max {
+    // A copy reads for long: writers would wait for its end.
+    if pages > pages_max && !copying.is_under_way() {
         let _turn = turn.blocking_lock();
         checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)")?;
     }

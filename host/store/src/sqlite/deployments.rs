@@ -9,7 +9,7 @@ use wares_model::{ComponentName, Timestamp, Version};
 impl SqliteStore {
     pub(super) async fn insert_revision(&self, new: NewRevision) -> Result<Deployment, StoreError> {
         let mut transaction = self.write().await?;
-        let deployment = add(&mut transaction, new).await?;
+        let deployment = add_revision(&mut transaction, new).await?;
         transaction.commit().await?;
         Ok(deployment)
     }
@@ -44,7 +44,7 @@ impl SqliteStore {
 }
 
 /// Adds a revision, what it means to a rollout and to its versions; the transaction is the caller's.
-pub(super) async fn add(connection: &mut SqliteConnection, new: NewRevision) -> Result<Deployment, StoreError> {
+pub(super) async fn add_revision(connection: &mut SqliteConnection, new: NewRevision) -> Result<Deployment, StoreError> {
     let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence } =
         new;
     let current: Option<i64> = sqlx::query_scalar("SELECT MAX(revision) FROM deployments WHERE component = ?")
@@ -68,7 +68,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, new: NewRevision) -> 
     for version in deployment.traffic.keys() {
         note_deployment(&mut *connection, &deployment, version).await?;
     }
-    rollouts::change(connection, &deployment, rollout_change).await?;
+    rollouts::change(&mut *connection, &deployment, rollout_change).await?;
     Ok(deployment)
 }
 

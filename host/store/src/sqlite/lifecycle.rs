@@ -12,31 +12,36 @@ impl SqliteStore {
     pub(super) async fn apply_change(
         &self,
         change: VersionChange,
-    ) -> Result<(VersionRecord, Option<Deployment>), StoreError> {
-        let VersionChange { component, version, transition, actor, reason, deployment } = change;
+    ) -> Result<(Vec<VersionRecord>, Vec<Deployment>), StoreError> {
+        let VersionChange { versions: named, transition, actor, reason, deployments: revisions } = change;
         let mut transaction = self.write().await?;
         let now = Timestamp::now();
-        if update(&mut transaction, &component, &version, &transition, now).await? == 0 {
-            return Err(StoreError::UnknownVersion { component, version });
+        for (component, version) in &named {
+            if update(&mut transaction, component, version, &transition, now).await? == 0 {
+                return Err(StoreError::UnknownVersion { component: component.clone(), version: version.clone() });
+            }
+            sqlx::query(
+                "INSERT INTO version_events (component, version, event, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(component.as_str())
+            .bind(version.to_string())
+            .bind(transition.event())
+            .bind(now.as_micros())
+            .bind(&actor)
+            .bind(&reason)
+            .execute(&mut *transaction)
+            .await?;
         }
-        sqlx::query(
-            "INSERT INTO version_events (component, version, event, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(component.as_str())
-        .bind(version.to_string())
-        .bind(transition.event())
-        .bind(now.as_micros())
-        .bind(actor)
-        .bind(reason)
-        .execute(&mut *transaction)
-        .await?;
-        let deployment = match deployment {
-            None => None,
-            Some(new) => Some(super::deployments::add(&mut transaction, new).await?),
-        };
-        let record = versions::one(&mut transaction, &component, &version).await?;
+        let mut deployments = Vec::with_capacity(revisions.len());
+        for revision in revisions {
+            deployments.push(super::deployments::add_revision(&mut transaction, revision).await?);
+        }
+        let mut records = Vec::with_capacity(named.len());
+        for (component, version) in &named {
+            records.push(versions::one(&mut transaction, component, version).await?);
+        }
         transaction.commit().await?;
-        Ok((record, deployment))
+        Ok((records, deployments))
     }
 
     pub(super) async fn version_event_rows(

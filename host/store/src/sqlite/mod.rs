@@ -2,22 +2,27 @@
 
 mod append;
 mod checkpoint;
+mod copy;
 mod deployments;
 mod ledger;
 mod lifecycle;
 mod rollouts;
 mod shadows;
+mod signers;
 mod tenancy;
+mod trust;
 mod usage;
 mod versions;
 
 use crate::{
-    DataDir, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, RolloutEnd, RolloutRecord,
-    ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionChange, VersionEvent, VersionRecord,
+    DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, RolloutEnd,
+    RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionChange, VersionEvent,
+    VersionRecord,
 };
 use append::Appender;
 use async_trait::async_trait;
 use checkpoint::{Checkpointer, Folding};
+use copy::Copying;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::error::ErrorKind;
@@ -26,7 +31,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::fmt::Display;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +73,8 @@ pub struct SqliteStore {
     ledger: parking_lot::Mutex<Appender>,
     /// Whose turn it is to write: the ledger's connection or the other one.
     turn: Arc<tokio::sync::Mutex<()>>,
+    path: PathBuf,
+    copying: Copying,
     _checkpointer: Checkpointer,
 }
 
@@ -109,6 +116,10 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
     };
     let path = data_dir.database();
     create_private(&path).await.map_err(|error| StoreError::Open { path: path.clone(), source: error.into() })?;
+    if let Some(folder) = path.parent() {
+        copy::remove_leftovers(folder)
+            .map_err(|error| StoreError::Open { path: path.clone(), source: error.into() })?;
+    }
     let connect = SqliteConnectOptions::new()
         .filename(&path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -131,8 +142,9 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
     let readers = pool(READERS).connect_with(connect).await?;
     let ledger = parking_lot::Mutex::new(Appender::open(&path, options.sync, JOURNAL_BYTES_KEPT)?);
     let turn = Arc::default();
-    let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), Folding::DEFAULT)?;
-    Ok(SqliteStore { writer, readers, ledger, turn, _checkpointer })
+    let copying = Copying::default();
+    let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), copying.clone(), Folding::DEFAULT)?;
+    Ok(SqliteStore { writer, readers, ledger, turn, path, copying, _checkpointer })
 }
 
 /// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.
@@ -178,7 +190,10 @@ impl Store for SqliteStore {
         self.version_detail_text(component, version).await
     }
 
-    async fn change_version(&self, change: VersionChange) -> Result<(VersionRecord, Option<Deployment>), StoreError> {
+    async fn change_versions(
+        &self,
+        change: VersionChange,
+    ) -> Result<(Vec<VersionRecord>, Vec<Deployment>), StoreError> {
         self.apply_change(change).await
     }
 
@@ -256,6 +271,10 @@ impl Store for SqliteStore {
         self.sum_usage(query).await
     }
 
+    async fn copy_database(&self) -> Result<DatabaseCopy, StoreError> {
+        self.copy().await
+    }
+
     async fn prune_entries(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.prune(before).await
     }
@@ -289,6 +308,8 @@ fn signed(value: u64) -> i64 {
 fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
 }
+
+pub(crate) use copy::{CheckError, check_database};
 
 #[cfg(test)]
 mod tests;

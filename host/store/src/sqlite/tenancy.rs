@@ -40,16 +40,21 @@ impl SqliteStore {
     }
 
     pub(super) async fn insert_key_row(&self, key: KeyRecord) -> Result<(), StoreError> {
-        let (tenant, application) = match &key.role {
-            Role::Admin => (None, None),
-            Role::Tenant { tenant, application } => (Some(tenant.as_str()), Some(application.as_str())),
+        let (role, tenant, application, namespace) = match &key.role {
+            Role::Admin => ("admin", None, None, None),
+            Role::Reviewer => ("reviewer", None, None, None),
+            Role::Publisher { namespace } => ("publisher", None, None, Some(namespace.as_str())),
+            Role::Tenant { tenant, application } => ("tenant", Some(tenant.as_str()), Some(application.as_str()), None),
         };
         let inserted = sqlx::query(
-            "INSERT INTO keys (id, tenant, application, hash, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO keys (id, role, tenant, application, namespace, hash, created_at, revoked_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(key.id.to_string())
+        .bind(role)
         .bind(tenant)
         .bind(application)
+        .bind(namespace)
         .bind(key.hash.as_slice())
         .bind(key.created_at.as_micros())
         .bind(key.revoked_at.map(Timestamp::as_micros))
@@ -67,7 +72,8 @@ impl SqliteStore {
 
     pub(super) async fn key_rows(&self) -> Result<Vec<KeyRecord>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, tenant, application, hash, created_at, revoked_at FROM keys ORDER BY created_at, id",
+            "SELECT id, role, tenant, application, namespace, hash, created_at, revoked_at FROM keys
+             ORDER BY created_at, id",
         )
         .fetch_all(&self.readers)
         .await?;
@@ -95,10 +101,17 @@ fn tenant(row: &SqliteRow) -> Result<TenantRecord, StoreError> {
 }
 
 fn key(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
+    let (role, namespace): (Option<&str>, Option<&str>) = (row.try_get("role")?, row.try_get("namespace")?);
     let (tenant, application): (Option<&str>, Option<String>) = (row.try_get("tenant")?, row.try_get("application")?);
-    let role = match (tenant, application) {
-        (Some(tenant), Some(application)) => Role::Tenant { tenant: parse("tenant", tenant)?, application },
-        (None, None) => Role::Admin,
+    let role = match (role, tenant, application, namespace) {
+        (Some("tenant"), Some(tenant), Some(application), None) => {
+            Role::Tenant { tenant: parse("tenant", tenant)?, application }
+        }
+        (Some("publisher"), None, None, Some(namespace)) => {
+            Role::Publisher { namespace: parse("namespace", namespace)? }
+        }
+        (Some("reviewer"), None, None, None) => Role::Reviewer,
+        (Some("admin"), None, None, None) => Role::Admin,
         // Half a role must never turn into an operator's.
         _ => return Err(StoreError::Corrupt("a key with half a role".to_owned())),
     };

@@ -8,7 +8,7 @@ use wares_model::{ComponentName, Timestamp, Version};
 
 impl SqliteStore {
     pub(super) async fn insert_version_row(&self, new: NewVersion) -> Result<Inserted, StoreError> {
-        let NewVersion { record, detail } = new;
+        let NewVersion { record, detail, trust } = new;
         let mut transaction = self.write().await?;
         let existing: Option<String> =
             sqlx::query_scalar("SELECT digest FROM versions WHERE component = ? AND version = ?")
@@ -39,6 +39,7 @@ impl SqliteStore {
         .bind(detail)
         .execute(&mut *transaction)
         .await?;
+        super::trust::insert(&mut transaction, &record.component, &record.version, trust).await?;
         transaction.commit().await?;
         Ok(Inserted::Created)
     }

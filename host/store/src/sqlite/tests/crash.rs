@@ -179,7 +179,7 @@ async fn the_log_is_folded_back_while_entries_come() {
     let Fixture { data_dir, store, .. } = &fixture().await;
     let turn = Arc::clone(&store.turn);
     let folding = Folding { interval: Duration::from_millis(1), pages_max: 100 };
-    let _checkpointer = Checkpointer::start(&data_dir.database(), turn, folding).unwrap();
+    let _checkpointer = Checkpointer::start(&data_dir.database(), turn, Copying::default(), folding).unwrap();
     let log = data_dir.database().with_extension("sqlite-wal");
     let mut written = 0;
     let mut longest = 0;

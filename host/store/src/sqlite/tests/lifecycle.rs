@@ -7,12 +7,11 @@ use crate::{Deprecation, Transition};
 fn change(version: &str, transition: Transition, deployment: Option<NewRevision>) -> VersionChange {
     let reason = Some(format!("because {}", transition.event()));
     VersionChange {
-        component: "a:b".parse().unwrap(),
-        version: version.parse().unwrap(),
+        versions: vec![("a:b".parse().unwrap(), version.parse().unwrap())],
         transition,
         actor: "operator".into(),
         reason,
-        deployment,
+        deployments: deployment.into_iter().collect(),
     }
 }
 
@@ -36,11 +35,12 @@ async fn a_version_is_deprecated_yanked_and_stopped_and_back_and_its_history_say
         (Transition::Stop, [false, true, true]),
     ];
     for (transition, expected) in &steps {
-        let (record, deployment) = store.change_version(change("1.0.0", transition.clone(), None)).await.unwrap();
+        let (records, deployments) = store.change_versions(change("1.0.0", transition.clone(), None)).await.unwrap();
+        let [record] = records.as_slice() else { panic!("{records:?}") };
         let found = [record.deprecation.is_some(), record.yanked_at.is_some(), record.stopped_at.is_some()];
-        assert_eq!((found, deployment), (*expected, None), "{transition:?}");
+        assert_eq!((found, deployments), (*expected, Vec::new()), "{transition:?}");
         assert_eq!(store.versions().await.unwrap(), [record.clone()]);
-        assert!(record.deprecation.is_none_or(|found| found == deprecation));
+        assert!(record.deprecation.as_ref().is_none_or(|found| *found == deprecation));
     }
     drop(store);
     let store = open(&data_dir).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_transition_and_its_deployment_happen_both_or_neither() {
         change("9.0.0", Transition::Stop, Some(revision(&["1.0.0"], None))),
     ];
     for change in refused {
-        let error = store.change_version(change).await.unwrap_err();
+        let error = store.change_versions(change).await.unwrap_err();
         let known = matches!(error, StoreError::RevisionConflict { current: 1 } | StoreError::UnknownVersion { .. });
         assert!(known, "{error}");
         assert_eq!(
@@ -75,7 +75,12 @@ async fn a_transition_and_its_deployment_happen_both_or_neither() {
     }
     assert_eq!(count(store, "version_events").await, 0);
     let stop = change("1.1.0", Transition::Stop, Some(revision(&["1.0.0"], Some(1))));
-    let (record, deployment) = store.change_version(stop).await.unwrap();
-    assert!(record.stopped_at.is_some());
-    assert_eq!(store.deployments().await.unwrap(), [deployment.unwrap()]);
+    let (records, deployments) = store.change_versions(stop).await.unwrap();
+    assert!(records.iter().all(|record| record.stopped_at.is_some()) && records.len() == 1, "{records:?}");
+    assert_eq!(store.deployments().await.unwrap(), deployments);
+    // One that is not there takes the others with it.
+    let mut several = change("1.0.0", Transition::Stop, None);
+    several.versions.push(("a:b".parse().unwrap(), "9.0.0".parse().unwrap()));
+    assert!(matches!(store.change_versions(several).await, Err(StoreError::UnknownVersion { .. })));
+    assert!(store.versions().await.unwrap()[0].stopped_at.is_none());
 }

@@ -6,6 +6,7 @@ mod lifecycle;
 mod rollouts;
 mod shelf;
 mod tenancy;
+mod trust;
 mod usage;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! Versions and deployments.
 
 use super::*;
-use crate::RolloutChange;
+use crate::{NewTrust, RolloutChange};
 use std::collections::BTreeMap;
 use wares_model::{ShadowTraffic, Stickiness};
 
@@ -19,7 +19,7 @@ pub(super) fn new_version(component: &str, version: &str, bytes: &[u8], publishe
         deprecation: None,
         summary: r#"{"title":"一"}"#.into(),
     };
-    NewVersion { record, detail: format!("detail of {version}") }
+    NewVersion { record, detail: format!("detail of {version}"), trust: NewTrust::default() }
 }
 
 pub(super) fn revision(versions: &[&str], expected: Option<u64>) -> NewRevision {

@@ -46,7 +46,8 @@ async fn tenants_form_a_tree() {
 async fn keys_come_back_as_they_were_put() {
     let Fixture { store, .. } = &fixture().await;
     store.insert_tenant(tenant("district", None)).await.unwrap();
-    let keys = [key(Role::Admin, 1), key(role("district"), 2)];
+    let publisher = Role::Publisher { namespace: "benefit".parse().unwrap() };
+    let keys = [key(Role::Admin, 1), key(role("district"), 2), key(publisher, 4), key(Role::Reviewer, 5)];
     for one in &keys {
         store.insert_key(one.clone()).await.unwrap();
     }
@@ -80,7 +81,12 @@ async fn a_damaged_key_is_never_read_as_an_operators() {
     let Fixture { store, .. } = &fixture().await;
     store.insert_tenant(tenant("district", None)).await.unwrap();
     store.insert_key(key(role("district"), 1)).await.unwrap();
-    for damage in ["UPDATE keys SET application = NULL", "UPDATE keys SET tenant = NULL, application = 'app'"] {
+    for damage in [
+        "UPDATE keys SET application = NULL",
+        "UPDATE keys SET tenant = NULL, application = 'app'",
+        "UPDATE keys SET role = 'admin'",
+        "UPDATE keys SET tenant = 'district', role = NULL",
+    ] {
         sqlx::query(damage).execute(&store.writer).await.unwrap();
         assert!(matches!(store.keys().await, Err(StoreError::Corrupt(_))), "{damage}");
     }
