@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
-use wares_catalog::ResolveError;
 use wares_catalog::LoadError;
+use wares_catalog::ResolveError;
 use wares_catalog::ledger::LedgerError;
 use wares_catalog::nearest::nearest;
 use wares_catalog::snapshot::VersionEntry;

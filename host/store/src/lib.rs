@@ -5,9 +5,9 @@
 mod artifacts;
 mod backup;
 mod data_dir;
+mod hashing;
 mod leftovers;
 mod lifecycle;
-mod hashing;
 mod records;
 mod restore;
 mod sqlite;
@@ -25,8 +25,8 @@ pub use records::{
 pub use restore::{RestoreError, check_backup, restore_backup};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 pub use trust::{
-    Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord,
-    SubmissionState, TrustRecord, TrustStore, Verdict,
+    Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord, SubmissionState,
+    TrustRecord, TrustStore, Verdict,
 };
 
 use async_trait::async_trait;
@@ -65,10 +65,8 @@ pub trait Store: LedgerStore + TrustStore {
     /// Does something to versions and notes it in their histories, together with the deployments that go with it: all or
     /// nothing. The answer is the versions, in order, and the deployments as they are then. A version that is not there is a
     /// [`StoreError::UnknownVersion`]; see also [`Store::set_deployment`].
-    async fn change_versions(
-        &self,
-        change: VersionChange,
-    ) -> Result<(Vec<VersionRecord>, Vec<Deployment>), StoreError>;
+    async fn change_versions(&self, change: VersionChange)
+    -> Result<(Vec<VersionRecord>, Vec<Deployment>), StoreError>;
 
     /// What was done to a version, newest first.
     async fn version_events(

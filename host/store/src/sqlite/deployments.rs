@@ -44,7 +44,10 @@ impl SqliteStore {
 }
 
 /// Adds a revision, what it means to a rollout and to its versions; the transaction is the caller's.
-pub(super) async fn add_revision(connection: &mut SqliteConnection, new: NewRevision) -> Result<Deployment, StoreError> {
+pub(super) async fn add_revision(
+    connection: &mut SqliteConnection,
+    new: NewRevision,
+) -> Result<Deployment, StoreError> {
     let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence } =
         new;
     let current: Option<i64> = sqlx::query_scalar("SELECT MAX(revision) FROM deployments WHERE component = ?")

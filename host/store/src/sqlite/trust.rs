@@ -3,8 +3,8 @@
 use super::signers::note;
 use super::{SqliteStore, parse};
 use crate::{
-    Decision, NamespaceRecord, NewTrust, Note, SignerRecord, StoreError, SubmissionQuery,
-    SubmissionRecord, SubmissionState, TrustRecord, TrustStore,
+    Decision, NamespaceRecord, NewTrust, Note, SignerRecord, StoreError, SubmissionQuery, SubmissionRecord,
+    SubmissionState, TrustRecord, TrustStore,
 };
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
