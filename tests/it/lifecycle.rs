@@ -229,6 +229,23 @@ async fn a_stop_under_load_fails_no_call_of_the_component() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_stop_ends_the_rollout_of_the_version() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let key = host.tenant("district").await?;
+    shelf(&host).await?;
+    let rollout = "/v1/components/test/swap/rollout";
+    host.post(rollout, json!({"version": "3.0.0", "steps": [50, 100]})).await?;
+    host.post(&format!("{VERSIONS}/3.0.0/yank"), json!({})).await?;
+    assert_eq!(host.get(rollout).await?["state"], "running", "what stands goes on");
+    host.post(&format!("{VERSIONS}/3.0.0/stop"), json!({})).await?;
+    assert_eq!(host.get(rollout).await?["state"], "superseded");
+    assert_eq!(host.get("/v1/components/test/swap/deployment").await?["traffic"], json!({"2.0.0": 100}));
+    assert_eq!(answer(&host, &key, "").await?, Ok(20));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_do_it_from_the_command_line() -> Result<()> {
     let dir = tempfile::tempdir()?;

@@ -102,6 +102,7 @@ impl Catalog {
             }
         });
         if stops {
+            self.tending.notify_one();
             for version in &versions {
                 self.unload(version).await;
             }

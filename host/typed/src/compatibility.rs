@@ -249,7 +249,7 @@ fn push(resolve: &mut Resolve, which: &str, text: &str) -> Result<WorldId, Compa
 }
 
 /// The function of an item, if it is one.
-fn function_of<'a>(item: &'a WorldItem) -> Option<&'a Function> {
+fn function_of(item: &WorldItem) -> Option<&Function> {
     match item {
         WorldItem::Function(function) => Some(function),
         _ => None,
