@@ -95,8 +95,11 @@ async fn a_backup_under_load_is_of_one_moment_and_goes_on_elsewhere() -> Result<
 /// The files of an archive.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// What is done to an archive's files, and a word of what is said of it.
-const HARM: [(&str, &str, fn(&mut Files) -> Result<()>); 9] = [
+/// What is done to an archive's files.
+type Harm = fn(&mut Files) -> Result<()>;
+
+/// What is done, and a word of what is said of it.
+const HARM: [(&str, &str, Harm); 9] = [
     ("a database with one bit flipped", "digest", |files| {
         let (_, database) = files.get_mut(1).context("database")?;
         *database.get_mut(5_000).context("a page")? ^= 1;

@@ -13,6 +13,7 @@ mod deployments;
 mod garbage;
 mod hostile;
 mod lifecycle;
+mod mirror;
 mod operations;
 mod publish;
 mod registry;

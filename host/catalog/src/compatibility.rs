@@ -27,7 +27,8 @@ impl Catalog {
             return Ok(());
         }
         let checked = line::check_number(&examined.version, component.versions.keys());
-        checked.map_err(|number| PublishError::Number { component: examined.component.clone(), number })
+        checked
+            .map_err(|number| PublishError::Number { component: examined.component.clone(), number: Box::new(number) })
     }
 
     /// Compares the version with the one whose callers it promises to serve. What takes something from them is refused.
@@ -45,7 +46,10 @@ impl Catalog {
                 Err(PublishError::Incompatible { component, version, against, next })
             }
             Ok(changes) => Ok(Some(Against { version: earlier, changes })),
-            Err(error) => Err(PublishError::Incomparable { component, version, earlier, error, next }),
+            Err(error) => {
+                let (earlier, error) = (Box::new(earlier), Box::new(error));
+                Err(PublishError::Incomparable { component, version, earlier, error, next })
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::snapshot::{Summary, VersionEntry};
 use crate::vetting::{Publisher, Vetted};
 use crate::{Catalog, LoadError};
 use bytes::Bytes;
+use serde::Deserialize;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
 use wares_engine::{CompileError, ImportError};
@@ -23,12 +24,25 @@ pub struct PublishRequest {
     pub name: Option<ComponentName>,
     /// Its version, for a component that does not say so itself.
     pub version: Option<Version>,
+    /// When its native code is made.
+    pub compile: Compile,
     /// Who publishes.
     pub publisher: Publisher,
     /// A signature over its name, version and digest.
     pub signature: Option<Signature>,
     /// What is stated of the change, for a namespace that is reviewed.
     pub change: Change,
+}
+
+/// When native code of a version is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compile {
+    /// Before it is published: one that does not compile is not taken.
+    #[default]
+    Now,
+    /// When it is deployed or called first: of a shelf that is copied, most versions never are.
+    Later,
 }
 
 /// A version that is on the shelf now.
@@ -81,7 +95,7 @@ pub enum PublishError {
         /// Which component.
         component: ComponentName,
         /// Which number, and which one is free.
-        number: NumberError,
+        number: Box<NumberError>,
     },
     /// It takes from callers what its number promises them.
     #[error(
@@ -107,9 +121,9 @@ pub enum PublishError {
         /// Which version.
         version: Version,
         /// The one before it.
-        earlier: Version,
+        earlier: Box<Version>,
         /// Why not.
-        error: wares_typed::CompareError,
+        error: Box<wares_typed::CompareError>,
         /// The number that promises nothing.
         next: Version,
     },
@@ -146,10 +160,10 @@ pub(crate) struct Examined {
 }
 
 impl Catalog {
-    /// Takes a component onto the shelf: it is read, checked against this host, compiled, and kept. Nothing of one that is
+    /// Takes a component onto the shelf: it is read, checked against this host, compiled if that is not to be later, and kept. Nothing of one that is
     /// refused stays behind. The same bytes again change nothing.
     pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
-        let PublishRequest { wasm, name, version, publisher, signature, change } = request;
+        let PublishRequest { wasm, name, version, compile, publisher, signature, change } = request;
         let examined = self.examine(&wasm, name, version).await?;
         publisher.check(&examined)?;
         if let Some(published) = self.already_there(&examined)? {
@@ -161,7 +175,9 @@ impl Catalog {
         self.engine.check_imports(&examined.description)?;
         let against = self.compare_with_predecessor(&examined).await?;
         let _publishing = self.publishing.read().await;
-        self.engine.compile(&examined.digest, wasm.clone()).await.map_err(PublishError::Compile)?;
+        if compile == Compile::Now {
+            self.engine.compile(&examined.digest, wasm.clone()).await.map_err(PublishError::Compile)?;
+        }
         let vetted = self.vet(&examined, &wasm, signature, statement).await?;
         self.artifacts.put(&examined.digest, wasm.clone()).await?;
         let (changing, against) = self.settle(&examined, against).await?;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::compatibility::Against;
+use wares_catalog::publish::Compile;
 use wares_catalog::review::Change;
 use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
 use wares_catalog::{Catalog, DeployRequest, PublishRequest};
@@ -72,6 +73,7 @@ pub(crate) struct VersionShape {
     deprecation: Option<Deprecation>,
     interfaces: Vec<String>,
     signer: Option<SignerKey>,
+    signature: Option<Signature>,
     submission: Option<SubmissionShape>,
     /// Why it takes no calls, if it is held back.
     held: Option<String>,
@@ -153,6 +155,8 @@ struct PublishQuery {
     version: Option<Version>,
     #[serde(default)]
     deploy: bool,
+    #[serde(default)]
+    compile: Compile,
     kind: Option<String>,
     method: Option<String>,
     basis: Option<String>,
@@ -272,7 +276,7 @@ async fn publish(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let PublishQuery { name, version, deploy, kind, method, basis } = query;
+    let PublishQuery { name, version, deploy, compile, kind, method, basis } = query;
     if deploy && !deploys {
         let detail = "the key may publish, not deploy: leave ?deploy=true out, and have an operator deploy the version";
         return Err(Problem::new(ProblemCode::Forbidden, detail));
@@ -284,6 +288,7 @@ async fn publish(
         wasm: body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
         name,
         version,
+        compile,
         publisher,
     };
     let published = catalog.publish(request).await?;
@@ -375,6 +380,7 @@ impl VersionShape {
             deprecation: record.deprecation,
             interfaces: entry.summary.interfaces.clone(),
             signer: entry.trust.signature.map(|signature| *signature.signer()),
+            signature: entry.trust.signature,
             submission: entry.trust.submission.as_ref().map(|submission| SubmissionShape {
                 id: submission.id,
                 state: submission.decision.as_ref().map_or("waiting", |decision| decision.verdict.as_str()),

@@ -13,6 +13,7 @@ mod history;
 mod keys;
 mod lifecycle;
 mod list;
+mod mirror;
 mod namespaces;
 mod new;
 mod publish;
@@ -72,6 +73,8 @@ enum Command {
     Publish(publish::Publish),
     /// Put a component into an OCI registry
     Push(push::Push),
+    /// Copy what is new on another shelf
+    Mirror(mirror::Mirror),
     /// List the components on the shelf
     List(list::List),
     /// Show a component: versions, functions, limits
@@ -151,6 +154,7 @@ impl Command {
             Self::Check(command) => command.run(settings).await,
             Self::Publish(command) => command.run(settings).await,
             Self::Push(command) => command.run(settings).await,
+            Self::Mirror(command) => command.run(settings).await,
             Self::List(command) => command.run(settings).await,
             Self::Show(command) => command.run(settings).await,
             Self::Call(command) => command.run(settings).await,

@@ -1,9 +1,9 @@
-//! Namespaces, signers, submissions, stops, and copies of the database.
+//! Namespaces, signers, submissions, and copies of the database.
 
 use super::*;
 use crate::{
-    Decision, NamespaceRecord, NewRevision, NewStop, NewTrust, Note, RolloutChange, SignerRecord, SubmissionQuery,
-    SubmissionRecord, SubmissionState, TrustRecord, TrustStore as _, Verdict,
+    Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord, SubmissionState,
+    TrustRecord, TrustStore as _, Verdict,
 };
 use rusqlite::Connection;
 use wares_model::{Namespace, PrivateKey, Release, SubmissionId};
@@ -22,6 +22,8 @@ fn version(component: &str, version: &str, with_trust: bool) -> NewVersion {
         publisher: "key 1".into(),
         deployed_at: None,
         yanked_at: None,
+        stopped_at: None,
+        deprecation: None,
         summary: "{}".into(),
     };
     let release = Release { component: &record.component, version: &record.version, digest: &record.digest };
@@ -55,7 +57,7 @@ async fn what_comes_with_a_version_is_there_with_it() {
     let store = open(&data_dir).await.unwrap();
     let submission = signed.trust.submission.unwrap();
     let state = SubmissionState { id: submission.id, decision: None };
-    let expected = TrustRecord { signature: signed.trust.signature, submission: Some(state), stop: None };
+    let expected = TrustRecord { signature: signed.trust.signature, submission: Some(state) };
     let trust = store.trust().await.unwrap();
     assert_eq!(trust, [(signed.record.component.clone(), signed.record.version.clone(), expected)]);
     assert_eq!(store.submission(submission.id).await.unwrap(), Some(submission.clone()));
@@ -122,36 +124,6 @@ async fn namespaces_and_signers_come_back_as_they_were_put() {
     assert!(!store.revoke_signer(&"other".parse().unwrap(), &key, note(6)).await.unwrap());
     signer.revoked = Some(note(5));
     assert_eq!(store.signers().await.unwrap(), [signer], "the first revocation stays");
-}
-
-#[tokio::test]
-async fn versions_are_stopped_with_their_deployments_or_not_at_all() {
-    let Fixture { store, .. } = &fixture().await;
-    let one = version("a:b", "1.0.0", false);
-    store.insert_version(one.clone()).await.unwrap();
-    let revision = |expected| NewRevision {
-        component: one.record.component.clone(),
-        traffic: Default::default(),
-        stickiness: Default::default(),
-        places: None,
-        shadow: None,
-        actor: "key 1".into(),
-        reason: Some("stopped".into()),
-        expected: Some(expected),
-        rollout: RolloutChange::Supersede,
-        evidence: None,
-    };
-    let stop = |expected| NewStop {
-        versions: vec![(one.record.component.clone(), one.record.version.clone())],
-        note: note(7),
-        revisions: vec![revision(expected)],
-    };
-    assert!(matches!(store.stop_versions(stop(3)).await, Err(StoreError::RevisionConflict { current: 0 })));
-    assert_eq!(store.trust().await.unwrap(), []);
-    let deployments = store.stop_versions(stop(0)).await.unwrap();
-    assert_eq!(store.deployments().await.unwrap(), deployments);
-    let trust = store.trust().await.unwrap().pop().unwrap().2;
-    assert_eq!(trust, TrustRecord { stop: Some(note(7)), ..TrustRecord::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,243 @@
+//! `wares mirror`: a shelf follows another one.
+//!
+//! Versions are copied as they are; what takes traffic here is decided here. Each version is one publication of its own: an
+//! interrupted run leaves whole versions or nothing, and the next run goes on from there.
+
+use super::Settings;
+use super::components::{path, version_path};
+use crate::client::{Access, Body, Client, ClientError, Role, encode};
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use futures::{StreamExt as _, TryStreamExt as _};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::time::Duration;
+use wares_model::{ComponentName, Digest, Signature, Version};
+
+/// Components that are copied at once; the versions of one follow each other.
+const COMPONENTS_AT_ONCE: usize = 16;
+
+/// Copies versions from another shelf onto this one.
+#[derive(Debug, clap::Args)]
+pub struct Mirror {
+    /// The host of the shelf to follow, as https://wares.example
+    #[arg(value_name = "URL")]
+    from: String,
+    /// A key of that shelf
+    #[arg(long, env = "WARES_MIRROR_KEY", hide_env_values = true, value_name = "KEY")]
+    from_key: String,
+    /// Only components of this namespace; may be given several times
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Vec<String>,
+    /// Only this component; may be given several times
+    #[arg(long, value_name = "NAME")]
+    component: Vec<ComponentName>,
+    /// Go on, and look for new versions every so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    every: Option<u64>,
+    #[command(flatten)]
+    format: Format,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// What a run did.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    components: usize,
+    copied: usize,
+    already_there: usize,
+    refused: Vec<String>,
+}
+
+/// A version in a list of versions.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Listed {
+    version: Version,
+    digest: Digest,
+    published_at: String,
+    publisher: String,
+    #[serde(default)]
+    yanked_at: Option<String>,
+    #[serde(default)]
+    deprecation: Option<Value>,
+    #[serde(default)]
+    signature: Option<Signature>,
+    /// Why it takes no calls: nothing to be copied.
+    #[serde(default)]
+    held: Option<String>,
+}
+
+/// The two shelves.
+struct Shelves {
+    from: Client,
+    here: Client,
+}
+
+impl Mirror {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        let here = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
+        let shelves = Shelves { from: Client::new(&self.from, &self.from_key)?, here };
+        let Some(seconds) = self.every else {
+            let report = self.follow(&shelves).await?;
+            self.format.print(&report, Report::for_people)?;
+            return Ok(if report.refused.is_empty() { Exit::Ok } else { Exit::Failed });
+        };
+        let mut turns = tokio::time::interval(Duration::from_secs(seconds.max(1)));
+        loop {
+            turns.tick().await;
+            match self.follow(&shelves).await {
+                Ok(report) if report.copied == 0 && report.refused.is_empty() => {}
+                Ok(report) => self.format.print(&report, Report::for_people)?,
+                // The other shelf may be back by the next turn.
+                Err(error) => output::note(&format!("error: {error:#}")),
+            }
+        }
+    }
+
+    /// Copies all that is wanted and not here yet.
+    async fn follow(&self, shelves: &Shelves) -> anyhow::Result<Report> {
+        let names = self.wanted(&shelves.from).await?;
+        let components = names.len();
+        let copies = futures::stream::iter(names).map(|name| async move {
+            let copied = shelves.copy(&name).await;
+            copied.map_err(|error| error.context(format!("{name} of {}", shelves.from.base())))
+        });
+        let reports: Vec<Report> = copies.buffer_unordered(COMPONENTS_AT_ONCE).try_collect().await?;
+        let total = Report { components, ..Report::default() };
+        Ok(reports.into_iter().fold(total, Report::and))
+    }
+
+    /// The components to copy.
+    async fn wanted(&self, from: &Client) -> anyhow::Result<Vec<ComponentName>> {
+        let mut names = self.component.clone();
+        let lists = match (self.namespace.is_empty(), names.is_empty()) {
+            (true, true) => vec!["/v1/components".to_owned()],
+            _ => self.namespace.iter().map(|of| format!("/v1/components?namespace={}", encode(of))).collect(),
+        };
+        for list in lists {
+            for component in from.list(&list).await? {
+                let name = component.get("name").and_then(Value::as_str).unwrap_or_default();
+                names.push(name.parse().map_err(|error| anyhow::anyhow!("{}: {error}", from.base()))?);
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+impl Shelves {
+    /// Copies the versions of one component that are not here, oldest first.
+    async fn copy(&self, name: &ComponentName) -> anyhow::Result<Report> {
+        let mut theirs = versions(&self.from, name).await?;
+        theirs.sort_by(|a, b| a.version.cmp(&b.version));
+        let ours = match versions(&self.here, name).await {
+            Ok(ours) => ours,
+            Err(ClientError::Problem(problem)) if problem.status == 404 => Vec::new(),
+            Err(other) => return Err(other.into()),
+        };
+        let mut report = Report::default();
+        for version in theirs {
+            let known = ours.iter().find(|known| known.version == version.version);
+            match known {
+                Some(known) if known.digest == version.digest => report.already_there += 1,
+                Some(known) => {
+                    let (here, there) = (&known.digest, &version.digest);
+                    report.refused.push(format!("{name}@{}: here it is {here}, there {there}", version.version));
+                    continue;
+                }
+                None if version.held.is_some() => continue,
+                None => match self.copy_version(name, &version).await {
+                    Ok(()) => report.copied += 1,
+                    Err(ClientError::Problem(problem)) => {
+                        report.refused.push(format!("{name}@{}: {}", version.version, problem.detail));
+                        continue;
+                    }
+                    Err(other) => return Err(other.into()),
+                },
+            }
+            self.copy_notices(name, known, &version).await?;
+        }
+        Ok(report)
+    }
+
+    async fn copy_version(&self, name: &ComponentName, listed: &Listed) -> Result<(), ClientError> {
+        let Listed { version, digest, published_at, publisher, signature, .. } = listed;
+        let at = format!("{}/wasm", version_path(name, version));
+        let wasm = self.from.send(Method::GET, &at, Body::None).await?.body;
+        let found = Digest::of(&wasm);
+        if found != *digest {
+            let what = format!("a component with the digest {found} instead of {digest}");
+            return Err(ClientError::NotWares { url: format!("{}{at}", self.from.base()), status: 200, what });
+        }
+        // The statement is for a namespace that is under review here.
+        let parameters = [
+            ("name", name.to_string()),
+            ("version", version.to_string()),
+            // Native code is made when it is wanted first, which for most of a shelf is never.
+            ("compile", "later".to_owned()),
+            ("kind", "copy of a version of another shelf".to_owned()),
+            ("method", format!("copied from {}", self.from.base())),
+            ("basis", format!("published there by {publisher} at {published_at}")),
+        ];
+        let parameters = parameters.map(|(name, value)| format!("{name}={}", encode(&value))).join("&");
+        let at = format!("/v1/components?{parameters}");
+        self.here.send(Method::POST, &at, Body::Wasm(wasm, *signature)).await.map(drop)
+    }
+
+    /// What is said of the version there is said here too. What was taken back there stays until somebody takes it back here.
+    async fn copy_notices(
+        &self,
+        name: &ComponentName,
+        known: Option<&Listed>,
+        version: &Listed,
+    ) -> Result<(), ClientError> {
+        let at = version_path(name, &version.version);
+        if let Some(deprecation) = &version.deprecation
+            && known.and_then(|known| known.deprecation.as_ref()) != Some(deprecation)
+        {
+            self.here.send(Method::POST, &format!("{at}/deprecate"), Body::Json(deprecation.clone())).await?;
+        }
+        if version.yanked_at.is_some() && known.is_none_or(|known| known.yanked_at.is_none()) {
+            let reason = json!({"reason": format!("yanked at {}", self.from.base())});
+            self.here.send(Method::POST, &format!("{at}/yank"), Body::Json(reason)).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn versions(of: &Client, name: &ComponentName) -> Result<Vec<Listed>, ClientError> {
+    let at = format!("{}/versions", path(name));
+    let listed = of.list(&at).await?;
+    let parse = |version| {
+        serde_json::from_value(version).map_err(|error| ClientError::NotWares {
+            url: format!("{}{at}", of.base()),
+            status: 200,
+            what: error.to_string(),
+        })
+    };
+    listed.into_iter().map(parse).collect()
+}
+
+impl Report {
+    fn and(mut self, other: Self) -> Self {
+        self.copied += other.copied;
+        self.already_there += other.already_there;
+        self.refused.extend(other.refused);
+        self
+    }
+
+    fn for_people(&self) -> String {
+        let Self { components, copied, already_there, refused } = self;
+        let done = format!("copied {copied} versions of {components} components; {already_there} were here already");
+        [done]
+            .into_iter()
+            .chain(refused.iter().map(|refused| format!("refused: {refused}")))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
