@@ -144,3 +144,62 @@ async fn a_copy_that_is_cut_off_goes_on_where_it_was() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_copies_are_used_for_is_reported_back_once() -> Result<()> {
+    let (shelves, work) = (Shelves::new().await?, tempfile::tempdir()?);
+    let Shelves { from, here, .. } = &shelves;
+    shelves.publish(1, "1.0.0").await?;
+    here.publish(guests::number(5)?, "name=own:swap&version=1.0.0&deploy=true").await?.error_for_status()?;
+    let reporter = from.tenant("street").await?;
+    let made = wares(work.path(), ["keys", "new-signer", "report.key"])?;
+    let run = |key: &str| {
+        let flags = ["--from-key", key, "--report-as", "street", "--sign", "report.key"];
+        let access = ["--host", &here.url, "--key", &here.admin_key, "--json"];
+        wares(work.path(), ["mirror", &from.url, "--component", "test:swap"].iter().chain(&flags).chain(&access))
+    };
+    let set = json!({"key": made.stdout.trim()});
+    let set = from.request(Method::PUT, "/v1/tenants/street/reporter", &from.admin_key).json(&set).send().await?;
+    set.error_for_status()?;
+    assert_eq!((run(&reporter)?.code, rows(&run(&reporter)?)?), (0, 0), "not called yet");
+
+    here.deploy(PATH, "1.0.0").await?;
+    let key = here.tenant("school").await?;
+    let call = async |path: &str| anyhow::Ok(here.call(path, &key, &json!({})).await?.error_for_status()?);
+    for _ in 0..3 {
+        call("test/swap/numbers/number").await?;
+        call("own/swap/numbers/number").await?;
+    }
+    let reported = async || {
+        let list = from.get("/v1/usage-reports?component=test:swap").await?;
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        anyhow::Ok(items.iter().map(|row| row["calls"].as_u64().unwrap_or_default()).sum::<u64>())
+    };
+    for _ in 0..2 {
+        let ended = run(&reporter)?;
+        assert_eq!((ended.code, rows(&ended)?), (0, 1), "{}", ended.stderr);
+        assert_eq!(reported().await?, 3, "said twice, counted once");
+    }
+    call("test/swap/numbers/number").await?;
+    assert_eq!(run(&reporter)?.code, 0);
+    assert_eq!(reported().await?, 4);
+    assert!(from.get("/v1/usage-reports?component=own:swap").await?["items"].as_array().is_some_and(Vec::is_empty));
+
+    // Another tenant in its name, no signature, and one that was made up.
+    let other = from.tenant("other").await?;
+    assert_ne!(run(&other)?.code, 0);
+    let send = async |signature: Option<&str>| {
+        let request = from.request(Method::POST, "/v1/usage-reports", &reporter).body(r#"{"rows":[]}"#);
+        let request = signature.into_iter().fold(request, |request, text| request.header("wares-signature", text));
+        anyhow::Ok(request.send().await?.status().as_u16())
+    };
+    assert_eq!(send(None).await?, 403);
+    assert_eq!(send(Some(&format!("{}:{}", made.stdout.trim(), "0".repeat(128)))).await?, 403);
+    assert_eq!(reported().await?, 4);
+    Ok(())
+}
+
+/// Rows of usage that a run reported.
+fn rows(ended: &Ended) -> Result<u64> {
+    report(ended)?["reported"].as_u64().context("no report")
+}

@@ -14,6 +14,7 @@ pub mod namespaces;
 pub mod nearest;
 mod places;
 pub mod publish;
+pub mod reports;
 pub mod resolve;
 pub mod review;
 pub mod rollout;

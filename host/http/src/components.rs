@@ -316,7 +316,8 @@ async fn publish(
     Ok((status, [(header::LOCATION, location)], axum::Json(shape)).into_response())
 }
 
-fn signature(headers: &HeaderMap) -> Result<Option<Signature>, Problem> {
+/// The signature that a request carries.
+pub(crate) fn signature(headers: &HeaderMap) -> Result<Option<Signature>, Problem> {
     let Some(value) = headers.get(SIGNATURE) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     text.parse().map(Some).map_err(|error| Problem::bad_request(format!("header {SIGNATURE}: {error}")))

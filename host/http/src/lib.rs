@@ -15,6 +15,7 @@ mod operations;
 mod page;
 mod path;
 mod problem;
+mod reports;
 mod rollouts;
 mod serve;
 pub mod server;
@@ -83,6 +84,7 @@ pub fn router(app: App) -> Router {
         .merge(garbage::routes())
         .merge(namespaces::routes())
         .merge(submissions::routes())
+        .merge(reports::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
         .fallback(problem::no_such_address)

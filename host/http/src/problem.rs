@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use std::any::Any;
 use wares_call::{CallError, Explanation};
 use wares_catalog::backup::TakeBackupError;
+use wares_catalog::reports::ReportError;
 use wares_catalog::{
     DeployError, GarbageError, LifecycleError, LoadError, NamespaceError, PublishError, ResolveError, ReviewError,
     StandingError, TenancyError,
@@ -176,6 +177,21 @@ impl From<TakeBackupError> for Problem {
             TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
             TakeBackupError::Failed(_) => Self::host(&error),
         }
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        let code = match &error {
+            ReportError::NoReporter(_) => ProblemCode::Forbidden,
+            ReportError::Untrusted(_) => ProblemCode::Untrusted,
+            ReportError::Invalid(_) => ProblemCode::BadRequest,
+            ReportError::Store(StoreError::UnknownTenant(_) | StoreError::UnknownVersion { .. }) => {
+                ProblemCode::NotFound
+            }
+            ReportError::Store(_) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -26,5 +26,5 @@ pub use namespace::Namespace;
 pub use problem::ProblemCode;
 pub use rollout::{Evidence, RolloutPlan, RolloutState, ShadowTraffic, Stickiness};
 pub use semver::{Version, VersionReq};
-pub use signature::{PrivateKey, Release, Signature, SignerKey};
+pub use signature::{PrivateKey, Release, Report, Signature, SignerKey};
 pub use time::Timestamp;

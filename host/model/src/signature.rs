@@ -1,9 +1,10 @@
-//! Signatures of versions by the keys of their namespace (Ed25519, RFC 8032).
+//! Signatures (Ed25519, RFC 8032): of versions by the keys of their namespace, and of reports by those who report.
 //!
-//! A signature is over a release: the component's full name, the version and the digest of the bytes, under a heading of its
-//! own. So it fits no other version, no other component, no other bytes, and nothing that is signed for another purpose.
+//! A signature of a version is over a release: the component's full name, the version and the digest of the bytes, under a
+//! heading of its own. So it fits no other version, no other component, no other bytes, and nothing that is signed for another
+//! purpose. A report's is over the reporter and the bytes, in the same way.
 
-use crate::{ComponentName, Digest, Version, hex};
+use crate::{ComponentName, Digest, TenantId, Version, hex};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,8 +14,10 @@ use std::str::FromStr;
 const PREFIX: &str = "ed25519:";
 /// Before the hex digits of a private key.
 const PRIVATE_PREFIX: &str = "ed25519-private:";
-/// What a signature is for, so that one made for anything else does not fit.
-const PURPOSE: &str = "wares release 1";
+/// What a signature of a version is for, so that one made for anything else does not fit.
+const RELEASE_PURPOSE: &str = "wares release 1";
+/// What a signature of a report is for.
+const REPORT_PURPOSE: &str = "wares usage report 1";
 /// Bytes of a public and of a private key.
 const KEY_BYTES: usize = 32;
 /// Bytes of a signature alone.
@@ -47,6 +50,15 @@ pub struct Release<'a> {
     pub digest: &'a Digest,
 }
 
+/// What the signature of a report is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report<'a> {
+    /// Who reports.
+    pub reporter: &'a TenantId,
+    /// The report's bytes.
+    pub body: &'a [u8],
+}
+
 /// Why a text is no key or signature.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum ParseSignatureError {
@@ -63,27 +75,43 @@ pub enum ParseSignatureError {
 
 /// A signature that its key did not make over this release.
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
-#[error("{0} did not sign this name, version and digest: the signature is forged or was made for another version")]
+#[error("{0} did not sign this: the signature is forged, or was made for another version or another report")]
 pub struct BadSignature(pub SignerKey);
 
 impl Release<'_> {
     /// No part can hold a line break, so that no two releases have the same message.
     fn message(&self) -> Vec<u8> {
-        format!("{PURPOSE}\n{}\n{}\n{}\n", self.component, self.version, self.digest).into_bytes()
+        format!("{RELEASE_PURPOSE}\n{}\n{}\n{}\n", self.component, self.version, self.digest).into_bytes()
     }
 
     /// Signs it.
     pub fn sign(&self, key: &PrivateKey) -> Signature {
-        Signature { signer: key.public(), bytes: key.0.sign(&self.message()).to_bytes() }
+        key.sign(&self.message())
     }
 
     /// Checks that the signature is over this release and by the key that it names. Whether the key may sign is the caller's
     /// question.
     pub fn verify(&self, signature: &Signature) -> Result<(), BadSignature> {
-        let bad = |_| BadSignature(signature.signer);
-        let key = VerifyingKey::from_bytes(&signature.signer.0).map_err(bad)?;
-        let bytes = ed25519_dalek::Signature::from_bytes(&signature.bytes);
-        key.verify_strict(&self.message(), &bytes).map_err(bad)
+        signature.verify(&self.message())
+    }
+}
+
+impl Report<'_> {
+    /// A tenant's id has no line break.
+    fn message(&self) -> Vec<u8> {
+        let heading = format!("{REPORT_PURPOSE}\n{}\n", self.reporter);
+        [heading.as_bytes(), self.body].concat()
+    }
+
+    /// Signs it.
+    pub fn sign(&self, key: &PrivateKey) -> Signature {
+        key.sign(&self.message())
+    }
+
+    /// Checks that the signature is over this report and by the key that it names. Whether the key may report is the caller's
+    /// question.
+    pub fn verify(&self, signature: &Signature) -> Result<(), BadSignature> {
+        signature.verify(&self.message())
     }
 }
 
@@ -92,12 +120,22 @@ impl Signature {
     pub fn signer(&self) -> &SignerKey {
         &self.signer
     }
+
+    fn verify(&self, message: &[u8]) -> Result<(), BadSignature> {
+        let bad = |_| BadSignature(self.signer);
+        let key = VerifyingKey::from_bytes(&self.signer.0).map_err(bad)?;
+        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&self.bytes)).map_err(bad)
+    }
 }
 
 impl PrivateKey {
     /// The key of these random bytes.
     pub fn from_random(bytes: [u8; KEY_BYTES]) -> Self {
         Self(SigningKey::from_bytes(&bytes))
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        Signature { signer: self.public(), bytes: self.0.sign(message).to_bytes() }
     }
 
     /// The public half.

@@ -83,6 +83,8 @@ pub enum Body {
     Json(Value),
     /// JSON that is sent as it is.
     RawJson(Vec<u8>),
+    /// JSON that is sent as it is, and its signature.
+    SignedJson(Vec<u8>, Signature),
     /// A component, and its signature if it is signed.
     Wasm(Vec<u8>, Option<Signature>),
 }
@@ -138,6 +140,9 @@ impl Client {
             Body::None => request,
             Body::Json(value) => request.json(&value),
             Body::RawJson(text) => request.header(CONTENT_TYPE, "application/json").body(text),
+            Body::SignedJson(text, signature) => {
+                request.header(CONTENT_TYPE, "application/json").header(SIGNATURE, signature.to_string()).body(text)
+            }
             Body::Wasm(wasm, signature) => {
                 let request = request.header(CONTENT_TYPE, "application/wasm").body(wasm);
                 signature

@@ -9,6 +9,7 @@ mod hashing;
 mod leftovers;
 mod lifecycle;
 mod records;
+mod reports;
 mod restore;
 mod sqlite;
 mod trust;
@@ -22,6 +23,7 @@ pub use records::{
     Deployment, GroupBy, Inserted, KeyRecord, Mismatch, NewRevision, NewVersion, ParseGroupByError, Role,
     RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
+pub use reports::{ReportQuery, ReportStore, ReportedUsage, ReporterRecord};
 pub use restore::{RestoreError, check_backup, restore_backup};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 pub use trust::{
@@ -52,7 +54,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore + TrustStore {
+pub trait Store: LedgerStore + TrustStore + ReportStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 

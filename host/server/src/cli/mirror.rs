@@ -1,20 +1,31 @@
 //! `wares mirror`: a shelf follows another one.
 //!
 //! Versions are copied as they are; what takes traffic here is decided here. Each version is one publication of its own: an
-//! interrupted run leaves whole versions or nothing, and the next run goes on from there.
+//! interrupted run leaves whole versions or nothing, and the next run goes on from there. What the copies are used for can be
+//! reported back, so that the vendor is credited where the component comes from.
 
 use super::Settings;
 use super::components::{path, version_path};
 use crate::client::{Access, Body, Client, ClientError, Role, encode};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::signer_file;
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
-use wares_model::{ComponentName, Digest, Signature, Version};
+use wares_model::{ComponentName, Digest, PrivateKey, Report, Signature, TenantId, Timestamp, Version};
+use wares_store::{ReportedUsage, UsageRow};
 
+/// Days that are reported, the one that goes on included last: as long as a shelf may be cut off and lose nothing.
+const REPORTED_DAYS: i64 = 35;
+/// A day in microseconds.
+const DAY_US: i64 = 86_400_000_000;
+/// Rows of one report.
+const REPORT_ROWS: usize = 5_000;
 /// Components that are copied at once; the versions of one follow each other.
 const COMPONENTS_AT_ONCE: usize = 16;
 
@@ -36,6 +47,12 @@ pub struct Mirror {
     /// Go on, and look for new versions every so many seconds
     #[arg(long, value_name = "SECONDS")]
     every: Option<u64>,
+    /// Report back what the copies are used for, as this tenant of the other shelf, whose key --from-key is
+    #[arg(long, value_name = "TENANT", requires = "sign")]
+    report_as: Option<TenantId>,
+    /// Sign the reports with the key in this file, which `wares keys new-signer` made
+    #[arg(long, value_name = "FILE", requires = "report_as")]
+    sign: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
@@ -45,11 +62,17 @@ pub struct Mirror {
 /// What a run did.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Report {
+struct Done {
     components: usize,
     copied: usize,
     already_there: usize,
     refused: Vec<String>,
+    /// Rows of usage that were reported back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported: Option<usize>,
+    /// The versions that are the same on both shelves.
+    #[serde(skip)]
+    shared: BTreeSet<(ComponentName, Version)>,
 }
 
 /// A version in a list of versions.
@@ -71,6 +94,11 @@ struct Listed {
     held: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct UsageList {
+    items: Vec<UsageRow>,
+}
+
 /// The two shelves.
 struct Shelves {
     from: Client,
@@ -83,7 +111,7 @@ impl Mirror {
         let shelves = Shelves { from: Client::new(&self.from, &self.from_key)?, here };
         let Some(seconds) = self.every else {
             let report = self.follow(&shelves).await?;
-            self.format.print(&report, Report::for_people)?;
+            self.format.print(&report, Done::for_people)?;
             return Ok(if report.refused.is_empty() { Exit::Ok } else { Exit::Failed });
         };
         let mut turns = tokio::time::interval(Duration::from_secs(seconds.max(1)));
@@ -91,7 +119,7 @@ impl Mirror {
             turns.tick().await;
             match self.follow(&shelves).await {
                 Ok(report) if report.copied == 0 && report.refused.is_empty() => {}
-                Ok(report) => self.format.print(&report, Report::for_people)?,
+                Ok(report) => self.format.print(&report, Done::for_people)?,
                 // The other shelf may be back by the next turn.
                 Err(error) => output::note(&format!("error: {error:#}")),
             }
@@ -99,16 +127,19 @@ impl Mirror {
     }
 
     /// Copies all that is wanted and not here yet.
-    async fn follow(&self, shelves: &Shelves) -> anyhow::Result<Report> {
+    async fn follow(&self, shelves: &Shelves) -> anyhow::Result<Done> {
         let names = self.wanted(&shelves.from).await?;
         let components = names.len();
         let copies = futures::stream::iter(names).map(|name| async move {
             let copied = shelves.copy(&name).await;
             copied.map_err(|error| error.context(format!("{name} of {}", shelves.from.base())))
         });
-        let reports: Vec<Report> = copies.buffer_unordered(COMPONENTS_AT_ONCE).try_collect().await?;
-        let total = Report { components, ..Report::default() };
-        Ok(reports.into_iter().fold(total, Report::and))
+        let done: Vec<Done> = copies.buffer_unordered(COMPONENTS_AT_ONCE).try_collect().await?;
+        let mut done = done.into_iter().fold(Done { components, ..Done::default() }, Done::and);
+        if let (Some(tenant), Some(file)) = (&self.report_as, &self.sign) {
+            done.reported = Some(shelves.report(tenant, &signer_file::read(file)?, &done.shared).await?);
+        }
+        Ok(done)
     }
 
     /// The components to copy.
@@ -132,7 +163,7 @@ impl Mirror {
 
 impl Shelves {
     /// Copies the versions of one component that are not here, oldest first.
-    async fn copy(&self, name: &ComponentName) -> anyhow::Result<Report> {
+    async fn copy(&self, name: &ComponentName) -> anyhow::Result<Done> {
         let mut theirs = versions(&self.from, name).await?;
         theirs.sort_by(|a, b| a.version.cmp(&b.version));
         let ours = match versions(&self.here, name).await {
@@ -140,29 +171,30 @@ impl Shelves {
             Err(ClientError::Problem(problem)) if problem.status == 404 => Vec::new(),
             Err(other) => return Err(other.into()),
         };
-        let mut report = Report::default();
+        let mut done = Done::default();
         for version in theirs {
             let known = ours.iter().find(|known| known.version == version.version);
             match known {
-                Some(known) if known.digest == version.digest => report.already_there += 1,
+                Some(known) if known.digest == version.digest => done.already_there += 1,
                 Some(known) => {
                     let (here, there) = (&known.digest, &version.digest);
-                    report.refused.push(format!("{name}@{}: here it is {here}, there {there}", version.version));
+                    done.refused.push(format!("{name}@{}: here it is {here}, there {there}", version.version));
                     continue;
                 }
                 None if version.held.is_some() => continue,
                 None => match self.copy_version(name, &version).await {
-                    Ok(()) => report.copied += 1,
+                    Ok(()) => done.copied += 1,
                     Err(ClientError::Problem(problem)) => {
-                        report.refused.push(format!("{name}@{}: {}", version.version, problem.detail));
+                        done.refused.push(format!("{name}@{}: {}", version.version, problem.detail));
                         continue;
                     }
                     Err(other) => return Err(other.into()),
                 },
             }
             self.copy_notices(name, known, &version).await?;
+            done.shared.insert((name.clone(), version.version));
         }
-        Ok(report)
+        Ok(done)
     }
 
     async fn copy_version(&self, name: &ComponentName, listed: &Listed) -> Result<(), ClientError> {
@@ -189,6 +221,26 @@ impl Shelves {
         self.here.send(Method::POST, &at, Body::Wasm(wasm, *signature)).await.map(drop)
     }
 
+    /// Reports what the copies were used for in the last days; what was reported before is said again, which changes nothing.
+    async fn report(
+        &self,
+        tenant: &TenantId,
+        key: &PrivateKey,
+        shared: &BTreeSet<(ComponentName, Version)>,
+    ) -> anyhow::Result<usize> {
+        let now = Timestamp::now().as_micros();
+        let from = Timestamp::from_micros(now - now.rem_euclid(DAY_US) - REPORTED_DAYS * DAY_US);
+        let at = format!("/v1/usage?group_by=component,version,outcome,day&from={}", encode(&from.to_string()));
+        let usage: UsageList = self.here.get(&at).await?;
+        let rows: Vec<_> = usage.items.into_iter().filter_map(|row| reported(row, shared)).collect();
+        for rows in rows.chunks(REPORT_ROWS) {
+            let body = serde_json::to_vec(&json!({"rows": rows}))?;
+            let signature = Report { reporter: tenant, body: &body }.sign(key);
+            self.from.send(Method::POST, "/v1/usage-reports", Body::SignedJson(body, signature)).await?;
+        }
+        Ok(rows.len())
+    }
+
     /// What is said of the version there is said here too. What was taken back there stays until somebody takes it back here.
     async fn copy_notices(
         &self,
@@ -210,6 +262,18 @@ impl Shelves {
     }
 }
 
+/// A row of usage as it is reported, if it is of a version that both shelves have.
+fn reported(row: UsageRow, shared: &BTreeSet<(ComponentName, Version)>) -> Option<ReportedUsage> {
+    let UsageRow { component, version, outcome, day, calls, cpu_us, wall_us, bytes_in, bytes_out, .. } = row;
+    let named = (component?.parse().ok()?, version?.parse().ok()?);
+    let (outcome, day) = (outcome?, day?);
+    if !shared.contains(&named) {
+        return None;
+    }
+    let (component, version) = named;
+    Some(ReportedUsage { component, version, day, outcome, calls, cpu_us, wall_us, bytes_in, bytes_out })
+}
+
 async fn versions(of: &Client, name: &ComponentName) -> Result<Vec<Listed>, ClientError> {
     let at = format!("{}/versions", path(name));
     let listed = of.list(&at).await?;
@@ -223,21 +287,21 @@ async fn versions(of: &Client, name: &ComponentName) -> Result<Vec<Listed>, Clie
     listed.into_iter().map(parse).collect()
 }
 
-impl Report {
+impl Done {
     fn and(mut self, other: Self) -> Self {
         self.copied += other.copied;
         self.already_there += other.already_there;
         self.refused.extend(other.refused);
+        self.shared.extend(other.shared);
         self
     }
 
     fn for_people(&self) -> String {
-        let Self { components, copied, already_there, refused } = self;
-        let done = format!("copied {copied} versions of {components} components; {already_there} were here already");
-        [done]
-            .into_iter()
-            .chain(refused.iter().map(|refused| format!("refused: {refused}")))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let Self { components, copied, already_there, refused, reported, .. } = self;
+        let mut lines =
+            vec![format!("copied {copied} versions of {components} components; {already_there} were here already")];
+        lines.extend(reported.map(|rows| format!("reported {rows} rows of usage")));
+        lines.extend(refused.iter().map(|refused| format!("refused: {refused}")));
+        lines.join("\n")
     }
 }

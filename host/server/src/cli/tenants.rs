@@ -2,12 +2,12 @@
 
 use super::Settings;
 use super::components::cell;
-use crate::client::{Access, Body, Role};
+use crate::client::{Access, Body, Role, encode};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use reqwest::Method;
 use serde_json::{Value, json};
-use wares_model::TenantId;
+use wares_model::{SignerKey, TenantId};
 
 /// Tenants.
 #[derive(Debug, clap::Subcommand)]
@@ -22,6 +22,17 @@ pub enum Tenants {
         /// The tenant above it
         #[arg(long, value_name = "TENANT")]
         parent: Option<TenantId>,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Have a tenant report for its own shelf what copies of components were used there
+    Reporter {
+        /// The tenant
+        id: TenantId,
+        /// The public key that its reports are signed with, as `wares keys new-signer` printed it
+        key: SignerKey,
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
@@ -48,6 +59,12 @@ impl Tenants {
                     let id = cell(tenant, "/id");
                     format!("added {id}; a key for it: wares keys create --tenant {id}")
                 })?;
+            }
+            Self::Reporter { id, key, format, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                let at = format!("/v1/tenants/{}/reporter", encode(id.as_str()));
+                let set: Value = client.send(Method::PUT, &at, Body::Json(json!({"key": key}))).await?.json()?;
+                format.print(&set, |set| format!("{} reports with {}", cell(set, "/tenant"), cell(set, "/key")))?;
             }
             Self::List { format, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;

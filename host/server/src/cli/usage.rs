@@ -24,6 +24,9 @@ pub struct Usage {
     /// One tenant only
     #[arg(long)]
     tenant: Option<TenantId>,
+    /// What other shelves reported of their copies, by day
+    #[arg(long, conflicts_with = "by")]
+    reported: bool,
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
@@ -33,16 +36,20 @@ pub struct Usage {
 impl Usage {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
-        let by: Vec<_> = self.by.iter().map(|by| by.as_str()).collect();
+        let by: Vec<_> = match self.reported {
+            true => vec!["tenant", "component", "version", "day", "outcome"],
+            false => self.by.iter().map(|by| by.as_str()).collect(),
+        };
         let parameters = [
-            ("group_by", Some(by.join(","))),
+            ("group_by", (!self.reported).then(|| by.join(","))),
             ("from", self.from.map(|from| from.to_string())),
             ("to", self.to.map(|to| to.to_string())),
             ("tenant", self.tenant.map(|tenant| tenant.to_string())),
         ];
         let parameters: Vec<_> =
             parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?)))).collect();
-        let usage: Value = client.get(&format!("/v1/usage?{}", parameters.join("&"))).await?;
+        let of = if self.reported { "usage-reports" } else { "usage" };
+        let usage: Value = client.get(&format!("/v1/{of}?{}", parameters.join("&"))).await?;
         self.format.print(&usage, |usage| for_people(usage, &by))?;
         Ok(Exit::Ok)
     }

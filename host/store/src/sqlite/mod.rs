@@ -6,6 +6,7 @@ mod copy;
 mod deployments;
 mod ledger;
 mod lifecycle;
+mod reports;
 mod rollouts;
 mod shadows;
 mod signers;
