@@ -121,6 +121,22 @@ async fn what_wares_pushes_wkg_pulls_and_the_other_way_round() -> Result<()> {
     let published = client(here, &host, &host.admin_key, &["publish", &reference, "--deploy", "--json"])?;
     let published: serde_json::Value = serde_json::from_str(ok(&published))?;
     assert_eq!(published["digest"], pushed["digest"]);
+    // The host pulls by itself, from the place that its operator named.
+    let other = tempfile::tempdir()?;
+    let second = Host::start(other.path()).await?;
+    let admin = |args: &[&str]| client(here, &second, &second.admin_key, args);
+    let pull = ["publish", "--pull", "--name", "kitchen:rating", "--version", version];
+    assert!(admin(&pull)?.stderr.contains("has no source"));
+    ok(&admin(&["namespaces", "set", "kitchen", "--source", &format!("oci://{}", registry.name("kitchen"))])?);
+    ok(&admin(&pull)?);
+    let shown = second.get(&format!("/v1/components/kitchen/rating/versions/{version}")).await?;
+    assert_eq!(shown["digest"], pushed["digest"]);
+    assert!(
+        admin(&["publish", "--pull", "--name", "kitchen:rating", "--version", "9.9.9"])?
+            .stderr
+            .contains("nothing under")
+    );
+
     let at = format!("kitchen/rating@{version}");
     let again = format!("oci://{}", registry.name("again/kitchen:1"));
     ok(&client(here, &host, &host.admin_key, &["push", &at, &again])?);

@@ -6,18 +6,21 @@ use crate::standing::NamespaceEntry;
 use crate::{Catalog, tenancy};
 use std::sync::Arc;
 use wares_model::{Namespace, SignerKey, Timestamp};
+use wares_registry::OciSource;
 use wares_store::{NamespaceRecord, Note, SignerRecord, StoreError, Transition};
 
 /// Signers of one namespace, revoked ones included.
 const SIGNERS_MAX: usize = 100;
 
 /// What is asked of the versions of a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Whether they are reviewed before they take traffic.
     pub review: bool,
     /// Whether they must be signed.
     pub signature: bool,
+    /// Where they may be pulled from.
+    pub source: Option<OciSource>,
 }
 
 /// Why a change to a namespace is refused.
@@ -61,6 +64,7 @@ impl Catalog {
             name,
             review_since: since(asked.review, before.as_ref().and_then(|before| before.review_since)),
             signature_since: since(asked.signature, before.as_ref().and_then(|before| before.signature_since)),
+            source: asked.source.as_ref().map(OciSource::to_string),
             changed_at: now,
             changed_by: actor,
         };

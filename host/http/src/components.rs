@@ -155,6 +155,9 @@ struct PublishQuery {
     version: Option<Version>,
     #[serde(default)]
     deploy: bool,
+    /// Take the bytes from the namespace's source; the request has no body then.
+    #[serde(default)]
+    pull: bool,
     #[serde(default)]
     compile: Compile,
     kind: Option<String>,
@@ -276,16 +279,21 @@ async fn publish(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let PublishQuery { name, version, deploy, compile, kind, method, basis } = query;
+    let PublishQuery { name, version, deploy, pull, compile, kind, method, basis } = query;
     if deploy && !deploys {
         let detail = "the key may publish, not deploy: leave ?deploy=true out, and have an operator deploy the version";
         return Err(Problem::new(ProblemCode::Forbidden, detail));
     }
     let actor = publisher.actor();
+    let wasm = match (pull, &name, &version) {
+        (false, ..) => body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
+        (true, Some(name), Some(version)) => catalog.pull(name, version).await?,
+        (true, ..) => return Err(Problem::bad_request("?pull=true: add &name=namespace:name&version=1.2.3")),
+    };
     let request = PublishRequest {
         signature: signature(&headers)?,
         change: Change { kind, method, basis },
-        wasm: body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
+        wasm,
         name,
         version,
         compile,

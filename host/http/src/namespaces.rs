@@ -16,6 +16,7 @@ use wares_catalog::namespaces::{Asked, NamespaceError};
 use wares_catalog::snapshot::{Snapshot, VersionEntry};
 use wares_catalog::standing::NamespaceEntry;
 use wares_model::{ComponentName, Namespace, SignerKey, Timestamp, Version};
+use wares_registry::OciSource;
 use wares_store::{Deployment, Note, SignerRecord};
 
 pub(crate) fn routes() -> Router<App> {
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<App> {
 struct NamespaceBody {
     review: bool,
     signature: bool,
+    source: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +58,7 @@ struct NamespaceShape {
     review_since: Option<Timestamp>,
     signature: bool,
     signature_since: Option<Timestamp>,
+    source: Option<String>,
     changed_at: Option<Timestamp>,
     changed_by: Option<String>,
     signers: usize,
@@ -117,9 +120,11 @@ async fn set(
     State(catalog): State<Arc<Catalog>>,
     admin: Admin,
     Path(name): Path<Namespace>,
-    Json(NamespaceBody { review, signature }): Json<NamespaceBody>,
+    Json(NamespaceBody { review, signature, source }): Json<NamespaceBody>,
 ) -> Result<axum::Json<NamespaceShape>, Problem> {
-    catalog.set_namespace(name.clone(), Asked { review, signature }, admin.actor).await?;
+    let source = source.map(|source| source.parse::<OciSource>()).transpose();
+    let source = source.map_err(|error| Problem::bad_request(format!("source: {error}")))?;
+    catalog.set_namespace(name.clone(), Asked { review, signature, source }, admin.actor).await?;
     Ok(axum::Json(shape(&catalog.snapshot(), name)))
 }
 
@@ -195,6 +200,7 @@ fn shape(snapshot: &Snapshot, name: Namespace) -> NamespaceShape {
         review_since: policy.and_then(|policy| policy.review_since),
         signature: entry.asks_signature(),
         signature_since: policy.and_then(|policy| policy.signature_since),
+        source: policy.and_then(|policy| policy.source.clone()),
         changed_at: policy.map(|policy| policy.changed_at),
         changed_by: policy.map(|policy| policy.changed_by.clone()),
         signers: entry.signers.values().filter(|signer| signer.revoked.is_none()).count(),

@@ -11,11 +11,12 @@ use wares_call::{CallError, Explanation};
 use wares_catalog::backup::TakeBackupError;
 use wares_catalog::reports::ReportError;
 use wares_catalog::{
-    DeployError, GarbageError, LifecycleError, LoadError, NamespaceError, PublishError, ResolveError, ReviewError,
-    StandingError, TenancyError,
+    DeployError, GarbageError, LifecycleError, LoadError, NamespaceError, PublishError, PullError, ResolveError,
+    ReviewError, StandingError, TenancyError,
 };
 use wares_engine::CompileError;
 use wares_model::ProblemCode;
+use wares_registry::RegistryError;
 use wares_store::{StoreError, VersionRecord};
 
 /// Where problem codes are explained.
@@ -177,6 +178,20 @@ impl From<TakeBackupError> for Problem {
             TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
             TakeBackupError::Failed(_) => Self::host(&error),
         }
+    }
+}
+
+impl From<PullError> for Problem {
+    fn from(error: PullError) -> Self {
+        let code = match &error {
+            PullError::NoSource(_) | PullError::Registry(RegistryError::Refused { .. }) => ProblemCode::NotFound,
+            PullError::Reference(_) => ProblemCode::BadRequest,
+            PullError::Registry(RegistryError::OtherBytes { .. }) => ProblemCode::Untrusted,
+            PullError::Registry(RegistryError::NotAComponent { .. }) => ProblemCode::InvalidComponent,
+            PullError::Registry(RegistryError::TooLarge { .. }) => ProblemCode::TooLarge,
+            PullError::Registry(RegistryError::Credentials { .. }) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

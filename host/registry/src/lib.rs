@@ -8,7 +8,7 @@ mod layout;
 mod reference;
 
 pub use layout::Contents;
-pub use reference::{OciReference, ParseReferenceError};
+pub use reference::{OciReference, OciSource, ParseReferenceError};
 
 use bytes::{Bytes, BytesMut};
 use docker_credential::{CredentialRetrievalError, DockerCredential};

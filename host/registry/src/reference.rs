@@ -3,7 +3,7 @@
 use oci_client::Reference;
 use std::fmt;
 use std::str::FromStr;
-use wares_model::Version;
+use wares_model::{ComponentName, Version};
 
 /// What stands before a reference, so that it is told apart from a file.
 const SCHEME: &str = "oci://";
@@ -15,6 +15,10 @@ pub struct OciReference {
     /// Without one, registries understand the tag `latest`.
     tag_is_given: bool,
 }
+
+/// A place in a registry under which the components of a namespace are, each in a repository of its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OciSource(String);
 
 /// The text names no artifact.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +77,33 @@ impl FromStr for OciReference {
     }
 }
 
+impl OciSource {
+    /// A version of a component there: its tag is the version.
+    pub fn reference(&self, component: &ComponentName, version: &Version) -> Result<OciReference, ParseReferenceError> {
+        format!("{}/{}", self.0, component.name()).parse::<OciReference>()?.or_tag(version)
+    }
+}
+
+impl FromStr for OciSource {
+    type Err = ParseReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ParseReferenceError> {
+        let text = text.trim_end_matches('/');
+        let within: OciReference = format!("{text}/name").parse()?;
+        let is_place = within.to_string().strip_suffix("/name:latest") == Some(text);
+        let reason = || "it has a tag or a digest, and a place has none".to_owned();
+        is_place
+            .then(|| Self(text.to_owned()))
+            .ok_or_else(|| ParseReferenceError { text: text.to_owned(), reason: reason() })
+    }
+}
+
+impl fmt::Display for OciSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Display for OciReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SCHEME}{}", self.inner)
@@ -89,6 +120,18 @@ mod tests {
             |text: &str| text.parse::<OciReference>().unwrap().or_tag(&"1.2.3+b".parse().unwrap()).unwrap().to_string();
         assert_eq!(tagged("oci://localhost:5000/benefit/matching"), "oci://localhost:5000/benefit/matching:1.2.3_b");
         assert_eq!(tagged("oci://localhost:5000/benefit/matching:new"), "oci://localhost:5000/benefit/matching:new");
+    }
+
+    #[test]
+    fn a_source_is_a_place_for_components() {
+        let source: OciSource = "oci://localhost:5000/shelf/benefit/".parse().unwrap();
+        let reference = source.reference(&"benefit:matching".parse().unwrap(), &Version::new(1, 2, 3)).unwrap();
+        assert_eq!(reference.to_string(), "oci://localhost:5000/shelf/benefit/matching:1.2.3");
+        for text in
+            ["", "oci://", "oci://benefit", "localhost:5000/benefit", "oci://localhost:5000/benefit:1", "oci://x.y/B"]
+        {
+            assert!(text.parse::<OciSource>().is_err(), "{text}");
+        }
     }
 
     #[test]

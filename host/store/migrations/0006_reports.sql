@@ -21,3 +21,6 @@ CREATE TABLE reported (
     PRIMARY KEY (component, version, tenant, day, outcome),
     FOREIGN KEY (component, version) REFERENCES versions (component, version)
 ) WITHOUT ROWID;
+
+-- Where the components of a namespace may be pulled from: a place in an OCI registry.
+ALTER TABLE namespaces ADD COLUMN source TEXT;

@@ -16,6 +16,8 @@ pub struct NamespaceRecord {
     pub review_since: Option<Timestamp>,
     /// Since when its versions must be signed; none: they need not.
     pub signature_since: Option<Timestamp>,
+    /// Where its components may be pulled from, a place in a registry; the store does not look into it.
+    pub source: Option<String>,
     /// When this was set last.
     pub changed_at: Timestamp,
     /// By whom.

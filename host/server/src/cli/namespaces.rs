@@ -34,11 +34,14 @@ pub enum Namespaces {
         /// The namespace
         namespace: Namespace,
         /// Whether versions are reviewed before they take traffic [default: as it is]
-        #[arg(long, required_unless_present = "signature")]
+        #[arg(long, required_unless_present_any = ["signature", "source"])]
         review: Option<Rule>,
         /// Whether versions must be signed by a signer of the namespace [default: as it is]
         #[arg(long)]
         signature: Option<Rule>,
+        /// Where `wares publish --pull` finds versions, as oci://registry.example/benefit, or none [default: as it is]
+        #[arg(long, value_name = "OCI-PLACE")]
+        source: Option<String>,
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
@@ -136,17 +139,28 @@ impl Namespaces {
                 }
                 format.print(&shown, for_people)?;
             }
-            Self::Set { namespace, review, signature, format, access } => {
+            Self::Set { namespace, review, signature, source, format, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;
                 let now: Value = client.get(&path(&namespace)).await?;
                 let asked = |rule: Option<Rule>, name: &str| {
                     rule.map_or_else(|| now.get(name) == Some(&Value::Bool(true)), |rule| rule == Rule::Required)
                 };
-                let body = json!({"review": asked(review, "review"), "signature": asked(signature, "signature")});
+                let source = match source {
+                    None => now.get("source").cloned().unwrap_or_default(),
+                    Some(source) if source == "none" => Value::Null,
+                    Some(source) => source.into(),
+                };
+                let (review, signature) = (asked(review, "review"), asked(signature, "signature"));
+                let body = json!({"review": review, "signature": signature, "source": source});
                 let set: Value = client.send(Method::PUT, &path(&namespace), Body::Json(body)).await?.json()?;
                 format.print(&set, |set| {
                     let rule = |name: &str| if cell(set, name) == "true" { "required" } else { "off" };
-                    format!("{namespace}: review {}, signature {}", rule("/review"), rule("/signature"))
+                    let source = cell(set, "/source");
+                    format!(
+                        "{namespace}: review {}, signature {}, source {source}",
+                        rule("/review"),
+                        rule("/signature")
+                    )
                 })?;
             }
             Self::Signer(signer) => signer.run(&data_dir).await?,
@@ -225,10 +239,11 @@ fn for_people(namespace: &Value) -> String {
     };
     let signers = signer_table(items(namespace, "signers"));
     format!(
-        "{}\nreview:    {}\nsignature: {}\n{signers}",
+        "{}\nreview:    {}\nsignature: {}\nsource:    {}\n{signers}",
         cell(namespace, "/name"),
         since("review"),
-        since("signature")
+        since("signature"),
+        cell(namespace, "/source")
     )
 }
 

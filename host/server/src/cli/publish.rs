@@ -24,6 +24,9 @@ pub struct Publish {
     /// Give it all traffic at once
     #[arg(long)]
     deploy: bool,
+    /// Have the host pull it from its namespace's source instead, by --name and --version
+    #[arg(long, requires_all = ["name", "version"], conflicts_with_all = ["what", "sign"])]
+    pull: bool,
     /// Its name, for a component that has no manifest
     #[arg(long, value_name = "NAMESPACE:NAME")]
     name: Option<ComponentName>,
@@ -59,13 +62,13 @@ pub(super) struct Change {
 impl Publish {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
-        let wasm = component(self.what).await?;
+        let wasm = if self.pull { Vec::new() } else { component(self.what).await? };
         let signature = match &self.sign {
             None => None,
             Some(key) => Some(sign(&signer_file::read(key)?, &wasm, self.name.as_ref(), self.version.as_ref())?),
         };
-        let (name, version, deploy, change) = (self.name, self.version, self.deploy, self.change);
-        let request = PublishRequest { name, version, deploy, signature, change };
+        let Self { pull, name, version, deploy, change, .. } = self;
+        let request = PublishRequest { pull, name, version, deploy, signature, change };
         let spinner = output::Spinner::start("publishing: the host checks and compiles the component");
         let answer = send(&client, wasm, &request).await?;
         drop(spinner);
@@ -102,6 +105,7 @@ fn changes(version: &Value) -> Vec<String> {
 /// What a publication says besides the bytes.
 #[derive(Debug, Default)]
 pub(super) struct PublishRequest {
+    pub(super) pull: bool,
     pub(super) name: Option<ComponentName>,
     pub(super) version: Option<Version>,
     pub(super) deploy: bool,
@@ -114,6 +118,7 @@ pub(super) async fn send(client: &Client, wasm: Vec<u8>, request: &PublishReques
     let parameters = [
         ("name", request.name.as_ref().map(ToString::to_string)),
         ("version", request.version.as_ref().map(ToString::to_string)),
+        ("pull", request.pull.then(|| "true".to_owned())),
         ("deploy", request.deploy.then(|| "true".to_owned())),
         ("kind", request.change.kind.clone()),
         ("method", request.change.method.clone()),

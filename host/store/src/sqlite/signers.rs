@@ -10,7 +10,7 @@ use wares_model::{Namespace, SignerKey, Timestamp};
 impl SqliteStore {
     pub(super) async fn namespace_rows(&self) -> Result<Vec<NamespaceRecord>, StoreError> {
         let rows = sqlx::query(
-            "SELECT name, review_since, signature_since, changed_at, changed_by FROM namespaces ORDER BY name",
+            "SELECT name, review_since, signature_since, source, changed_at, changed_by FROM namespaces ORDER BY name",
         )
         .fetch_all(&self.readers)
         .await?;
@@ -20,13 +20,15 @@ impl SqliteStore {
     pub(super) async fn put_namespace_row(&self, namespace: NamespaceRecord) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         sqlx::query(
-            "INSERT INTO namespaces (name, review_since, signature_since, changed_at, changed_by) VALUES (?, ?, ?, ?, ?)
+            "INSERT INTO namespaces (name, review_since, signature_since, source, changed_at, changed_by)
+             VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT (name) DO UPDATE SET review_since = excluded.review_since,
-                 signature_since = excluded.signature_since, changed_at = excluded.changed_at, changed_by = excluded.changed_by",
+                 signature_since = excluded.signature_since, source = excluded.source, changed_at = excluded.changed_at, changed_by = excluded.changed_by",
         )
         .bind(namespace.name.as_str())
         .bind(namespace.review_since.map(Timestamp::as_micros))
         .bind(namespace.signature_since.map(Timestamp::as_micros))
+        .bind(namespace.source)
         .bind(namespace.changed_at.as_micros())
         .bind(namespace.changed_by)
         .execute(&mut *transaction)
@@ -106,6 +108,7 @@ fn namespace(row: &SqliteRow) -> Result<NamespaceRecord, StoreError> {
         name: parse("namespace", row.try_get("name")?)?,
         review_since: since("review_since")?,
         signature_since: since("signature_since")?,
+        source: row.try_get("source")?,
         changed_at: Timestamp::from_micros(row.try_get("changed_at")?),
         changed_by: row.try_get("changed_by")?,
     })

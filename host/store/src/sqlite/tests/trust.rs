@@ -101,6 +101,7 @@ async fn namespaces_and_signers_come_back_as_they_were_put() {
         name: name.clone(),
         review_since: Some(Timestamp::from_micros(1)),
         signature_since: None,
+        source: Some("oci://registry.example/benefit".into()),
         changed_at: Timestamp::from_micros(1),
         changed_by: "key 1".into(),
     };
