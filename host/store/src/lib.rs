@@ -5,14 +5,16 @@
 mod artifacts;
 mod data_dir;
 mod records;
+mod rollouts;
 mod sqlite;
 
 pub use artifacts::Artifacts;
 pub use data_dir::{DataDir, DataDirError};
 pub use records::{
-    Deployment, GroupBy, Inserted, KeyRecord, Mismatch, NewRevision, NewVersion, ParseGroupByError, Role,
-    RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
+    Deployment, GroupBy, Inserted, KeyRecord, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
+    UsageQuery, UsageRow, VersionRecord,
 };
+pub use rollouts::{Mismatch, RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 
 use async_trait::async_trait;
