@@ -3,6 +3,7 @@
 (component
   (core module $m
     (func (export "echo") (param i32) (result i32)
+      (local $left i32)
       (if (i32.eqz (i32.rem_u (local.get 0) (i32.const EVERY))) (then HARM))
       (i32.add (local.get 0) (i32.const OFFSET))))
   (core instance $i (instantiate $m))

@@ -30,7 +30,7 @@ pub struct Echo<'a> {
     pub offset: u32,
     /// It comes to harm at multiples of this.
     pub every: u32,
-    /// What harm, as a core instruction.
+    /// What harm, as core instructions; there is a local `$left` of 32 bits.
     pub harm: &'a str,
     /// Whether its manifest says that it is pure.
     pub pure: bool,

@@ -114,6 +114,57 @@ async fn a_version_that_traps_in_a_fifth_of_its_calls_goes_back_without_a_hand()
     Ok(())
 }
 
+/// So many rounds take a fraction of the CPU time that a call may use, and far longer than a call that does nothing.
+const SLOW: &str = "(local.set $left (i32.const 50000000))
+    (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_slower_goes_back() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Arc::new(shelf(&dir, Echo { every: 1, harm: SLOW, ..Echo::new(NEW) }).await?);
+    let callers = Callers::start(&host, host.tenants(4).await?);
+    let plan = json!({"version": NEW, "steps": [25, 100], "step-seconds": 0, "calls-min": 10, "wall-measure": "mean",
+        "wall-slack-ms": 1, "stickiness": "call"});
+    start(&host, plan).await?;
+    let ended = host.until(ROLLOUT, has_ended).await?;
+    callers.stop().await?;
+    assert_eq!(ended["state"], "rolled-back", "{ended}");
+    ensure!(ended["note"].as_str().is_some_and(|note| note.contains("mean wall time of 1.1.0")), "{ended}");
+    let [new, old] = ["new", "old"].map(|version| ended["evidence"][version]["wall-mean-us"].as_u64());
+    ensure!(new > old && ended["evidence"]["new"]["errors"] == 0, "{ended}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_can_go_neither_on_nor_back_is_halted() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = shelf(&dir, Echo { every: 1, ..Echo::new(NEW) }).await?;
+    let key = host.tenant("district").await?;
+    let plan = json!({"version": NEW, "steps": [50, 100], "step-seconds": 0, "calls-min": 20, "stickiness": "call"});
+    start(&host, plan).await?;
+    let old = host.get(&format!("/v1/components/test/echo/versions/{OLD}")).await?;
+    let digest = old["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:")).context("digest")?;
+    let admin_key = host.admin_key.clone();
+    host.kill().await?;
+    // The old version is lost: its bytes, and its native code.
+    std::fs::remove_file(dir.path().join("artifacts/sha256").join(&digest[..2]).join(digest))?;
+    for file in std::fs::read_dir(dir.path().join("native"))? {
+        let file = file?;
+        if file.file_name().to_string_lossy().starts_with(digest) {
+            std::fs::remove_file(file.path())?;
+        }
+    }
+    let host = Host::start_with(dir.path(), Some(&admin_key), &[]).await?;
+    for n in 1..=60 {
+        host.call("test/echo/echoes/echo", &key, &json!({"n": n})).await?;
+    }
+    let ended = host.until(ROLLOUT, has_ended).await?;
+    assert_eq!((&ended["state"], &ended["step"]), (&json!("halted"), &json!(1)), "{ended}");
+    ensure!(ended["note"].as_str().is_some_and(|note| note.contains("1.0.0 cannot run here")), "{ended}");
+    assert_eq!(host.get(DEPLOYMENT).await?["traffic"], json!({OLD: 50, NEW: 50}));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_version_takes_over_step_by_step_and_no_tenant_goes_back_and_forth() -> Result<()> {
     let dir = tempfile::tempdir()?;

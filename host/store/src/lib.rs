@@ -11,6 +11,7 @@ mod lifecycle;
 mod records;
 mod reports;
 mod restore;
+mod rollouts;
 mod sqlite;
 mod trust;
 
@@ -20,11 +21,12 @@ pub use data_dir::{DataDir, DataDirError};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use records::{
-    Deployment, GroupBy, Inserted, KeyRecord, Mismatch, NewRevision, NewVersion, ParseGroupByError, Role,
-    RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts, TenantRecord, UsageQuery, UsageRow, VersionRecord,
+    Deployment, GroupBy, Inserted, KeyRecord, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
+    UsageQuery, UsageRow, VersionRecord,
 };
 pub use reports::{ReportQuery, ReportStore, ReportedUsage, ReporterRecord};
 pub use restore::{RestoreError, check_backup, restore_backup};
+pub use rollouts::{Mismatch, RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 pub use trust::{
     Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord, SubmissionState,

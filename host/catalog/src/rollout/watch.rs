@@ -117,3 +117,82 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wares_model::{RolloutPlan, RolloutState, Timestamp};
+
+    fn watch(component_errors: bool) -> (Watch, Version, Version) {
+        let (old, new) = (Version::new(1, 0, 0), Version::new(1, 1, 0));
+        let plan = format!(r#"{{"version": "{new}", "calls-min": 2, "component-errors": {component_errors}}}"#);
+        let plan: RolloutPlan = serde_json::from_str(&plan).unwrap();
+        let record = RolloutRecord {
+            component: "a:b".parse().unwrap(),
+            id: 2,
+            base: 1,
+            old: old.clone(),
+            plan,
+            step: 1,
+            step_started_at: Timestamp::now(),
+            state: RolloutState::Running,
+            started_at: Timestamp::now(),
+            ended_at: None,
+            actor: "test".to_owned(),
+            reason: None,
+            note: None,
+            evidence: None,
+        };
+        (Watch::new(&record, Arc::default()), old, new)
+    }
+
+    #[test]
+    fn errors_are_those_of_the_version_and_the_host() {
+        for (component_errors, expected) in [(false, 6), (true, 7)] {
+            let (watch, _, new) = watch(component_errors);
+            for outcome in Outcome::ALL {
+                watch.count(&new, outcome, 1_000);
+            }
+            let (new, old) = watch.observed();
+            assert_eq!((new.calls, new.errors, old.calls), (Outcome::ALL.len() as u64, expected, 0));
+        }
+    }
+
+    #[test]
+    fn each_step_counts_anew_and_the_old_version_is_remembered() {
+        let (watch, old, new) = watch(false);
+        for wall_us in 1..=100 {
+            watch.count(&new, Outcome::Ok, wall_us);
+        }
+        for outcome in [Outcome::Ok, Outcome::Ok, Outcome::Trap] {
+            watch.count(&old, outcome, 7);
+        }
+        watch.count(&Version::new(9, 0, 0), Outcome::Trap, 7);
+        let (seen, _) = watch.observed();
+        assert!((49..=51).contains(&seen.wall_mean_us) && (93..=97).contains(&seen.wall_p95_us), "{seen:?}");
+
+        watch.begin_step();
+        let (seen, before) = watch.observed();
+        assert_eq!((seen.calls, before.calls, before.errors), (0, 3, 1));
+        watch.count(&old, Outcome::Ok, 7);
+        assert_eq!(watch.observed().1.calls, 4, "one call in this step is not enough");
+        watch.count(&old, Outcome::Ok, 7);
+        assert_eq!(watch.observed().1.calls, 2, "two are");
+    }
+
+    #[tokio::test]
+    async fn whoever_decides_is_woken_when_there_may_be_something_to_decide() {
+        let is_woken = |watch: &Watch| {
+            let mut woken = std::pin::pin!(watch.wake.notified());
+            woken.as_mut().enable()
+        };
+        let (watch, old, new) = watch(false);
+        watch.count(&old, Outcome::Trap, 1);
+        watch.count(&new, Outcome::Ok, 1);
+        assert!(!is_woken(&watch), "one call of two");
+        watch.count(&new, Outcome::Ok, 1);
+        assert!(is_woken(&watch), "enough calls");
+        watch.count(&new, Outcome::Trap, 1);
+        assert!(is_woken(&watch), "an error");
+    }
+}
