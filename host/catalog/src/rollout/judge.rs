@@ -3,9 +3,9 @@
 use wares_model::rollout::{Observed, WallMeasure};
 use wares_model::{Evidence, RolloutPlan};
 
-/// How many standard deviations an error rate must be over its bound to say so before a step has its fewest calls. It is looked
-/// at again after every error, so that two would too often be chance.
-const DEVIATIONS: f64 = 3.0;
+/// Before a step has its fewest calls, an error rate is over its bound only if chance would bring it there less than once in so
+/// many times. It is looked at again after every error, so that a smaller number would too often be chance.
+const CHANCE: f64 = 10_000.0;
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -35,8 +35,8 @@ pub(super) fn judge(plan: &RolloutPlan, evidence: &Evidence) -> Verdict {
 
 fn too_many_errors(plan: &RolloutPlan, new: &Observed, old: &Observed, enough: bool) -> Option<String> {
     let bound = old.error_percent() + plan.error_points_max;
-    let seen = if enough { new.error_percent() } else { at_least_percent(new.errors, new.calls) };
-    (seen > bound).then(|| {
+    let is_over = new.error_percent() > bound && (enough || is_beyond_chance(new, bound / 100.0));
+    is_over.then(|| {
         let words = |seen: &Observed| {
             format!("{} failed {} of {} calls ({:.1}%)", seen.version, seen.errors, seen.calls, seen.error_percent())
         };
@@ -60,16 +60,12 @@ fn too_slow(plan: &RolloutPlan, new: &Observed, old: &Observed) -> Option<String
     })
 }
 
-/// The lower end of the Wilson interval: so many errors in a hundred calls there are at least, but for bad luck.
-fn at_least_percent(errors: u64, calls: u64) -> f64 {
-    if errors == 0 || calls == 0 {
-        return 0.0;
-    }
-    let (n, z2) = (calls as f64, DEVIATIONS * DEVIATIONS);
-    let rate = errors as f64 / n;
-    let centre = rate + z2 / (2.0 * n);
-    let spread = DEVIATIONS * (rate * (1.0 - rate) / n + z2 / (4.0 * n * n)).sqrt();
-    (centre - spread) / (1.0 + z2 / n) * 100.0
+/// Whether so many errors are more than chance makes of a rate of `bound`, by Chernoff's bound of the binomial distribution.
+fn is_beyond_chance(seen: &Observed, bound: f64) -> bool {
+    let rate = seen.error_percent() / 100.0;
+    let part = |seen: f64, bound: f64| if seen > 0.0 { seen * (seen / bound).ln() } else { 0.0 };
+    let divergence = part(rate, bound) + part(1.0 - rate, 1.0 - bound);
+    seen.calls as f64 * divergence > CHANCE.ln()
 }
 
 #[cfg(test)]
@@ -93,7 +89,10 @@ mod tests {
             ((100, 2, 100), (1_000, 0, 100), 60, "advance"),
             ((100, 3, 100), (1_000, 0, 100), 1, "failed 3 of 100 calls (3.0%)"),
             ((100, 3, 100), (1_000, 20, 100), 60, "advance"),
-            ((1, 1, 100), (1_000, 0, 100), 1, "failed 1 of 1"),
+            ((1, 1, 100), (1_000, 0, 100), 1, "wait"),
+            ((2, 2, 100), (1_000, 0, 100), 1, "wait"),
+            ((3, 3, 100), (1_000, 0, 100), 1, "failed 3 of 3"),
+            ((30, 3, 100), (1_000, 0, 100), 1, "wait"),
             ((20, 1, 100), (1_000, 0, 100), 1, "wait"),
             ((50, 10, 100), (1_000, 0, 100), 1, "failed 10 of 50"),
             ((50, 10, 100), (1_000, 200, 100), 1, "wait"),
@@ -112,5 +111,11 @@ mod tests {
             };
             assert!(fits, "{verdict:?} is not {expected:?}");
         }
+    }
+
+    #[test]
+    fn where_no_error_is_allowed_one_is_enough() {
+        assert!(is_beyond_chance(&observed("1.1.0", 1_000, 1, 1), 0.0));
+        assert!(!is_beyond_chance(&observed("1.1.0", 1_000, 0, 1), 0.0));
     }
 }
