@@ -251,12 +251,13 @@ async fn what_was_changed_behind_the_hosts_back_is_not_run() -> Result<()> {
     let tenant = host.tenant("district").await?;
     let key = PrivateKey::from_random([7; 32]);
     require(&host, "test", &[&key]).await?;
-    for (number, version) in [(2, "1.1.0"), (1, "1.0.0")] {
+    for (number, version) in [(1, "1.0.0"), (2, "1.1.0")] {
         let wasm = guests::number(number)?;
         let signature = sign(&key, "test:swap", version, &wasm)?.to_string();
         let query = format!("name=test:swap&version={version}&deploy=true");
         success(publish(&host, wasm, &query, Some(signature)).await?).await?;
     }
+    host.deploy("test/swap", "1.0.0").await?;
     let call = async |host: &Host| host.call("test/swap/numbers/number", &tenant, &json!({})).await;
     assert_eq!(call(&host).await?.text().await?, "1");
     let admin_key = host.admin_key.clone();
