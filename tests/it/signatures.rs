@@ -196,6 +196,35 @@ async fn keys_are_rotated_and_revoked_and_what_they_signed_is_stopped_at_once() 
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_lets_a_rollout_go_on_and_a_stop_ends_it() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let [old, new] = [7, 8].map(|byte| PrivateKey::from_random([byte; 32]));
+    require(&host, "test", &[&old, &new]).await?;
+    for (key, number, version, more) in [(&old, 1, "1.0.0", "&deploy=true"), (&new, 2, "1.1.0", "")] {
+        let wasm = guests::number(number)?;
+        let signature = sign(key, "test:swap", version, &wasm)?.to_string();
+        let query = format!("name=test:swap&version={version}{more}");
+        success(publish(&host, wasm, &query, Some(signature)).await?).await?;
+    }
+    let rollout = "/v1/components/test/swap/rollout";
+    let plan = json!({"version": "1.1.0", "steps": [5, 50, 100], "step-seconds": 3_600});
+    host.post(rollout, plan.clone()).await?;
+    let signer = format!("/v1/namespaces/test/signers/{}", old.public());
+    host.post(&format!("{signer}/revoke"), json!({"reason": "routine"})).await?;
+    // Back to the version of the revoked key, which has traffic, and forward again.
+    host.request(Method::DELETE, rollout, &host.admin_key).send().await?.error_for_status()?;
+    let deployment = host.get("/v1/components/test/swap/deployment").await?;
+    assert_eq!(deployment["traffic"], json!({"1.0.0": 100}));
+    host.post(rollout, plan).await?;
+    host.post(&format!("{signer}/stop"), json!({"reason": "stolen"})).await?;
+    let deployment = host.get("/v1/components/test/swap/deployment").await?;
+    assert_eq!(deployment["traffic"], json!({"1.1.0": 100}));
+    assert_eq!(host.get(rollout).await?["state"], "superseded");
+    Ok(())
+}
+
 /// What is done to a data directory behind the host's back.
 type Tampering = fn(&Path) -> Result<()>;
 
