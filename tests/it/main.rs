@@ -10,6 +10,7 @@ mod compatibility;
 mod crash;
 mod demo;
 mod deployments;
+mod faults;
 mod garbage;
 mod hostile;
 mod lifecycle;
