@@ -26,7 +26,7 @@ const ENTRIES: &str =
     "INSERT INTO entries (call, subject, outcome, started, cpu_us, wall_us, memory_peak_bytes, bytes_in,
     bytes_out, parent, detail) VALUES ";
 const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-/// Entries that one statement writes: running a statement costs as much as two or three of its rows.
+/// Entries that one statement writes, because running a statement costs something besides its rows.
 const ENTRIES_AT_ONCE: usize = 16;
 const LOG: &str = "INSERT INTO logs (call, text) VALUES (?, ?)";
 const SHADOW: &str = "INSERT INTO shadows (call, of_call, component, revision, matches) VALUES (?, ?, ?, ?, ?)";
