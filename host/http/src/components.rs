@@ -1,39 +1,29 @@
-//! The shelf: list, search, show, publish.
+//! The shelf: list, search, show.
 
-use crate::auth::{AnyKey, PublisherKey};
+use crate::auth::AnyKey;
 use crate::page::{Page, PageQuery};
 use crate::path::{self, Path, Query};
-use crate::{App, Problem, body};
+use crate::{App, Problem};
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wares_catalog::compatibility::Against;
-use wares_catalog::publish::Compile;
-use wares_catalog::review::Change;
+use wares_catalog::Catalog;
 use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
-use wares_catalog::{Catalog, DeployRequest, PublishRequest};
-use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::manifest::{Manifest, Text};
-use wares_model::{
-    ComponentName, Digest, Limits, ProblemCode, Signature, SignerKey, Stickiness, SubmissionId, Timestamp, Version,
-};
+use wares_model::{ComponentName, Digest, Limits, ProblemCode, Signature, SignerKey, SubmissionId, Timestamp, Version};
 use wares_store::{Deployment, Deprecation};
-use wares_typed::{Changes, Description, Function, Producer};
-
-/// The header of a publication that carries its signature.
-const SIGNATURE: &str = "wares-signature";
+use wares_typed::{Description, Function, Producer};
 
 pub(crate) fn routes() -> Router<App> {
     const VERSION: &str = "/components/{namespace}/{name}/versions/{version}";
     Router::new()
-        .route("/components", get(list).post(publish))
+        .route("/components", get(list))
         .route("/components/{namespace}/{name}", get(show))
         .route("/components/{namespace}/{name}/openapi.json", get(openapi))
         .route("/components/{namespace}/{name}/versions", get(versions))
@@ -87,25 +77,6 @@ pub(crate) struct SubmissionShape {
     state: &'static str,
 }
 
-/// A version as its publisher is told of it.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct PublishedShape {
-    #[serde(flatten)]
-    version: VersionShape,
-    /// What it changes for callers of the version before it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    against: Option<AgainstShape>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct AgainstShape {
-    version: Version,
-    #[serde(flatten)]
-    changes: Changes,
-}
-
 /// All there is to know of a version.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,23 +117,6 @@ struct ListQuery {
     #[serde(default, deserialize_with = "crate::page::limit_from_text")]
     limit: Option<usize>,
     cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PublishQuery {
-    name: Option<ComponentName>,
-    version: Option<Version>,
-    #[serde(default)]
-    deploy: bool,
-    /// Take the bytes from the namespace's source; the request has no body then.
-    #[serde(default)]
-    pull: bool,
-    #[serde(default)]
-    compile: Compile,
-    kind: Option<String>,
-    method: Option<String>,
-    basis: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -272,65 +226,6 @@ async fn openapi(
     Ok(axum::Json(wares_typed::openapi(&name, &entry.record.version, &description)))
 }
 
-async fn publish(
-    State(catalog): State<Arc<Catalog>>,
-    PublisherKey { publisher, deploys }: PublisherKey,
-    Query(query): Query<PublishQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let PublishQuery { name, version, deploy, pull, compile, kind, method, basis } = query;
-    if deploy && !deploys {
-        let detail = "the key may publish, not deploy: leave ?deploy=true out, and have an operator deploy the version";
-        return Err(Problem::new(ProblemCode::Forbidden, detail));
-    }
-    let actor = publisher.actor();
-    let wasm = match (pull, &name, &version) {
-        (false, ..) => body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
-        (true, Some(name), Some(version)) => catalog.pull(name, version).await?,
-        (true, ..) => return Err(Problem::bad_request("?pull=true: add &name=namespace:name&version=1.2.3")),
-    };
-    let request = PublishRequest {
-        signature: signature(&headers)?,
-        change: Change { kind, method, basis },
-        wasm,
-        name,
-        version,
-        compile,
-        publisher,
-    };
-    let published = catalog.publish(request).await?;
-    let record = &published.version.record;
-    if deploy {
-        let traffic = BTreeMap::from([(record.version.clone(), wares_catalog::deploy::SHARES_TOTAL)]);
-        let reason = Some("deployed as it was published".to_owned());
-        let component = record.component.clone();
-        let (stickiness, shadow, expected) = (Stickiness::default(), None, None);
-        let request = DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected };
-        catalog.deploy(request).await?;
-    }
-    let waiting = published.version.trust.submission.as_ref().filter(|submission| submission.decision.is_none());
-    let (status, location) = match waiting {
-        Some(submission) => (StatusCode::ACCEPTED, format!("/v1/submissions/{}", submission.id)),
-        None => {
-            let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
-            (status, format!("/v1/components/{}/versions/{}", record.component.path(), record.version))
-        }
-    };
-    let entry =
-        find_version(&catalog, record.component.namespace(), record.component.name(), &record.version.to_string())?;
-    let against = published.against.map(|Against { version, changes }| AgainstShape { version, changes });
-    let shape = PublishedShape { version: VersionShape::of(&entry), against };
-    Ok((status, [(header::LOCATION, location)], axum::Json(shape)).into_response())
-}
-
-/// The signature that a request carries.
-pub(crate) fn signature(headers: &HeaderMap) -> Result<Option<Signature>, Problem> {
-    let Some(value) = headers.get(SIGNATURE) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    text.parse().map(Some).map_err(|error| Problem::bad_request(format!("header {SIGNATURE}: {error}")))
-}
-
 async fn described(
     catalog: &Catalog,
     namespace: &str,
@@ -342,7 +237,12 @@ async fn described(
     Ok((entry, description))
 }
 
-fn find_version(catalog: &Catalog, namespace: &str, name: &str, version: &str) -> Result<Arc<VersionEntry>, Problem> {
+pub(crate) fn find_version(
+    catalog: &Catalog,
+    namespace: &str,
+    name: &str,
+    version: &str,
+) -> Result<Arc<VersionEntry>, Problem> {
     let (name, version) = (path::component(namespace, name)?, path::version(version)?);
     Ok(Arc::clone(catalog.snapshot().find_version(&name, &version)?))
 }

@@ -15,6 +15,7 @@ mod operations;
 mod page;
 mod path;
 mod problem;
+mod publications;
 mod reports;
 mod rollouts;
 mod serve;
@@ -78,6 +79,7 @@ pub fn router(app: App) -> Router {
     let v1 = Router::new()
         .merge(backup::routes())
         .merge(components::routes())
+        .merge(publications::routes())
         .merge(deployments::routes())
         .merge(rollouts::routes())
         .merge(lifecycle::routes())

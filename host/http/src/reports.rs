@@ -1,8 +1,8 @@
 //! What other shelves report of the use of their copies.
 
 use crate::auth::{Admin, TenantKey};
-use crate::components::signature;
 use crate::path::{Json, Path, Query};
+use crate::publications::signature;
 use crate::{App, Problem, body};
 use axum::Router;
 use axum::body::Body;
