@@ -3,6 +3,7 @@
 pub mod by_hand;
 pub mod contender;
 pub mod load;
+pub mod mirror;
 pub mod process;
 pub mod report;
 pub mod shelf;

@@ -3,7 +3,7 @@
 use crate::contender::Contender;
 use crate::load::Figures;
 use crate::work::Work;
-use crate::{shelf, swap};
+use crate::{mirror, shelf, swap};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
@@ -54,6 +54,8 @@ pub struct Report {
     pub shelf: shelf::Figures,
     /// Deploying on a shelf of many components.
     pub swap: swap::Figures,
+    /// Following another shelf.
+    pub mirror: mirror::Figures,
 }
 
 /// Calls per second over a contender's with [`CALLERS`] callers, unless the name says otherwise.
@@ -118,6 +120,7 @@ impl Report {
             ("paces", serde_json::to_value(&self.paces)?),
             ("shelf", serde_json::to_value(&self.shelf)?),
             ("swap", serde_json::to_value(&self.swap)?),
+            ("mirror", serde_json::to_value(&self.mirror)?),
         ] {
             println!("\n{title}");
             for (name, value) in figures.as_object().into_iter().flatten() {

@@ -11,7 +11,7 @@ use wares_bench::contender::{self, Contender, Running};
 use wares_bench::load::{self, Figures, Pace, Request};
 use wares_bench::report::{CALLERS, Paces, Ratios, Report, Row};
 use wares_bench::work::Work;
-use wares_bench::{by_hand, process, shelf, swap};
+use wares_bench::{by_hand, mirror, process, shelf, swap};
 use wares_it::guests;
 
 /// The release of wasmtime's own server to measure: the line that the host is built with.
@@ -44,7 +44,7 @@ struct Options {
     /// Measure longer, with more numbers of callers
     #[arg(long)]
     long: bool,
-    /// Measure deployments on a shelf of many components, and nothing else
+    /// Measure deployments on a shelf of many components and copies of it, and nothing else
     #[arg(long)]
     swap: bool,
     /// Write all figures to this file
@@ -65,7 +65,8 @@ async fn main() -> Result<()> {
         return contender::serve(contender).await;
     }
     if options.swap {
-        println!("{}", serde_json::to_string_pretty(&swap::measure().await?)?);
+        let figures = serde_json::json!({"swap": swap::measure().await?, "mirror": mirror::measure().await?});
+        println!("{}", serde_json::to_string_pretty(&figures)?);
         return Ok(());
     }
     let plot = options.plot.clone();
@@ -79,8 +80,8 @@ async fn main() -> Result<()> {
     let paces = measure_paces(&running, rounds, &calls).await?;
     drop(running);
     let shelf = shelf::measure(options.versions).await?;
-    let swap = swap::measure().await?;
-    let report = Report { ratios: Ratios::of(&calls, &paces, &shelf)?, calls, paces, shelf, swap };
+    let (swap, mirror) = (swap::measure().await?, mirror::measure().await?);
+    let report = Report { ratios: Ratios::of(&calls, &paces, &shelf)?, calls, paces, shelf, swap, mirror };
     report.print()?;
     let json = options.json.unwrap_or_else(|| plot.with_extension("json"));
     for path in [&json, &plot] {
