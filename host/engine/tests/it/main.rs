@@ -16,3 +16,5 @@ mod native;
 mod pool;
 #[cfg(test)]
 mod reuse;
+#[cfg(test)]
+mod turns;

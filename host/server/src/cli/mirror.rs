@@ -32,7 +32,7 @@ const COMPONENTS_AT_ONCE: usize = 16;
 /// Copies versions from another shelf onto this one.
 #[derive(Debug, clap::Args)]
 pub struct Mirror {
-    /// The host of the shelf to follow, as https://wares.example
+    /// URL of a host of the shelf to follow
     #[arg(value_name = "URL")]
     from: String,
     /// A key of that shelf
