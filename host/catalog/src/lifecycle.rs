@@ -116,10 +116,12 @@ impl Snapshot {
     /// running rollout of such a component ends.
     fn revisions_without(&self, stopped: &[Arc<VersionEntry>], actor: &str, reason: Option<&str>) -> Vec<NewRevision> {
         let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        let deployments = self.components().filter_map(|(_, component)| component.deployment.as_ref());
-        let revisions = deployments.filter_map(|now| {
-            let of_component = stopped.iter().filter(|entry| entry.record.component == now.component);
-            let gone: BTreeSet<&Version> = of_component.map(|entry| &entry.record.version).collect();
+        let mut by_component: BTreeMap<&ComponentName, BTreeSet<&Version>> = BTreeMap::new();
+        for entry in stopped {
+            by_component.entry(&entry.record.component).or_default().insert(&entry.record.version);
+        }
+        let revisions = by_component.into_iter().filter_map(|(name, gone)| {
+            let now = self.component(name)?.deployment.as_ref()?;
             let shadow = now.shadow.clone().filter(|shadow| !gone.contains(&shadow.version));
             let traffic = without(&now.traffic, &gone);
             if traffic == now.traffic && shadow == now.shadow {

@@ -5,13 +5,12 @@
 
 use crate::Catalog;
 use serde::Deserialize;
+use wares_model::time::DAY_US;
 use wares_model::{Report, Signature, SignerKey, TenantId, Timestamp};
 use wares_store::{ReportedUsage, ReporterRecord, StoreError};
 
 /// Rows of one report.
 const ROWS_MAX: usize = 10_000;
-/// A day in microseconds.
-const DAY_US: i64 = 86_400_000_000;
 
 /// Why a report is not taken.
 #[derive(Debug, thiserror::Error)]

@@ -60,7 +60,7 @@ pub struct VersionEntry {
     pub record: VersionRecord,
     /// What lists and searches show of it.
     pub summary: Summary,
-    /// Its signature, its review, and whether it was stopped.
+    /// Its signature and its review.
     pub trust: Arc<TrustRecord>,
     /// What one call of it may use.
     pub limits: Limits,

@@ -56,7 +56,7 @@ pub struct Component {
     exports: HashMap<String, HashMap<String, Export>>,
     kept: Arc<KeptInstances>,
     keeper: Keeper,
-    pub(crate) turns: Turns,
+    pub(crate) turns: Arc<Turns>,
     /// Of its answers to HTTP requests.
     pub(crate) http_habit: Habit,
 }
@@ -75,7 +75,12 @@ pub(crate) struct Clock {
 }
 
 impl Component {
-    pub(crate) fn new(pre: InstancePre<CallState>, wiring: Wiring, kept: Arc<KeptInstances>, turns: Turns) -> Self {
+    pub(crate) fn new(
+        pre: InstancePre<CallState>,
+        wiring: Wiring,
+        kept: Arc<KeptInstances>,
+        turns: Arc<Turns>,
+    ) -> Self {
         let exports = exports(pre.component());
         let keeper = kept.keeper();
         let http = ProxyPre::new(pre.clone()).ok();

@@ -92,7 +92,7 @@ struct Shared {
     native: NativeCache,
     compiler: Compiler,
     kept: Arc<KeptInstances>,
-    turns: Turns,
+    turns: Arc<Turns>,
     /// Digests that are being worked on: of several at once, one compiles and the others find its result.
     working: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
 }
@@ -114,7 +114,7 @@ impl Engine {
         ticker::start(&wasmtime).map_err(|error| EngineError::Start(format!("the epoch's thread: {error}")))?;
         let kept = Arc::new(KeptInstances::new(keep));
         let compiler = Compiler::new(worker);
-        let (turns, working) = (Turns::new(), Mutex::default());
+        let (turns, working) = (Arc::new(Turns::new()), Mutex::default());
         Ok(Self(Arc::new(Shared { wasmtime, native, compiler, kept, turns, working })))
     }
 
@@ -231,7 +231,7 @@ impl Engine {
             let wiring = Wiring::new(&mut linker, &imports, &version)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
-            Ok(Component::new(pre, wiring, Arc::clone(&shared.kept), shared.turns.clone()))
+            Ok(Component::new(pre, wiring, Arc::clone(&shared.kept), Arc::clone(&shared.turns)))
         };
         blocking(link).await
     }

@@ -20,7 +20,6 @@ const LONG_CPU_NS: u64 = 200_000;
 const HABIT_WEIGHT: u64 = 8;
 
 /// As many turns as there are processors.
-#[derive(Clone)]
 pub(crate) struct Turns(Arc<Semaphore>);
 
 impl Turns {
@@ -30,8 +29,8 @@ impl Turns {
     }
 
     /// Runs a call's work, in turns if it usually is long or turns out to be.
-    pub(crate) fn take<'a, F>(&self, work: Metered<'a, F>, meter: &'a Meter, habit: &'a Habit) -> InTurn<'a, F> {
-        InTurn { work, meter, habit, turns: self.clone(), waiting: None, turn: None }
+    pub(crate) fn take<'a, F>(&'a self, work: Metered<'a, F>, meter: &'a Meter, habit: &'a Habit) -> InTurn<'a, F> {
+        InTurn { work, meter, habit, turns: self, waiting: None, turn: None }
     }
 }
 
@@ -57,7 +56,7 @@ pub(crate) struct InTurn<'a, F> {
     work: Metered<'a, F>,
     meter: &'a Meter,
     habit: &'a Habit,
-    turns: Turns,
+    turns: &'a Turns,
     waiting: Option<PollSemaphore>,
     turn: Option<OwnedSemaphorePermit>,
 }

@@ -124,7 +124,7 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     (
         "publish a version",
         "admin, publisher",
-        "POST /v1/components?name=&amp;version=&amp;deploy=true&amp;kind=&amp;method=&amp;basis= (application/wasm; Wares-Signature)",
+        "POST /v1/components?name=&amp;version=&amp;deploy=true&amp;compile=now,later&amp;pull=true&amp;kind=&amp;method=&amp;basis= (application/wasm; Wares-Signature)",
     ),
     ("submissions", "reviewer, admin, publisher", "GET /v1/submissions?namespace=&amp;state=waiting,all"),
     ("all that a reviewer sees of one", "reviewer, admin, publisher", "GET /v1/submissions/{id}"),
@@ -137,7 +137,7 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     (
         "what is asked of a namespace's versions",
         "admin",
-        "PUT /v1/namespaces/{namespace} {\"review\":true,\"signature\":true}",
+        "PUT /v1/namespaces/{namespace} {\"review\":true,\"signature\":true,\"source\":null}",
     ),
     ("its signers", "any; new ones: admin", "GET, POST /v1/namespaces/{namespace}/signers"),
     ("a signer and what it signed", "any", "GET /v1/namespaces/{namespace}/signers/{key}"),
@@ -176,6 +176,9 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("files that nothing refers to; remove them", "admin", "GET, DELETE /v1/garbage"),
     ("tenants", "admin", "GET, POST /v1/tenants"),
     ("a tenant's keys", "admin", "GET, POST /v1/tenants/{id}/keys"),
+    ("who reports for another shelf", "admin", "PUT /v1/tenants/{id}/reporter {\"key\":\"…\"}"),
+    ("report what copies were used for", "tenant", "POST /v1/usage-reports {\"rows\":[…]} (Wares-Signature)"),
+    ("what was reported", "admin", "GET /v1/usage-reports?component=&amp;tenant=&amp;from=&amp;to="),
     ("all keys; new ones of admins, reviewers, publishers", "admin", "GET, POST /v1/keys"),
     ("revoke a key", "admin", "DELETE /v1/keys/{id}"),
     ("usage", "any", "GET /v1/usage?from=&amp;to=&amp;group_by=tenant,component,version,function,outcome,day"),

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+/// A day in microseconds.
+pub const DAY_US: i64 = 86_400_000_000;
+
 /// A point in time in whole microseconds since 1970-01-01T00:00:00Z, written in RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -234,6 +234,12 @@ pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
 }
 
+/// The query of a URL, without the question mark; parameters without a value are left out.
+pub fn query(parameters: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
+    let given = parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?))));
+    given.collect::<Vec<_>>().join("&")
+}
+
 /// Chooses what does the cryptography of TLS in this process.
 pub fn use_ring() {
     // Fails when it is done already, which is as good.
@@ -280,7 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn path_segments_are_encoded() {
+    fn path_segments_and_queries_are_encoded() {
         assert_eq!(encode("ns:pkg/calc@1.0.0"), "ns%3Apkg%2Fcalc%401.0.0");
+        assert_eq!(query([("a", Some("1&2".into())), ("b", None), ("c", Some(String::new()))]), "a=1%262&c=");
     }
 }

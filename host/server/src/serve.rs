@@ -17,6 +17,7 @@ use wares_engine::{Engine, EngineConfig, KeepBounds, WorkerCommand};
 use wares_http::server::Connections;
 use wares_http::{App, Draining};
 use wares_model::Timestamp;
+use wares_model::time::DAY_US;
 use wares_store::{Artifacts, DataDir, SqliteOptions, Store};
 
 /// Bounds of the buckets of time metrics, in seconds: from a warm call to the longest wall time.
@@ -26,8 +27,6 @@ const SECONDS_BUCKETS: [f64; 14] =
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often metrics are folded and old ledger entries removed.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// Days to microseconds.
-const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What a host that has just come up tells whoever started it.
 pub struct Running {
@@ -162,7 +161,7 @@ async fn keep_up(metrics: PrometheusHandle, store: Arc<dyn Store>, retention_day
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
-        let before = Timestamp::now().as_micros() - i64::from(retention_days) * DAY_MICROS;
+        let before = Timestamp::now().as_micros() - i64::from(retention_days) * DAY_US;
         match store.prune_entries(Timestamp::from_micros(before)).await {
             Ok(0) => {}
             Ok(entries) => tracing::info!(entries, "removed ledger entries past their retention; aggregates stay"),

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::{cell, traffic, words};
-use crate::client::{Access, Role, encode};
+use crate::client::{Access, Role, query};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use serde_json::Value;
@@ -28,11 +28,9 @@ pub struct List {
 impl List {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
-        let query = (!self.query.is_empty()).then(|| self.query.join(" "));
-        let parameters = [("q", query), ("interface", self.interface), ("namespace", self.namespace)];
-        let parameters: Vec<_> =
-            parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?)))).collect();
-        let components = client.list(&format!("/v1/components?{}", parameters.join("&"))).await?;
+        let wanted = (!self.query.is_empty()).then(|| self.query.join(" "));
+        let parameters = [("q", wanted), ("interface", self.interface), ("namespace", self.namespace)];
+        let components = client.list(&format!("/v1/components?{}", query(parameters))).await?;
         self.format.print(&components, |components| {
             let rows = components.iter().map(|component| {
                 let deployment = component.get("deployment").unwrap_or(&Value::Null);

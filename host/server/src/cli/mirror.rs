@@ -6,7 +6,7 @@
 
 use super::Settings;
 use super::components::{path, version_path};
-use crate::client::{Access, Body, Client, ClientError, Role, encode};
+use crate::client::{Access, Body, Client, ClientError, Role, encode, query};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::signer_file;
@@ -17,13 +17,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
+use wares_model::time::DAY_US;
 use wares_model::{ComponentName, Digest, PrivateKey, Report, Signature, TenantId, Timestamp, Version};
 use wares_store::{ReportedUsage, UsageRow};
 
 /// Days that are reported, the one that goes on included last: as long as a shelf may be cut off and lose nothing.
 const REPORTED_DAYS: i64 = 35;
-/// A day in microseconds.
-const DAY_US: i64 = 86_400_000_000;
 /// Rows of one report.
 const REPORT_ROWS: usize = 5_000;
 /// Components that are copied at once; the versions of one follow each other.
@@ -216,8 +215,7 @@ impl Shelves {
             ("method", format!("copied from {}", self.from.base())),
             ("basis", format!("published there by {publisher} at {published_at}")),
         ];
-        let parameters = parameters.map(|(name, value)| format!("{name}={}", encode(&value))).join("&");
-        let at = format!("/v1/components?{parameters}");
+        let at = format!("/v1/components?{}", query(parameters.map(|(name, value)| (name, Some(value)))));
         self.here.send(Method::POST, &at, Body::Wasm(wasm, *signature)).await.map(drop)
     }
 

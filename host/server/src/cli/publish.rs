@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::cell;
-use crate::client::{Access, Answer, Body, Client, ClientError, Role, encode};
+use crate::client::{Access, Answer, Body, Client, ClientError, Role, query};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::signer_file;
@@ -124,9 +124,7 @@ pub(super) async fn send(client: &Client, wasm: Vec<u8>, request: &PublishReques
         ("method", request.change.method.clone()),
         ("basis", request.change.basis.clone()),
     ];
-    let parameters: Vec<_> =
-        parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?)))).collect();
-    let at = format!("/v1/components?{}", parameters.join("&"));
+    let at = format!("/v1/components?{}", query(parameters));
     client.send(Method::POST, &at, Body::Wasm(wasm, request.signature)).await
 }
 

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::{cell, number};
-use crate::client::{Access, Role, encode};
+use crate::client::{Access, Role, query};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use serde_json::Value;
@@ -46,10 +46,8 @@ impl Usage {
             ("to", self.to.map(|to| to.to_string())),
             ("tenant", self.tenant.map(|tenant| tenant.to_string())),
         ];
-        let parameters: Vec<_> =
-            parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?)))).collect();
         let of = if self.reported { "usage-reports" } else { "usage" };
-        let usage: Value = client.get(&format!("/v1/{of}?{}", parameters.join("&"))).await?;
+        let usage: Value = client.get(&format!("/v1/{of}?{}", query(parameters))).await?;
         self.format.print(&usage, |usage| for_people(usage, &by))?;
         Ok(Exit::Ok)
     }

@@ -15,7 +15,7 @@ use wares_model::{LedgerEntry, Outcome, ShadowOf, Usage};
 const UNITS_US: [i64; 3] = [MINUTE_US, HOUR_US, DAY_US];
 pub(super) const MINUTE_US: i64 = 60_000_000;
 pub(super) const HOUR_US: i64 = 60 * MINUTE_US;
-pub(super) const DAY_US: i64 = 24 * HOUR_US;
+pub(super) use wares_model::time::DAY_US;
 
 /// Subjects remembered; beyond it the memory starts again, so that it has a bound.
 const SUBJECTS_MAX: usize = 100_000;
