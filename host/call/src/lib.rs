@@ -25,8 +25,8 @@ use tokio::sync::Semaphore;
 use wares_catalog::ledger::{Ledger, Slot};
 use wares_catalog::snapshot::{ComponentEntry, Live, VersionEntry};
 use wares_catalog::tenancy::TenantEntry;
-use wares_catalog::{Catalog, Target};
-use wares_engine::{CallReport, Invocation, Meter};
+use wares_catalog::{Catalog, Target, UsedCalls};
+use wares_engine::{CallContext, CallReport, Invocation, Meter};
 use wares_model::manifest::Reuse;
 use wares_model::{Application, CallId, Outcome, ProblemCode};
 use wares_typed::{Answer, Function, Val, WriteError};
@@ -55,6 +55,9 @@ pub struct Prepared {
     interface: Arc<str>,
     function: Arc<str>,
     resolve: Duration,
+    /// What capabilities know of the call.
+    context: Arc<CallContext>,
+    used: Arc<UsedCalls>,
     /// The component, if somebody wants to know how the call ends.
     looked_at: Option<Arc<ComponentEntry>>,
 }
@@ -138,7 +141,21 @@ impl Calls {
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
         let resolve = started.elapsed();
         let looked_at = resolved.looked_at;
-        Ok(Arc::new(Prepared { call, tenant, application, version, live, interface, function, resolve, looked_at }))
+        let context = context(call, &tenant, &version);
+        let used = Arc::clone(self.catalog.used());
+        Ok(Arc::new(Prepared {
+            call,
+            tenant,
+            application,
+            version,
+            live,
+            interface,
+            function,
+            resolve,
+            context,
+            used,
+            looked_at,
+        }))
     }
 
     /// Waits for all that a call needs before it may run.
@@ -174,6 +191,7 @@ impl Calls {
             arguments,
             limits: &prepared.version.limits,
             meter,
+            context: Arc::clone(&prepared.context),
             owner: prepared.owner(),
         };
         let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.call(invocation).await;
@@ -237,10 +255,22 @@ impl Prepared {
         }
     }
 
+    /// Remembers what the call used of what it is granted.
+    fn note_used(&self) {
+        self.used.note(&self.context.component, self.context.used());
+    }
+
     fn function(&self) -> Result<&Function, CallError> {
         let found = error::find_function(&self.live.description, self.interface(), &self.function);
         found.map(|(_, function)| function).map_err(|explanation| CallError::new(self.call, explanation))
     }
+}
+
+/// What capabilities know of a call.
+fn context(call: CallId, tenant: &TenantEntry, version: &VersionEntry) -> Arc<CallContext> {
+    let (tenant, record) = (tenant.record.id.clone(), &version.record);
+    let (component, number) = (record.component.clone(), record.version.clone());
+    Arc::new(CallContext::new(call, tenant, component, number, Arc::clone(&version.granted)))
 }
 
 /// The JSON of what a function returned, or why there is none.

@@ -59,6 +59,7 @@ impl Record {
     fn entry(&self, outcome: Outcome, detail: Option<String>, logs: Option<String>) -> LedgerEntry {
         let usage = usage(&self.meter, self.clock, &self.traffic);
         self.prepared.report(outcome, usage.wall_us);
+        self.prepared.note_used();
         LedgerEntry { outcome, detail, logs, ..identify(&self.prepared, self.started, usage) }
     }
 }

@@ -137,7 +137,8 @@ impl Running {
                 let _ = said.set(response.map(|response| drop(respond.send(response))));
             })
         };
-        let invocation = HttpInvocation { request, limits, meter: &meter, respond };
+        let context = &prepared.context;
+        let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
         let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
         let failed = match (result, said.get()) {
             (Err(failure), _) => Some(error::of_failure(failure)),

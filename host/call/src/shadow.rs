@@ -114,6 +114,7 @@ impl Shadow {
             arguments,
             limits: &prepared.version.limits,
             meter: Arc::clone(&meter),
+            context: Arc::clone(&prepared.context),
             // Never in an instance that a tenant's own calls are served by.
             owner: None,
         };
@@ -151,8 +152,11 @@ impl Shadow {
         let (interface, function) = error::find_function(&live.description, name, &served.function)
             .map_err(|explanation| NotMade::Refused(explanation.detail))?;
         let (interface, function) = (interface.unwrap_or_default().into(), function.name.as_str().into());
+        let call = CallId::generate();
         Ok(Prepared {
-            call: CallId::generate(),
+            call,
+            context: crate::context(call, &served.tenant, &version),
+            used: Arc::clone(&served.used),
             tenant: Arc::clone(&served.tenant),
             application: Arc::clone(&served.application),
             version,

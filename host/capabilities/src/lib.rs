@@ -11,15 +11,19 @@
 
 mod capability;
 mod config;
+mod context;
 mod http;
 mod log;
 mod logging;
+mod services;
 mod state;
 mod wasi;
 mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
+pub use context::CallContext;
 pub use log::CallLog;
+pub use services::Services;
 pub use state::{CallState, Limiter, OverLimit};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, check_imports};
 

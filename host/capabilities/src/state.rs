@@ -1,7 +1,7 @@
 //! What one call holds while it runs.
 
 use crate::http::{self, NoRequests};
-use crate::{CallLog, wasi};
+use crate::{CallContext, CallLog, Services, wasi};
 use std::any::Any;
 use std::sync::Arc;
 use wares_model::limits::RESOURCES_MAX;
@@ -25,6 +25,8 @@ impl<T: ResourceLimiter + Any + Send + Sync> Limiter for T {}
 pub struct CallState {
     table: ResourceTable,
     limiter: Box<dyn Limiter>,
+    context: Arc<CallContext>,
+    services: Arc<Services>,
     log: CallLog,
     /// Made when a guest first uses a WASI interface: most calls of most guests only import them.
     wasi: Option<WasiCtx>,
@@ -35,11 +37,28 @@ pub struct CallState {
 
 impl CallState {
     /// The state of a call that writes to `log` and whose memories and tables are counted by `limiter`.
-    pub fn new(log: CallLog, limiter: Box<dyn Limiter>) -> Self {
+    pub fn new(context: Arc<CallContext>, services: Arc<Services>, log: CallLog, limiter: Box<dyn Limiter>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX));
         let (http, requests) = (http::context(), NoRequests);
-        Self { table, limiter, log, wasi: None, http, requests, config: Arc::default() }
+        Self { table, limiter, context, services, log, wasi: None, http, requests, config: Arc::default() }
+    }
+
+    /// The call that is served now.
+    pub fn context(&self) -> &Arc<CallContext> {
+        &self.context
+    }
+
+    /// Serves another call of the same tenant from now on, if it may use the same as the one before.
+    pub fn hand_over(&mut self, context: &Arc<CallContext>) -> bool {
+        let alike = Arc::ptr_eq(&self.context.granted, &context.granted);
+        self.context = Arc::clone(context);
+        alike
+    }
+
+    /// What the host has for capabilities.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
     }
 
     /// What counts memories and tables.

@@ -4,7 +4,7 @@ use crate::places;
 use crate::resolve::ResolveError;
 use crate::rollout::Rollout;
 use crate::snapshot::{Snapshot, VersionEntry};
-use crate::{Catalog, LoadError, StandingError};
+use crate::{Catalog, LoadError, StandingError, Ungranted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -77,6 +77,9 @@ pub enum DeployError {
     /// A version may not take traffic.
     #[error(transparent)]
     Refused(#[from] StandingError),
+    /// A version asks for more than it is granted.
+    #[error(transparent)]
+    Ungranted(#[from] Ungranted),
     /// A version does not load.
     #[error("{version} cannot run here: {source}")]
     Load {
@@ -241,6 +244,7 @@ impl Catalog {
             return Ok(Arc::clone(entry));
         }
         snapshot.check_deploys(entry)?;
+        snapshot.check_granted(entry)?;
         if entry.record.yanked_at.is_some() {
             return Err(DeployError::Invalid(format!("{version} is yanked; deploy another version")));
         }

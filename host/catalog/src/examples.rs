@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wares_engine::{Component, Failure, Invocation, Meter};
+use wares_engine::{CallContext, Component, Failure, Invocation, Meter};
 use wares_model::Limits;
 use wares_model::manifest::Example;
 use wares_typed::{Answer, Description};
@@ -81,7 +81,9 @@ async fn run_one(
     let arguments = wares_typed::read_arguments(description, function, example.arguments.as_bytes())
         .map_err(|error| format!("arguments: {} at {:?}", error.message, error.pointer))?;
     let meter = Arc::new(Meter::default());
-    let invocation = Invocation { interface, function: &function.name, arguments, limits, meter, owner: None };
+    let context = Arc::new(CallContext::unshelved());
+    let name = &function.name;
+    let invocation = Invocation { interface, function: name, arguments, limits, meter, context, owner: None };
     let value = component.call(invocation).await.result.map_err(failed)?;
     let most = usize::try_from(limits.result_bytes_max).unwrap_or(usize::MAX);
     let answer = wares_typed::write_result(description, function, value.as_ref(), most);

@@ -8,6 +8,7 @@ pub mod compatibility;
 pub mod deploy;
 pub mod examples;
 pub mod garbage;
+pub mod grants;
 pub mod ledger;
 pub mod lifecycle;
 pub mod namespaces;
@@ -22,6 +23,7 @@ pub mod rollout;
 pub mod snapshot;
 pub mod standing;
 pub mod tenancy;
+pub mod used;
 pub mod vetting;
 pub mod wit_diff;
 
@@ -38,6 +40,7 @@ use wares_typed::Description;
 
 pub use deploy::{DeployError, DeployRequest, RollbackRequest};
 pub use garbage::{Garbage, GarbageError};
+pub use grants::{GrantError, GrantsRequest, Ungranted};
 pub use lifecycle::{LifecycleError, LifecycleRequest};
 pub use namespaces::NamespaceError;
 pub use publish::{PublishError, PublishRequest, Published};
@@ -47,6 +50,7 @@ pub use review::ReviewError;
 pub use rollout::{RolloutRequest, RolloutView};
 pub use standing::StandingError;
 pub use tenancy::{Caller, Role, TenancyError};
+pub use used::{Used, UsedCalls};
 
 /// What an operator sets for the shelf.
 #[derive(Debug, Clone)]
@@ -81,6 +85,8 @@ pub struct Catalog {
     backing_up: Arc<Mutex<()>>,
     /// Examples of submissions that run now.
     examples: Semaphore,
+    /// What the last calls used.
+    used: Arc<UsedCalls>,
 }
 
 impl Catalog {
@@ -108,6 +114,7 @@ impl Catalog {
             publishing: RwLock::new(()),
             backing_up: Arc::default(),
             examples,
+            used: Arc::default(),
         })
     }
 
@@ -119,6 +126,11 @@ impl Catalog {
     /// The store behind the shelf, for what is read rarely (usage, calls, history).
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// What the last calls used of what they are granted.
+    pub fn used(&self) -> &Arc<UsedCalls> {
+        &self.used
     }
 
     /// What the operator set.

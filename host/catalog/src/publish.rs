@@ -12,7 +12,7 @@ use tokio::sync::MutexGuard;
 use wares_engine::{CompileError, ImportError};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::line::NumberError;
-use wares_model::{ComponentName, Digest, Limits, LimitsAsked, Namespace, Signature, Timestamp, Version};
+use wares_model::{Asked, ComponentName, Digest, Limits, LimitsAsked, Namespace, Signature, Timestamp, Version};
 use wares_store::{Inserted, NewVersion, StoreError, SubmissionState, TrustRecord, VersionRecord};
 use wares_typed::{DescribeError, Description};
 
@@ -156,6 +156,7 @@ pub(crate) struct Examined {
     pub(crate) component: ComponentName,
     pub(crate) version: Version,
     pub(crate) limits: Limits,
+    pub(crate) asked: Asked,
     pub(crate) digest: Digest,
 }
 
@@ -173,6 +174,7 @@ impl Catalog {
         self.check_number(&examined)?;
         let statement = self.check_claims(&examined, signature.as_ref(), change)?;
         self.engine.check_imports(&examined.description)?;
+        check_asked(&examined.asked)?;
         let against = self.compare_with_predecessor(&examined).await?;
         let _publishing = self.publishing.read().await;
         if compile == Compile::Now {
@@ -205,7 +207,9 @@ impl Catalog {
         let asked = description.manifest.as_ref().map_or_else(LimitsAsked::default, |manifest| manifest.limits);
         let limits = self.policy.limits_default.asked_within(&asked, &self.policy.limits_ceiling);
         let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
-        Ok(Examined { description: Arc::new(description), component, version, limits, digest })
+        let manifest = description.manifest.as_ref().map(|manifest| &manifest.capabilities);
+        let asked = Asked::of(manifest, &description.imports);
+        Ok(Examined { description: Arc::new(description), component, version, limits, asked, digest })
     }
 
     fn already_there(&self, examined: &Examined) -> Result<Option<Published>, PublishError> {
@@ -286,6 +290,17 @@ fn agree<T: PartialEq + std::fmt::Display>(what: &str, own: Option<T>, given: Op
     }
 }
 
+/// What is imported must be asked for, by a manifest that is there.
+fn check_asked(asked: &Asked) -> Result<(), PublishError> {
+    match asked.unasked() {
+        None => Ok(()),
+        Some((import, key)) => Err(PublishError::Invalid(format!(
+            "the component imports {import}, but its manifest does not ask for it: name what it is to use under \
+             [capabilities], with the key {key}, or build the component without it"
+        ))),
+    }
+}
+
 fn summarize(examined: &Examined, signature: Option<&Signature>) -> Summary {
     let info = examined.description.manifest.as_ref().map(|manifest| &manifest.component);
     Summary {
@@ -294,6 +309,7 @@ fn summarize(examined: &Examined, signature: Option<&Signature>) -> Summary {
         keywords: info.map(|info| info.keywords.clone()).unwrap_or_default(),
         interfaces: examined.description.interfaces.iter().filter_map(|interface| interface.name.clone()).collect(),
         limits: examined.limits,
+        asked: examined.asked.clone(),
         reuse: info.map(|info| info.reuse).unwrap_or_default(),
         pure: info.is_some_and(|info| info.pure),
         signer: signature.map(|signature| *signature.signer()),

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, Semaphore};
 use wares_model::manifest::{Reuse, Text};
-use wares_model::{ComponentName, Limits, Namespace, SignerKey, TenantId, Version};
-use wares_store::{Deployment, KeyRecord, Store, StoreError, TrustRecord, VersionRecord};
+use wares_model::{Asked, ComponentName, Granted, Grants, Limits, Namespace, SignerKey, TenantId, Version};
+use wares_store::{Deployment, GrantsRecord, KeyRecord, Store, StoreError, TrustRecord, VersionRecord};
 use wares_typed::Description;
 
 /// The next version's serial number in this process.
@@ -23,6 +23,7 @@ static SERIALS: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Default)]
 pub struct Snapshot {
     pub(crate) components: BTreeMap<ComponentName, Arc<ComponentEntry>>,
+    pub(crate) grants: BTreeMap<ComponentName, Arc<GrantsRecord>>,
     pub(crate) namespaces: BTreeMap<Namespace, Arc<NamespaceEntry>>,
     pub(crate) tenants: BTreeMap<TenantId, Arc<TenantEntry>>,
     pub(crate) keys: HashMap<KeyHash, Arc<KeyRecord>>,
@@ -64,6 +65,8 @@ pub struct VersionEntry {
     pub trust: Arc<TrustRecord>,
     /// What one call of it may use.
     pub limits: Limits,
+    /// What its calls may use of the world.
+    pub granted: Arc<Granted>,
     /// One permit per call that may run at once.
     pub slots: Arc<Semaphore>,
     serial: u64,
@@ -101,6 +104,9 @@ pub struct Summary {
     pub interfaces: Vec<String>,
     /// Limits that the version runs with.
     pub limits: Limits,
+    /// What it asks for of the world.
+    #[serde(default)]
+    pub asked: Asked,
     /// From the manifest.
     #[serde(default)]
     pub reuse: Reuse,
@@ -132,6 +138,9 @@ impl Summary {
 impl Snapshot {
     pub(crate) async fn read(store: &dyn Store, policy: &Policy, tending: &Arc<Notify>) -> Result<Self, StoreError> {
         let mut snapshot = Self { undeployed: policy.undeployed, ..Self::default() };
+        for grants in store.grants().await? {
+            snapshot.put_grants(grants);
+        }
         for record in store.versions().await? {
             snapshot.put_version(Arc::new(VersionEntry::new(record)?));
         }
@@ -182,8 +191,9 @@ impl Snapshot {
     }
 
     pub(crate) fn put_version(&mut self, version: Arc<VersionEntry>) {
+        let version = version.with_grants(self.granted_to(&version.record.component));
         let component = Arc::make_mut(self.components.entry(version.record.component.clone()).or_default());
-        component.versions.insert(version.record.version.clone(), version);
+        component.versions.insert(version.record.version.clone(), Arc::new(version));
     }
 
     pub(crate) fn put_deployment(&mut self, deployment: Deployment) {
@@ -228,11 +238,13 @@ impl VersionEntry {
         })?;
         let limits = summary.limits;
         let slots = Arc::new(Semaphore::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
+        let granted = Arc::new(Granted::new(&summary.asked, Arc::default()));
         Ok(Self {
             record,
             summary,
             trust: Arc::default(),
             limits,
+            granted,
             slots,
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
         })
@@ -246,7 +258,18 @@ impl VersionEntry {
     /// The same version with another record; what is loaded and who runs in it carries over.
     pub(crate) fn with_record(&self, record: VersionRecord) -> Self {
         let (summary, trust, slots) = (self.summary.clone(), Arc::clone(&self.trust), Arc::clone(&self.slots));
-        Self { record, summary, trust, limits: self.limits, slots, serial: self.serial }
+        let granted = Arc::clone(&self.granted);
+        Self { record, summary, trust, limits: self.limits, granted, slots, serial: self.serial }
+    }
+
+    /// The same version under these grants; what is loaded and who runs in it carries over.
+    fn with_grants(&self, grants: Arc<Grants>) -> Self {
+        let unchanged = *self.granted.grants() == *grants;
+        let granted = match unchanged {
+            true => Arc::clone(&self.granted),
+            false => Arc::new(Granted::new(&self.summary.asked, grants)),
+        };
+        Self { granted, ..self.with_record(self.record.clone()) }
     }
 
     /// The same version in another standing; what is loaded and who runs in it carries over.

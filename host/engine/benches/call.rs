@@ -5,7 +5,9 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wares_engine::{Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, WorkerCommand};
+use wares_engine::{
+    CallContext, Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, Services, WorkerCommand,
+};
 use wares_model::{Digest, Limits};
 use wasmtime::component::Val;
 
@@ -18,14 +20,17 @@ const WARM_UP: u32 = 2_000;
 
 fn main() -> Result<()> {
     let dir = tempfile::TempDir::new()?;
-    let engine = Engine::new(EngineConfig {
-        native_dir: dir.path().join("native"),
-        key_file: dir.path().join("native.key"),
-        worker: WorkerCommand { program: env!("CARGO_BIN_EXE_wares-compile-worker").into(), args: Vec::new() },
-        calls_max: 256,
-        memory_bytes_max: Limits::CEILING.memory_bytes_max,
-        keep: KEEP,
-    })?;
+    let engine = Engine::new(
+        EngineConfig {
+            native_dir: dir.path().join("native"),
+            key_file: dir.path().join("native.key"),
+            worker: WorkerCommand { program: env!("CARGO_BIN_EXE_wares-compile-worker").into(), args: Vec::new() },
+            calls_max: 256,
+            memory_bytes_max: Limits::CEILING.memory_bytes_max,
+            keep: KEEP,
+        },
+        Services::default(),
+    )?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let plain = runtime.block_on(load(&engine, "harmful"))?;
     let wasi = runtime.block_on(load(&engine, "wasi"))?;
@@ -52,8 +57,9 @@ async fn measure(
     arguments: &[Val],
     owner: Option<&'static str>,
 ) -> Result<()> {
+    let context = Arc::new(CallContext::unshelved());
     let calls = async |times: u32| {
-        let (component, arguments) = (Arc::clone(component), arguments.to_vec());
+        let (component, arguments, context) = (Arc::clone(component), arguments.to_vec(), Arc::clone(&context));
         // As a task, as a host runs it.
         let task = tokio::spawn(async move {
             for _ in 0..times {
@@ -63,6 +69,7 @@ async fn measure(
                     arguments: arguments.clone(),
                     limits: &Limits::DEFAULT,
                     meter: Arc::new(Meter::default()),
+                    context: Arc::clone(&context),
                     owner,
                 };
                 component.call(invocation).await.result.ok().context("the call failed")?;

@@ -3,12 +3,12 @@
 use crate::failure::Failure;
 use crate::kept::{Keeper, KeptInstances};
 use crate::meter::{Meter, Metered};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Making, Sandbox};
 use crate::turns::{Habit, Turns};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use wares_capabilities::{CallLog, CallState, Wiring};
+use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring};
 use wares_model::Limits;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
@@ -26,6 +26,8 @@ pub struct Invocation<'a> {
     pub limits: &'a Limits,
     /// Counts what it uses.
     pub meter: Arc<Meter>,
+    /// Which call it is, and what it may use.
+    pub context: Arc<CallContext>,
     /// Whose call it is, if an instance that served a call of the same owner may serve it, and may be kept after it.
     /// Without an owner the instance is a fresh one and gone after the call.
     pub owner: Option<&'a str>,
@@ -50,6 +52,7 @@ pub struct CallReport<T = Option<Val>> {
 pub struct Component {
     pub(crate) pre: InstancePre<CallState>,
     pub(crate) wiring: Wiring,
+    pub(crate) services: Arc<Services>,
     /// What it answers HTTP requests with, if it does.
     pub(crate) http: Option<ProxyPre<CallState>>,
     /// By interface, with the empty name for the world itself, then by function.
@@ -78,13 +81,14 @@ impl Component {
     pub(crate) fn new(
         pre: InstancePre<CallState>,
         wiring: Wiring,
+        services: Arc<Services>,
         kept: Arc<KeptInstances>,
         turns: Arc<Turns>,
     ) -> Self {
         let exports = exports(pre.component());
         let keeper = kept.keeper();
         let http = ProxyPre::new(pre.clone()).ok();
-        Self { pre, wiring, http, exports, kept, keeper, turns, http_habit: Habit::default() }
+        Self { pre, wiring, services, http, exports, kept, keeper, turns, http_habit: Habit::default() }
     }
 
     /// Runs a function in an instance of its own, or in one that is kept for the owner.
@@ -113,6 +117,15 @@ impl Component {
         clock.report(result, logs)
     }
 
+    pub(crate) fn making<'a>(
+        &'a self,
+        limits: &'a Limits,
+        meter: &'a Arc<Meter>,
+        context: &'a Arc<CallContext>,
+    ) -> Making<'a> {
+        Making { pre: &self.pre, wiring: &self.wiring, services: &self.services, limits, meter, context }
+    }
+
     fn export(&self, interface: Option<&str>, function: &str) -> Option<&Export> {
         self.exports.get(interface.unwrap_or_default())?.get(function)
     }
@@ -127,13 +140,11 @@ impl Component {
         clock: &Clock,
     ) -> wasmtime::Result<(Option<Val>, Option<Sandbox>)> {
         clock.in_turn();
-        let Invocation { limits, meter, .. } = invocation;
+        let Invocation { limits, meter, context, .. } = invocation;
+        let kept = kept.and_then(|mut sandbox| sandbox.hand_over(meter, context).then_some(sandbox));
         let mut sandbox = match kept {
-            Some(mut sandbox) => {
-                sandbox.hand_over(meter);
-                sandbox
-            }
-            None => Sandbox::new(&self.pre, &self.wiring, limits, meter, log.clone()).await?,
+            Some(sandbox) => sandbox,
+            None => Sandbox::new(&self.making(limits, meter, context), log.clone()).await?,
         };
         clock.instantiated();
         let result = sandbox.call(export.index, export.results, &invocation.arguments).await?;

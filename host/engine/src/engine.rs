@@ -15,7 +15,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use tokio::sync::Mutex as AsyncMutex;
-use wares_capabilities::{ImportError, VersionConfig, Wiring, WiringError};
+use wares_capabilities::{ImportError, Services, VersionConfig, Wiring, WiringError};
 use wares_model::Digest;
 use wares_typed::Description;
 use wasmtime::component::Linker;
@@ -89,6 +89,7 @@ pub struct Engine(Arc<Shared>);
 
 struct Shared {
     wasmtime: wasmtime::Engine,
+    services: Arc<Services>,
     native: NativeCache,
     compiler: Compiler,
     kept: Arc<KeptInstances>,
@@ -98,8 +99,8 @@ struct Shared {
 }
 
 impl Engine {
-    /// Starts an engine: reserves the pool's address space and starts the epoch's thread.
-    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+    /// Starts an engine: reserves the pool's address space and starts the epoch's thread. Guests draw on `services`.
+    pub fn new(config: EngineConfig, services: Services) -> Result<Self, EngineError> {
         let EngineConfig { native_dir, key_file, worker, calls_max, memory_bytes_max, keep } = config;
         let instances_max = calls_max.saturating_add(keep.instances_max);
         if u64::from(instances_max) > config::CALLS_MAX {
@@ -115,7 +116,8 @@ impl Engine {
         let kept = Arc::new(KeptInstances::new(keep));
         let compiler = Compiler::new(worker);
         let (turns, working) = (Arc::new(Turns::new()), Mutex::default());
-        Ok(Self(Arc::new(Shared { wasmtime, native, compiler, kept, turns, working })))
+        let services = Arc::new(services);
+        Ok(Self(Arc::new(Shared { wasmtime, services, native, compiler, kept, turns, working })))
     }
 
     /// Checks that this host gives everything that a component imports.
@@ -231,7 +233,8 @@ impl Engine {
             let wiring = Wiring::new(&mut linker, &imports, &version)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
-            Ok(Component::new(pre, wiring, Arc::clone(&shared.kept), Arc::clone(&shared.turns)))
+            let services = Arc::clone(&shared.services);
+            Ok(Component::new(pre, wiring, services, Arc::clone(&shared.kept), Arc::clone(&shared.turns)))
         };
         blocking(link).await
     }

@@ -6,7 +6,7 @@ use crate::meter::Meter;
 use crate::ticker::SLICE_TICKS;
 use std::sync::Arc;
 use std::time::Instant;
-use wares_capabilities::{CallLog, CallState, Wiring};
+use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring};
 use wares_model::Limits;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
 use wasmtime::{Store, UpdateDeadline};
@@ -21,16 +21,21 @@ pub(crate) struct Sandbox {
     pub(crate) calls: u64,
 }
 
+/// What a store and its instance are made of.
+pub(crate) struct Making<'a> {
+    pub(crate) pre: &'a InstancePre<CallState>,
+    pub(crate) wiring: &'a Wiring,
+    pub(crate) services: &'a Arc<Services>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) meter: &'a Arc<Meter>,
+    pub(crate) context: &'a Arc<CallContext>,
+}
+
 /// A store for one call and what comes after it, its limits in force. Nothing runs in it yet.
-pub(crate) fn store(
-    pre: &InstancePre<CallState>,
-    wiring: &Wiring,
-    limits: &Limits,
-    meter: &Arc<Meter>,
-    log: &CallLog,
-) -> wasmtime::Result<Store<CallState>> {
+pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<CallState>> {
+    let Making { pre, wiring, services, limits, meter, context } = of;
     let bounds = Bounds::new(limits, Arc::clone(meter));
-    let mut state = CallState::new(log.clone(), Box::new(bounds));
+    let mut state = CallState::new(Arc::clone(context), Arc::clone(services), log.clone(), Box::new(bounds));
     wiring.prepare(&mut state);
     let mut store = Store::try_new(pre.engine(), state)?;
     store.limiter(|state| state.limiter());
@@ -50,25 +55,20 @@ pub(crate) fn store(
 
 impl Sandbox {
     /// Makes an instance. Start functions run here.
-    pub(crate) async fn new(
-        pre: &InstancePre<CallState>,
-        wiring: &Wiring,
-        limits: &Limits,
-        meter: &Arc<Meter>,
-        log: CallLog,
-    ) -> wasmtime::Result<Self> {
+    pub(crate) async fn new(of: &Making<'_>, log: CallLog) -> wasmtime::Result<Self> {
         let born = Instant::now();
-        let mut store = store(pre, wiring, limits, meter, &log)?;
-        let instance = pre.instantiate_async(&mut store).await?;
+        let mut store = store(of, &log)?;
+        let instance = of.pre.instantiate_async(&mut store).await?;
         Ok(Self { store, instance, log, born, calls: 0 })
     }
 
-    /// Counts for another call from now on.
-    pub(crate) fn hand_over(&mut self, meter: &Arc<Meter>) {
+    /// Serves another call from now on and counts for it, if that call may use the same as the one before.
+    pub(crate) fn hand_over(&mut self, meter: &Arc<Meter>, context: &Arc<CallContext>) -> bool {
         if let Some(bounds) = self.store.data_mut().limiter_as_mut::<Bounds>() {
             bounds.hand_over(Arc::clone(meter));
         }
         self.store.set_epoch_deadline(SLICE_TICKS);
+        self.store.data_mut().hand_over(context)
     }
 
     /// Runs a function of the instance; post-return runs within.

@@ -6,7 +6,7 @@ use crate::meter::{Meter, Metered};
 use crate::sandbox;
 use http::{Request, Response};
 use std::sync::Arc;
-use wares_capabilities::CallLog;
+use wares_capabilities::{CallContext, CallLog};
 use wares_model::Limits;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -27,6 +27,8 @@ pub struct HttpInvocation<'a> {
     pub limits: &'a Limits,
     /// Counts what it uses.
     pub meter: &'a Arc<Meter>,
+    /// Which call it is, and what it may use.
+    pub context: &'a Arc<CallContext>,
     /// Takes the response, whose body goes on while the guest runs.
     pub respond: Respond,
 }
@@ -61,8 +63,8 @@ impl Component {
         clock: &Clock,
     ) -> wasmtime::Result<()> {
         clock.in_turn();
-        let HttpInvocation { request, limits, meter, respond } = invocation;
-        let mut store = sandbox::store(&self.pre, &self.wiring, limits, meter, log)?;
+        let HttpInvocation { request, limits, meter, context, respond } = invocation;
+        let mut store = sandbox::store(&self.making(limits, meter, context), log)?;
         let proxy = proxy.instantiate_async(&mut store).await?;
         clock.instantiated();
         let mut http = store.data_mut().http();

@@ -1,6 +1,7 @@
 //! The shelf: list, search, show.
 
 use crate::auth::AnyKey;
+use crate::grants::AskedShape;
 use crate::page::{Page, PageQuery};
 use crate::path::{self, Path, Query};
 use crate::{App, Problem};
@@ -65,6 +66,9 @@ pub(crate) struct VersionShape {
     signer: Option<SignerKey>,
     signature: Option<Signature>,
     submission: Option<SubmissionShape>,
+    /// What it asks for of the world and lacks, if it asks for anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<AskedShape>,
     /// Why it takes no calls, if it is held back.
     held: Option<String>,
 }
@@ -294,6 +298,7 @@ impl VersionShape {
                 id: submission.id,
                 state: submission.decision.as_ref().map_or("waiting", |decision| decision.verdict.as_str()),
             }),
+            capabilities: AskedShape::of(entry),
             held: entry.held(),
         }
     }

@@ -114,6 +114,6 @@ fn tagged(deployment: &Deployment) -> Response {
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let revision = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
-    let wrong = || Problem::bad_request("If-Match: send the ETag of the deployment as it was read, for example \"3\"");
+    let wrong = || Problem::bad_request("If-Match: send the ETag of what is changed as it was read, for example \"3\"");
     revision.map(Some).ok_or_else(wrong)
 }

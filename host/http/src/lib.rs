@@ -9,6 +9,7 @@ mod components;
 mod deployments;
 mod etag;
 mod garbage;
+mod grants;
 mod lifecycle;
 mod namespaces;
 mod operations;
@@ -84,6 +85,7 @@ pub fn router(app: App) -> Router {
         .merge(rollouts::routes())
         .merge(lifecycle::routes())
         .merge(garbage::routes())
+        .merge(grants::routes())
         .merge(namespaces::routes())
         .merge(submissions::routes())
         .merge(reports::routes())

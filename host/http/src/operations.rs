@@ -156,6 +156,9 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("roll a version out step by step", "admin", "POST, DELETE /v1/components/{namespace}/{name}/rollout (If-Match)"),
     ("how a rollout goes", "any", "GET /v1/components/{namespace}/{name}/rollout"),
     ("what came of shadow traffic", "admin", "GET /v1/components/{namespace}/{name}/deployment/shadow?revision="),
+    ("what a component asks for, is granted and used", "admin", "GET /v1/components/{namespace}/{name}/grants"),
+    ("grant", "admin", "PUT /v1/components/{namespace}/{name}/grants (If-Match)"),
+    ("grants so far", "admin", "GET /v1/components/{namespace}/{name}/grants/history"),
     ("deployments so far", "any", "GET /v1/components/{namespace}/{name}/deployment/history"),
     (
         "yank a version, or take that back",

@@ -11,8 +11,8 @@ use wares_call::{CallError, Explanation};
 use wares_catalog::backup::TakeBackupError;
 use wares_catalog::reports::ReportError;
 use wares_catalog::{
-    DeployError, GarbageError, LifecycleError, LoadError, NamespaceError, PublishError, PullError, ResolveError,
-    ReviewError, StandingError, TenancyError,
+    DeployError, GarbageError, GrantError, LifecycleError, LoadError, NamespaceError, PublishError, PullError,
+    ResolveError, ReviewError, StandingError, TenancyError,
 };
 use wares_engine::CompileError;
 use wares_model::ProblemCode;
@@ -254,6 +254,7 @@ impl From<DeployError> for Problem {
                 Self::new(ProblemCode::Conflict, error.to_string())
             }
             DeployError::Refused(refused) => refused.into(),
+            DeployError::Ungranted(ungranted) => Self::new(ProblemCode::InvalidComponent, ungranted.to_string()),
             DeployError::Load { source, .. } if matches!(*source, LoadError::Refused(_)) => {
                 Self::new(ProblemCode::Untrusted, source.to_string())
             }
@@ -270,6 +271,17 @@ impl From<LifecycleError> for Problem {
             LifecycleError::Conflict(detail) => Self::new(ProblemCode::Conflict, detail),
             LifecycleError::Store(_) => Self::host(&error),
         }
+    }
+}
+
+impl From<GrantError> for Problem {
+    fn from(error: GrantError) -> Self {
+        let code = match &error {
+            GrantError::Invalid(_) | GrantError::Reason(_) => ProblemCode::BadRequest,
+            GrantError::Conflict { .. } => ProblemCode::Conflict,
+            GrantError::Store(_) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

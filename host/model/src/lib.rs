@@ -4,6 +4,7 @@
 
 pub mod digest;
 pub mod entry;
+pub mod grants;
 mod hex;
 pub mod ids;
 pub mod limits;
@@ -18,6 +19,7 @@ pub mod time;
 
 pub use digest::Digest;
 pub use entry::{Application, LedgerEntry, Outcome, ShadowOf, Usage};
+pub use grants::{Asked, Granted, Grants};
 pub use ids::{CallId, KeyId, SubmissionId};
 pub use limits::{Limits, LimitsAsked};
 pub use manifest::Manifest;

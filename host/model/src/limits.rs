@@ -170,6 +170,18 @@ pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
 pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
 /// Bytes of the keys and values that a version is configured with.
 pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
+/// Bytes of keys and values in a bucket whose grant does not say otherwise.
+pub const BUCKET_BYTES_MAX: u64 = 16 * MIB;
+/// Keys in a bucket whose grant does not say otherwise.
+pub const BUCKET_KEYS_MAX: u64 = 10_000;
+/// Bytes of the files of one tenant and component, where the grant does not say otherwise.
+pub const FILES_BYTES_MAX: u64 = 64 * MIB;
+/// Files and directories of one tenant and component, where the grant does not say otherwise.
+pub const FILES_MAX: u64 = 1_000;
+/// Names of what one call used that are kept.
+pub const USED_NAMES_MAX: usize = 64;
+/// Calls of a component of which is kept what they used.
+pub const USED_CALLS_MAX: usize = 1_000;
 /// Frames of a guest's backtrace that are kept.
 pub const BACKTRACE_FRAMES_MAX: usize = 32;
 /// Calls of one tenant running at once.

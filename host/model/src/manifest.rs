@@ -1,5 +1,6 @@
 //! The manifest `wares.toml`: what a vendor says of a component. It travels inside the `.wasm` as a custom section.
 
+use crate::grants::Capabilities;
 use crate::{ComponentName, LimitsAsked, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ pub struct Manifest {
     /// Limits asked for, within the operator's ceiling.
     #[serde(default)]
     pub limits: LimitsAsked,
+    /// What it wants to use of the world; an operator grants it.
+    #[serde(default)]
+    pub capabilities: Capabilities,
     /// Values that the component reads with `wasi:config/store`, as shipped.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,

@@ -9,6 +9,7 @@ mod components;
 mod demo;
 mod deploy;
 mod gc;
+mod grants;
 mod history;
 mod keys;
 mod lifecycle;
@@ -101,6 +102,9 @@ enum Command {
     Yank(lifecycle::Yank),
     /// End a version: its calls are refused
     Stop(lifecycle::Stop),
+    /// Set what components may use of the world
+    #[command(subcommand)]
+    Grants(grants::Grants),
     /// Remove files that nothing on the shelf refers to
     Gc(gc::Gc),
     /// Sum up what calls used
@@ -167,6 +171,7 @@ impl Command {
             Self::Deprecate(command) => command.run(settings).await,
             Self::Yank(command) => command.run(settings).await,
             Self::Stop(command) => command.run(settings).await,
+            Self::Grants(command) => command.run(settings).await,
             Self::Gc(command) => command.run(settings).await,
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,

@@ -8,7 +8,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tempfile::TempDir;
 use wares_engine::{
-    CallReport, CompileError, Component, Engine, EngineConfig, Failure, Invocation, KeepBounds, LoadError, Meter,
+    CallContext, CallReport, CompileError, Component, Engine, EngineConfig, Failure, Invocation, KeepBounds, LoadError,
+    Meter, Services,
 };
 use wares_model::{Digest, Limits, LimitsAsked, ProblemCode};
 use wares_typed::{Answer, Description, Function, Val, WriteError};
@@ -44,14 +45,15 @@ impl Sandbox {
     /// A sandbox under the limits of this configuration.
     pub fn new(limits: &CallLimits) -> anyhow::Result<Self> {
         let native = tempfile::tempdir().context("a folder for native code")?;
-        let engine = Engine::new(EngineConfig {
+        let config = EngineConfig {
             native_dir: native.path().join("native"),
             key_file: native.path().join("native.key"),
             worker: crate::serve::worker()?,
             calls_max: 1,
             memory_bytes_max: limits.ceiling.memory_bytes_max,
             keep: KeepBounds::NONE,
-        })?;
+        };
+        let engine = Engine::new(config, Services::default())?;
         Ok(Self { engine, limits: limits.clone(), _native: native })
     }
 
@@ -118,7 +120,8 @@ impl Opened {
         let (interface, called) = self.find(interface, function)?;
         let arguments = self.read(called, arguments)?;
         let meter = Arc::new(Meter::default());
-        let invocation = Invocation { interface, function, arguments, limits: &self.limits, meter, owner: None };
+        let (context, limits) = (Arc::new(CallContext::unshelved()), &self.limits);
+        let invocation = Invocation { interface, function, arguments, limits, meter, context, owner: None };
         let CallReport { result, logs, .. } = self.component.call(invocation).await;
         if !logs.is_empty() {
             output::note(logs.trim_end());

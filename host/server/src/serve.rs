@@ -13,7 +13,7 @@ use wares_call::{Calls, Capacity};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
 use wares_catalog::{Catalog, Policy, Role};
-use wares_engine::{Engine, EngineConfig, KeepBounds, WorkerCommand};
+use wares_engine::{Engine, EngineConfig, KeepBounds, Services, WorkerCommand};
 use wares_http::server::Connections;
 use wares_http::{App, Draining};
 use wares_model::Timestamp;
@@ -98,7 +98,7 @@ async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<d
 }
 
 fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
-    Ok(Engine::new(EngineConfig {
+    let engine = EngineConfig {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
         worker: worker()?,
@@ -111,7 +111,8 @@ fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
             age_max: Duration::from_secs(config.reuse.age_seconds_max),
             memory_bytes_max: config.reuse.memory_bytes_max,
         },
-    })?)
+    };
+    Ok(Engine::new(engine, Services::default())?)
 }
 
 async fn open_catalog(

@@ -5,6 +5,7 @@
 mod artifacts;
 mod backup;
 mod data_dir;
+mod grants;
 mod hashing;
 mod leftovers;
 mod lifecycle;
@@ -18,6 +19,7 @@ mod trust;
 pub use artifacts::Artifacts;
 pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
 pub use data_dir::{DataDir, DataDirError};
+pub use grants::{GrantStore, GrantsRecord, NewGrants};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use records::{
@@ -56,7 +58,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore + TrustStore + ReportStore {
+pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 
@@ -154,8 +156,8 @@ pub enum StoreError {
         /// The digest that is stored.
         existing: Digest,
     },
-    /// The deployment is not at the revision that the change was built on.
-    #[error("the deployment is at revision {current}")]
+    /// What is changed is not at the revision that the change was built on.
+    #[error("it is at revision {current}")]
     RevisionConflict {
         /// The revision that is stored; 0 when there is none.
         current: u64,

@@ -11,7 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
-use wares_engine::{Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, WorkerCommand};
+use wares_engine::{
+    CallContext, Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, Services, WorkerCommand,
+};
 use wares_http::Draining;
 use wares_http::server::{Connections, serve};
 use wares_model::{Digest, Limits, limits};
@@ -30,14 +32,17 @@ struct Loaded {
 pub async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let data_dir = DataDir::open(dir.path())?;
-    let engine = Engine::new(EngineConfig {
-        native_dir: data_dir.native(),
-        key_file: data_dir.native_key(),
-        worker: WorkerCommand { program: wares_it::host::binary()?, args: vec!["compile-worker".into()] },
-        calls_max: u32::try_from(limits::HOST_CONCURRENCY_MAX)?,
-        memory_bytes_max: Limits::CEILING.memory_bytes_max,
-        keep: KeepBounds::NONE,
-    })?;
+    let engine = Engine::new(
+        EngineConfig {
+            native_dir: data_dir.native(),
+            key_file: data_dir.native_key(),
+            worker: WorkerCommand { program: wares_it::host::binary()?, args: vec!["compile-worker".into()] },
+            calls_max: u32::try_from(limits::HOST_CONCURRENCY_MAX)?,
+            memory_bytes_max: Limits::CEILING.memory_bytes_max,
+            keep: KeepBounds::NONE,
+        },
+        Services::default(),
+    )?;
     let wasm = Bytes::from(std::fs::read(guest("bench-text")?)?);
     let (description, digest) = (Arc::new(wares_typed::describe(&wasm)?), Digest::of(&wasm));
     engine.compile(&digest, wasm.clone()).await?;
@@ -70,6 +75,7 @@ async fn call(Loaded { component, description }: &Loaded, body: &[u8]) -> Result
         arguments,
         limits: &Limits::DEFAULT,
         meter: Arc::new(Meter::default()),
+        context: Arc::new(CallContext::unshelved()),
         owner: None,
     };
     let value = component.call(invocation).await.result.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;

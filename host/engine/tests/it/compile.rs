@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use wares_engine::{CompileError, Engine, EngineConfig, EngineError, WorkerCommand};
+use wares_engine::{CompileError, Engine, EngineConfig, EngineError, Services, WorkerCommand};
 use wares_model::{Digest, Limits};
 
 #[tokio::test]
@@ -77,14 +77,17 @@ type Expected = fn(&CompileError) -> bool;
 async fn a_worker_that_fails_is_told_apart() {
     let wasm = Bytes::from(wat::parse_str("(component)").unwrap());
     let engine = |script: &str, dir: &TempDir| {
-        Engine::new(EngineConfig {
-            native_dir: dir.path().join("native"),
-            key_file: dir.path().join("key"),
-            worker: WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] },
-            calls_max: 1,
-            memory_bytes_max: Limits::DEFAULT.memory_bytes_max,
-            keep: KEEP,
-        })
+        Engine::new(
+            EngineConfig {
+                native_dir: dir.path().join("native"),
+                key_file: dir.path().join("key"),
+                worker: WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] },
+                calls_max: 1,
+                memory_bytes_max: Limits::DEFAULT.memory_bytes_max,
+                keep: KEEP,
+            },
+            Services::default(),
+        )
         .unwrap()
     };
     let cases: [(&str, Expected); 8] = [

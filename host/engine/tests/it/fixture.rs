@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use wares_engine::{
-    CallReport, CompileError, Component, Engine, EngineConfig, EngineError, Invocation, KeepBounds, LoadError, Meter,
-    WorkerCommand,
+    CallContext, CallReport, CompileError, Component, Engine, EngineConfig, EngineError, Invocation, KeepBounds,
+    LoadError, Meter, Services, WorkerCommand,
 };
 use wares_model::{Digest, Limits};
 use wasmtime::component::Val;
@@ -39,7 +39,7 @@ impl Fixture {
     /// An engine that keeps instances within these bounds.
     pub(crate) fn keeping(keep: KeepBounds) -> Self {
         let dir = TempDir::new().unwrap();
-        let engine = Engine::new(EngineConfig { keep, ..config(dir.path(), CALLS_MAX) }).unwrap();
+        let engine = Engine::new(EngineConfig { keep, ..config(dir.path(), CALLS_MAX) }, Services::default()).unwrap();
         Self { dir, engine }
     }
 
@@ -84,7 +84,7 @@ impl Fixture {
 }
 
 pub(crate) fn open(dir: &Path, calls_max: u32) -> Result<Engine, EngineError> {
-    Engine::new(config(dir, calls_max))
+    Engine::new(config(dir, calls_max), Services::default())
 }
 
 pub(crate) fn config(dir: &Path, calls_max: u32) -> EngineConfig {
@@ -154,6 +154,7 @@ impl Call {
             arguments: self.arguments,
             limits: &self.limits,
             meter: self.meter,
+            context: Arc::new(CallContext::unshelved()),
             owner: self.owner,
         };
         component.call(invocation).await

@@ -53,7 +53,9 @@ async fn everything(
 ) -> anyhow::Result<Value> {
     let versions = client.list(&format!("{}/versions", path(name))).await?;
     let shown: Value = client.get(&version_path(name, version)).await?;
-    Ok(json!({"component": component, "versions": versions, "version": shown}))
+    // Only operators see grants.
+    let grants: Value = client.get(&format!("{}/grants", path(name))).await.unwrap_or_default();
+    Ok(json!({"component": component, "versions": versions, "version": shown, "grants": grants}))
 }
 
 fn for_people(all: &Value) -> String {
@@ -78,11 +80,24 @@ fn for_people(all: &Value) -> String {
     lines.extend(provenance(version).into_iter().map(|line| format!("  {line}")));
     let imports = version.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     lines.extend(section("imports", imports.map(str::to_owned)));
+    let asks = version.get("capabilities").map(super::grants::asks).unwrap_or_default();
+    lines.extend(section("asks for", asks.iter().map(|line| line.trim_start().to_owned())));
+    lines.extend(usage(all));
     let limits = version.get("limits").and_then(Value::as_object).into_iter().flatten();
     lines.extend(section("limits", limits.map(|(name, value)| format!("{name} = {value}"))));
     lines.push("  functions:".to_owned());
     lines.extend(functions(version));
     lines.join("\n")
+}
+
+/// What the component is granted and used.
+fn usage(all: &Value) -> Vec<String> {
+    let granted = super::grants::granted(all.pointer("/grants/grants").unwrap_or(&Value::Null));
+    let mut lines = section("granted", granted.iter().map(|line| line.trim_start().to_owned()));
+    let used = all.pointer("/grants/used/items").and_then(Value::as_array).into_iter().flatten();
+    let used = used.map(|one| format!("{} ({} calls)", cell(one, "/what"), cell(one, "/calls")));
+    lines.extend(section("used lately", used));
+    lines
 }
 
 /// A version, and in a word what became of it.

@@ -4,6 +4,7 @@ mod append;
 mod checkpoint;
 mod copy;
 mod deployments;
+mod grants;
 mod ledger;
 mod lifecycle;
 mod reports;

@@ -1,0 +1,469 @@
+//! What a component may use of the world: what its manifest asks for, what an operator grants, and what both allow.
+
+mod rule;
+
+pub use rule::{HttpRule, HttpTarget, ParseHttpRuleError};
+
+use crate::ComponentName;
+use crate::limits::{BUCKET_BYTES_MAX, BUCKET_KEYS_MAX, FILES_BYTES_MAX, FILES_MAX};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Entries of one list of a manifest's asks or of an operator's grants.
+pub const ENTRIES_MAX: usize = 256;
+/// Bytes of a bucket's, a secret's or a store's name.
+const LABEL_BYTES_MAX: usize = 64;
+
+/// The name of a key-value bucket, of a secret, or of a key-value store: letters, digits, `-`, `_` and `.`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Label(Arc<str>);
+
+impl Label {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that names no bucket, secret or store.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is no name: write 1 to {LABEL_BYTES_MAX} letters, digits, `-`, `_` or `.`")]
+pub struct ParseLabelError(String);
+
+impl FromStr for Label {
+    type Err = ParseLabelError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=LABEL_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if fits { Ok(Self(text.into())) } else { Err(ParseLabelError(text.chars().take(80).collect())) }
+    }
+}
+
+impl TryFrom<String> for Label {
+    type Error = ParseLabelError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> Self {
+        label.0.as_ref().to_owned()
+    }
+}
+
+/// What may be done with files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilesAccess {
+    /// They may be read.
+    ReadOnly,
+    /// They may be read and changed.
+    ReadWrite,
+}
+
+impl fmt::Display for FilesAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadOnly => "read-only",
+            Self::ReadWrite => "read-write",
+        })
+    }
+}
+
+/// Table `[capabilities]` of a manifest: all that a component wants to use. Other components need no entry: its imports name
+/// their interfaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Capabilities {
+    /// Where it wants to send HTTP requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpRule>,
+    /// Buckets of key-value pairs that it wants to open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keyvalue: Vec<Label>,
+    /// What it wants to do with files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesAccess>,
+    /// Secrets that it wants to read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Label>,
+}
+
+/// What an operator lets a component use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Grants {
+    /// Where it may send HTTP requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpGrant>,
+    /// Buckets that it may open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keyvalue: Vec<BucketGrant>,
+    /// What it may do with files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesGrant>,
+    /// Secrets that it may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Label>,
+    /// Components that it may call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentName>,
+}
+
+/// Requests that are let out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HttpGrant {
+    /// Which.
+    pub allow: HttpRule,
+    /// Private, loopback, link-local and other special addresses that the host's name may resolve to. All others of these
+    /// kinds are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpNet>,
+    /// What the host adds to each request; the component never sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
+}
+
+/// A header that the host adds to requests, with a secret in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Credential {
+    /// The header's name, as `authorization`.
+    pub header: String,
+    /// Text before the secret, as `Bearer `.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// The secret of the component that is the rest.
+    pub secret: Label,
+}
+
+/// A bucket and how much it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BucketGrant {
+    /// The bucket's name, as the component opens it.
+    pub bucket: Label,
+    /// Whose pairs the bucket holds.
+    #[serde(default)]
+    pub scope: BucketScope,
+    /// The configured key-value store that it is in; none: the host's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Label>,
+    /// Bytes of keys and values in it, per tenant unless it is shared.
+    #[serde(default = "bucket_bytes_max")]
+    pub bytes_max: u64,
+    /// Keys in it, per tenant unless it is shared.
+    #[serde(default = "bucket_keys_max")]
+    pub keys_max: u64,
+}
+
+/// Whose pairs a bucket holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BucketScope {
+    /// Each tenant has its own, for this component.
+    #[default]
+    Tenant,
+    /// All tenants have one, for this component.
+    Component,
+    /// One for all components and tenants that are granted a shared bucket of this name.
+    Shared,
+}
+
+/// What a component may do with the files of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FilesGrant {
+    /// Whether it may change them.
+    pub access: FilesAccess,
+    /// Bytes of all files of one tenant.
+    #[serde(default = "files_bytes_max")]
+    pub bytes_max: u64,
+    /// Files and directories of one tenant.
+    #[serde(default = "files_max")]
+    pub files_max: u64,
+}
+
+fn bucket_bytes_max() -> u64 {
+    BUCKET_BYTES_MAX
+}
+
+fn bucket_keys_max() -> u64 {
+    BUCKET_KEYS_MAX
+}
+
+fn files_bytes_max() -> u64 {
+    FILES_BYTES_MAX
+}
+
+fn files_max() -> u64 {
+    FILES_MAX
+}
+
+impl BucketGrant {
+    /// A bucket per tenant in the host's own store, of the usual size.
+    pub fn of(bucket: Label) -> Self {
+        let (bytes_max, keys_max) = (BUCKET_BYTES_MAX, BUCKET_KEYS_MAX);
+        Self { bucket, scope: BucketScope::default(), store: None, bytes_max, keys_max }
+    }
+}
+
+impl FilesGrant {
+    /// A directory of the usual size.
+    pub fn of(access: FilesAccess) -> Self {
+        Self { access, bytes_max: FILES_BYTES_MAX, files_max: FILES_MAX }
+    }
+}
+
+/// Grants that contradict themselves or are too many.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct GrantsError(String);
+
+impl Grants {
+    /// Checks what the types do not say.
+    pub fn check(&self) -> Result<(), GrantsError> {
+        let lists = [
+            ("http", self.http.len()),
+            ("keyvalue", self.keyvalue.len()),
+            ("secrets", self.secrets.len()),
+            ("components", self.components.len()),
+        ];
+        if let Some((name, length)) = lists.into_iter().find(|(_, length)| *length > ENTRIES_MAX) {
+            return Err(GrantsError(format!("{name} has {length} entries; at most {ENTRIES_MAX} are taken")));
+        }
+        let mut buckets = BTreeSet::new();
+        if let Some(twice) = self.keyvalue.iter().find(|grant| !buckets.insert(&grant.bucket)) {
+            return Err(GrantsError(format!("keyvalue names the bucket {} twice", twice.bucket)));
+        }
+        Ok(())
+    }
+}
+
+/// Something that a version asks for and is not granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Missing {
+    /// What, as `http https://api.example.cn`.
+    pub capability: String,
+    /// Flags of `wares grants add` that would grant it.
+    pub flags: String,
+}
+
+/// What a version asks for, as far as that can be told from what it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Asked {
+    /// By its manifest; none: it has no manifest, and whatever is granted will do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Capabilities>,
+    /// Full names of the interfaces that it imports and that need a grant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<String>,
+}
+
+/// Imports that need a grant, with the capability that they belong to.
+const NEED_GRANT: [(&str, &str); 4] = [
+    ("wasi:http/outgoing-handler", "http"),
+    ("wasi:http/client", "http"),
+    ("wasi:keyvalue/", "keyvalue"),
+    ("wares:secrets/", "secrets"),
+];
+
+/// The capability that an import needs a grant of, if it needs one.
+pub fn capability_of(import: &str) -> Option<&'static str> {
+    let name = import.split('@').next().unwrap_or(import);
+    let belongs = |prefix: &str| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == prefix };
+    NEED_GRANT.iter().find(|(prefix, _)| belongs(prefix)).map(|(_, capability)| *capability)
+}
+
+impl Asked {
+    /// What a version with this manifest and these imports asks for.
+    pub fn of(manifest: Option<&Capabilities>, imports: &[String]) -> Self {
+        let imports = imports.iter().filter(|import| capability_of(import).is_some()).cloned().collect();
+        Self { manifest: manifest.cloned(), imports }
+    }
+
+    /// An import for which the manifest, being there, asks for nothing, with the key that it lacks.
+    pub fn unasked(&self) -> Option<(&str, &'static str)> {
+        let manifest = self.manifest.as_ref()?;
+        self.imports.iter().find_map(|import| {
+            let capability = capability_of(import)?;
+            let nothing = match capability {
+                "http" => manifest.http.is_empty(),
+                "keyvalue" => manifest.keyvalue.is_empty(),
+                _ => manifest.secrets.is_empty(),
+            };
+            nothing.then_some((import.as_str(), capability))
+        })
+    }
+
+    /// What of it is not granted.
+    pub fn missing(&self, grants: &Grants) -> Vec<Missing> {
+        match &self.manifest {
+            Some(asked) => asked.missing(grants),
+            None => self.imports.iter().filter_map(|import| missing_for(import, grants)).collect(),
+        }
+    }
+}
+
+impl Capabilities {
+    fn missing(&self, grants: &Grants) -> Vec<Missing> {
+        let missing = |capability: String, flags: String| Missing { capability, flags };
+        let http = self.http.iter().filter(|rule| !grants.http.iter().any(|grant| grant.allow.covers(rule)));
+        let mut all: Vec<_> = http.map(|rule| missing(format!("http {rule}"), format!("--http '{rule}'"))).collect();
+        let buckets = self.keyvalue.iter().filter(|name| grants.bucket(name).is_none());
+        all.extend(buckets.map(|name| missing(format!("keyvalue {name}"), format!("--keyvalue {name}"))));
+        if let Some(access) = self.files.filter(|asked| grants.files.is_none_or(|grant| grant.access < *asked)) {
+            all.push(missing(format!("files {access}"), format!("--files {access}")));
+        }
+        let secrets = self.secrets.iter().filter(|name| !grants.secrets.contains(name));
+        all.extend(secrets.map(|name| missing(format!("secret {name}"), format!("--secret {name}"))));
+        all
+    }
+}
+
+/// Without a manifest nobody knows what is asked for but that something is.
+fn missing_for(import: &str, grants: &Grants) -> Option<Missing> {
+    let (nothing, flags) = match capability_of(import)? {
+        "http" => (grants.http.is_empty(), "--http 'https://HOST'"),
+        "keyvalue" => (grants.keyvalue.is_empty(), "--keyvalue BUCKET"),
+        _ => (grants.secrets.is_empty(), "--secret NAME"),
+    };
+    nothing.then(|| Missing { capability: import.to_owned(), flags: flags.to_owned() })
+}
+
+impl Grants {
+    fn bucket(&self, name: &Label) -> Option<&BucketGrant> {
+        self.keyvalue.iter().find(|grant| grant.bucket == *name)
+    }
+}
+
+/// What both a version's asks and its component's grants allow: what its calls may use.
+#[derive(Debug, Clone, Default)]
+pub struct Granted {
+    asked: Option<Capabilities>,
+    grants: Arc<Grants>,
+}
+
+impl Granted {
+    /// What a version that asks for this is allowed by these grants.
+    pub fn new(asked: &Asked, grants: Arc<Grants>) -> Self {
+        Self { asked: asked.manifest.clone(), grants }
+    }
+
+    /// All that the component is granted, asked for or not.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// The grant by which a request may go out, if it may.
+    pub fn http(&self, target: &HttpTarget<'_>) -> Option<&HttpGrant> {
+        let asked = self.asked.as_ref().is_none_or(|asked| asked.http.iter().any(|rule| rule.allows(target)));
+        self.grants.http.iter().find(|grant| asked && grant.allow.allows(target))
+    }
+
+    /// The bucket of this name, if it may be opened.
+    pub fn bucket(&self, name: &str) -> Option<&BucketGrant> {
+        let asked = self.asked.as_ref().is_none_or(|asked| asked.keyvalue.iter().any(|bucket| bucket.as_str() == name));
+        self.grants.keyvalue.iter().find(|grant| asked && grant.bucket.as_str() == name)
+    }
+
+    /// What may be done with files, if anything.
+    pub fn files(&self) -> Option<FilesGrant> {
+        let grant = self.grants.files?;
+        match &self.asked {
+            None => Some(grant),
+            Some(asked) => Some(FilesGrant { access: grant.access.min(asked.files?), ..grant }),
+        }
+    }
+
+    /// The secret of this name, if it may be read.
+    pub fn secret(&self, name: &str) -> Option<&Label> {
+        let asked = self.asked.as_ref().is_none_or(|asked| asked.secrets.iter().any(|secret| secret.as_str() == name));
+        self.grants.secrets.iter().find(|secret| asked && secret.as_str() == name)
+    }
+
+    /// Whether this component may be called.
+    pub fn component(&self, name: &ComponentName) -> bool {
+        self.grants.components.contains(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capabilities(text: &str) -> Capabilities {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_the_flags_that_grant_it() {
+        let manifest = capabilities(
+            "http = ['https://api.example.cn', 'https://*.gov.cn']\nkeyvalue = ['rates']\nfiles = 'read-write'\nsecrets = ['token']",
+        );
+        let asked = Asked::of(Some(&manifest), &[]);
+        let grants: Grants = serde_json::from_str(
+            r#"{"http": [{"allow": "https://*.example.cn"}], "files": {"access": "read-only"}, "secrets": ["token"]}"#,
+        )
+        .unwrap();
+        let missing = asked.missing(&grants);
+        let flags: Vec<_> = missing.iter().map(|one| one.flags.as_str()).collect();
+        assert_eq!(flags, ["--http 'https://*.gov.cn'", "--keyvalue rates", "--files read-write"]);
+        let granted = Granted::new(&asked, Arc::new(grants));
+        assert_eq!(granted.files().map(|files| files.access), Some(FilesAccess::ReadOnly));
+        assert!(granted.secret("token").is_some() && granted.secret("other").is_none());
+        assert!(granted.bucket("rates").is_none());
+    }
+
+    #[test]
+    fn without_a_manifest_an_import_needs_some_grant_of_its_kind() {
+        let imports = ["wasi:http/outgoing-handler@0.2.6".to_owned(), "wasi:cli/stdout@0.2.6".to_owned()];
+        let asked = Asked::of(None, &imports);
+        assert_eq!(asked.imports.len(), 1);
+        assert_eq!(asked.missing(&Grants::default()).len(), 1);
+        let grants: Grants = serde_json::from_str(r#"{"http": [{"allow": "https://a.cn"}]}"#).unwrap();
+        assert_eq!(asked.missing(&grants), []);
+    }
+
+    #[test]
+    fn a_manifest_that_does_not_ask_for_what_is_imported_is_found_out() {
+        let asked = Asked::of(Some(&Capabilities::default()), &["wasi:keyvalue/store@0.2.0-draft".to_owned()]);
+        assert_eq!(asked.unasked(), Some(("wasi:keyvalue/store@0.2.0-draft", "keyvalue")));
+    }
+
+    #[test]
+    fn only_what_is_asked_and_granted_is_allowed() {
+        let asked = Asked::of(Some(&capabilities("http = ['GET https://a.cn']")), &[]);
+        let grants: Grants =
+            serde_json::from_str(r#"{"http": [{"allow": "https://a.cn"}, {"allow": "https://b.cn"}]}"#).unwrap();
+        let granted = Granted::new(&asked, Arc::new(grants));
+        let target = |method, host| HttpTarget { scheme: "https", host, port: 443, method };
+        assert!(granted.http(&target("GET", "a.cn")).is_some());
+        assert!(granted.http(&target("POST", "a.cn")).is_none());
+        assert!(granted.http(&target("GET", "b.cn")).is_none());
+    }
+
+    #[test]
+    fn a_bucket_is_granted_once() {
+        let twice: Grants =
+            serde_json::from_str(r#"{"keyvalue": [{"bucket": "a"}, {"bucket": "a", "scope": "shared"}]}"#).unwrap();
+        assert!(twice.check().unwrap_err().to_string().contains("twice"));
+    }
+}
