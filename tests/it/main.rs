@@ -12,6 +12,7 @@ mod demo;
 mod deployments;
 mod faults;
 mod garbage;
+mod grants;
 mod hostile;
 mod lifecycle;
 mod mirror;
