@@ -4,7 +4,7 @@
 //! Engine::compile  bytes -> worker process -> native cache      (publishing)
 //! Engine::load     native cache -> Component                    (first call of a version)
 //! Component::call  fresh store and instance -> function -> CallReport
-//! Component::serve fresh store and instance -> wasi:http/incoming-handler -> response, CallReport
+//! Component::serve fresh store and instance -> wasi:http handler -> response, CallReport
 //! ```
 //!
 //! Invariants: a call never outlives its wall time, never uses its CPU time up by more than one slice plus one bulk
@@ -16,6 +16,7 @@
 mod bounds;
 mod compile;
 mod component;
+mod concurrency;
 mod config;
 mod engine;
 mod failure;
@@ -23,6 +24,7 @@ mod kept;
 mod meter;
 mod native;
 mod sandbox;
+mod sent;
 mod serve;
 mod ticker;
 mod turns;
@@ -30,6 +32,7 @@ mod worker;
 
 pub use compile::{CompileError, WorkerCommand};
 pub use component::{CallReport, Component, Invocation};
+pub use concurrency::Concurrency;
 pub use engine::{Engine, EngineConfig, EngineError, LoadError};
 pub use failure::Failure;
 pub use kept::KeepBounds;

@@ -10,6 +10,7 @@ mod deployments;
 mod etag;
 mod garbage;
 mod grants;
+mod hop_by_hop;
 mod lifecycle;
 mod namespaces;
 mod operations;

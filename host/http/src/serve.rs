@@ -1,18 +1,20 @@
 //! HTTP requests that components answer themselves: `/serve/{namespace}/{name}[@{version-req}]/{path…}`.
 
 use crate::auth::TenantKey;
-use crate::calls;
-use crate::lifecycle;
-use crate::{App, Problem};
+use crate::server::HangUp;
+use crate::{App, Problem, calls, hop_by_hop, lifecycle};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::Response;
 use axum::routing::any;
+use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use wares_engine::BodyError;
+use wares_model::ProblemCode;
 
 /// Tells the component below which path it is reached.
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -30,28 +32,46 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let Address { namespace, name, prefix, path } = Address::of(&parts.uri)?;
     let target = calls::component(&namespace, &name)?;
     let prepared = app.calls.prepare_http(tenant, application, target).await?;
+    let bytes_max = prepared.version().limits.body_bytes_max;
+    // What says no length is stopped on the way.
+    if body.size_hint().lower() > bytes_max {
+        let detail = format!("the body is over the limit of {bytes_max} bytes");
+        return Err(Problem::new(ProblemCode::TooLarge, detail));
+    }
 
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().cloned().or_else(|| host?.parse::<Authority>().ok());
     let authority = authority.ok_or_else(|| Problem::bad_request("the request has no valid Host header"))?;
     let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
     parts.uri = uri.map_err(|error| Problem::bad_request(format!("the address: {error}")))?;
-    // The key is between the caller and the host.
-    parts.headers.remove(header::AUTHORIZATION);
+    hop_by_hop::remove(&mut parts.headers);
+    // The key is between the caller and the host, and so is the leave to send the body.
+    for name in [header::AUTHORIZATION, header::EXPECT] {
+        parts.headers.remove(name);
+    }
     if let Ok(prefix) = HeaderValue::try_from(prefix) {
         parts.headers.insert(FORWARDED_PREFIX, prefix);
     }
-    let body = body.map_err(|_| BodyError::ConnectionTerminated).boxed_unsync();
-    let response = app.calls.serve(&prepared, Request::from_parts(parts, body)).await?;
+    let body = body.map_frame(without_hop_by_hop).map_err(|_| BodyError::ConnectionTerminated).boxed_unsync();
+    let hang_up = parts.extensions.remove::<HangUp>().unwrap_or_default();
+    let response = app.calls.serve(&prepared, Request::from_parts(parts, body), move || hang_up.cut()).await?;
 
     let (mut parts, body) = response.into_parts();
+    hop_by_hop::remove(&mut parts.headers);
     for (name, value) in calls::identity(&prepared) {
         if let Ok(value) = HeaderValue::try_from(value) {
             parts.headers.insert(name, value);
         }
     }
     parts.headers.extend(lifecycle::notices(prepared.version()));
-    Ok(Response::from_parts(parts, Body::new(body)))
+    Ok(Response::from_parts(parts, Body::new(body.map_frame(without_hop_by_hop))))
+}
+
+fn without_hop_by_hop(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        hop_by_hop::remove_from_trailers(trailers);
+    }
+    frame
 }
 
 /// What an address below `/serve` says.
