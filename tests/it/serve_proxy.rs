@@ -41,7 +41,7 @@ impl Shelf {
     }
 
     /// Waits until the ledger says so.
-    async fn until_outcomes(&self, expected: Value) -> Result<()> {
+    pub(crate) async fn until_outcomes(&self, expected: Value) -> Result<()> {
         let mut last = Value::Null;
         let seen = async {
             while last != expected {
@@ -309,7 +309,7 @@ async fn a_body_over_its_limit_is_refused_or_broken_off() -> Result<()> {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert_eq!(shelf.outcomes().await?, json!({}), "it never was a call");
 
-    let pieces = futures::stream::iter(vec![anyhow::Ok(Bytes::from(vec![b'x'; 10_000])); 20]);
+    let pieces = futures::stream::iter(vec![Bytes::from(vec![b'x'; 10_000]); 20].into_iter().map(anyhow::Ok));
     let response = shelf.request(Method::POST, "/echo").body(reqwest::Body::wrap_stream(pieces)).send().await;
     let whole = match response {
         Ok(response) => {

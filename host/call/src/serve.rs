@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
 use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, Meter};
-use wares_model::{Application, CallId, Outcome, ProblemCode};
+use wares_model::{Application, CallId, Limits, Outcome, ProblemCode};
 
 /// The interfaces that answer HTTP requests, the newer one first.
 const HANDLERS: [&str; 2] = ["wasi:http/handler", "wasi:http/incoming-handler"];
@@ -155,29 +155,7 @@ impl Running {
         let context = &prepared.context;
         let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
         let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
-        let failed = match (result, said.get()) {
-            (Err(failure), None | Some(Ok(()) | Err(Refusal::Error(_)))) => Some(error::of_failure(failure)),
-            (Ok(()), Some(Ok(()))) => match tokio::time::timeout_at(deadline, taken).await {
-                Ok(Ok(Taken::Whole)) => None,
-                Ok(Ok(Taken::TooLarge)) => {
-                    let detail = format!("the response is larger than {} bytes", limits.result_bytes_max);
-                    Some((Outcome::LimitOutput, Box::new(Explanation::new(ProblemCode::LimitOutput, detail))))
-                }
-                Ok(Ok(Taken::Broken(why))) => Some(trap(format!("the response's body is not whole: {why}"))),
-                Ok(Err(_)) | Err(_) => {
-                    let detail = "the caller did not take the answer within the call's wall time".to_owned();
-                    Some((Outcome::Cancelled, Box::new(Explanation::new(ProblemCode::LimitWall, detail))))
-                }
-            },
-            (_, Some(Err(Refusal::Interim(status)))) => {
-                Some(trap(format!("the component's response has status {status}, which is not of a final response")))
-            }
-            (Ok(()), Some(Err(Refusal::Error(code)))) => {
-                let detail = format!("the component answered with an error instead of a response: {code}");
-                Some((Outcome::ComponentError, Box::new(Explanation::new(ProblemCode::ComponentError, detail))))
-            }
-            (Ok(()), None) => Some(trap("the component's handler returned without a response".to_owned())),
-        };
+        let failed = how_it_failed(result, said.get(), taken, deadline, limits).await;
         let recording = Instant::now();
         let (outcome, explanation) = failed.map_or((Outcome::Ok, None), |(outcome, why)| (outcome, Some(why)));
         let recorded = record.close(outcome, explanation.as_deref(), logs).await;
@@ -186,6 +164,38 @@ impl Running {
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(&prepared, outcome, &timing);
         explanation.map_or(Ok(()), |explanation| Err(CallError::new(prepared.call, explanation)))
+    }
+}
+
+/// What went wrong, if something did: with the guest, with its response, or with the caller's taking it.
+async fn how_it_failed(
+    result: Result<(), Failure>,
+    said: Option<&Result<(), Refusal>>,
+    mut taken: oneshot::Receiver<Taken>,
+    deadline: tokio::time::Instant,
+    limits: &Limits,
+) -> Option<(Outcome, Box<Explanation>)> {
+    match (result, said) {
+        // What the guest did when nothing more was taken is the consequence.
+        (Err(_), Some(Ok(()))) if matches!(taken.try_recv(), Ok(Taken::TooLarge)) => Some(too_large(limits)),
+        (Err(failure), None | Some(Ok(()) | Err(Refusal::Error(_)))) => Some(error::of_failure(failure)),
+        (Ok(()), Some(Ok(()))) => match tokio::time::timeout_at(deadline, taken).await {
+            Ok(Ok(Taken::Whole)) => None,
+            Ok(Ok(Taken::TooLarge)) => Some(too_large(limits)),
+            Ok(Ok(Taken::Broken(why))) => Some(trap(format!("the response's body is not whole: {why}"))),
+            Ok(Err(_)) | Err(_) => {
+                let detail = "the caller did not take the answer within the call's wall time".to_owned();
+                Some((Outcome::Cancelled, Box::new(Explanation::new(ProblemCode::LimitWall, detail))))
+            }
+        },
+        (_, Some(Err(Refusal::Interim(status)))) => {
+            Some(trap(format!("the component's response has status {status}, which is not of a final response")))
+        }
+        (Ok(()), Some(Err(Refusal::Error(code)))) => {
+            let detail = format!("the component answered with an error instead of a response: {code}");
+            Some((Outcome::ComponentError, Box::new(Explanation::new(ProblemCode::ComponentError, detail))))
+        }
+        (Ok(()), None) => Some(trap("the component's handler returned without a response".to_owned())),
     }
 }
 
@@ -220,6 +230,11 @@ fn final_response(response: Response) -> Result<Response, Refusal> {
         status if status.is_informational() => Err(Refusal::Interim(status)),
         _ => Ok(response),
     }
+}
+
+fn too_large(limits: &Limits) -> (Outcome, Box<Explanation>) {
+    let detail = format!("the response is larger than {} bytes", limits.result_bytes_max);
+    (Outcome::LimitOutput, Box::new(Explanation::new(ProblemCode::LimitOutput, detail)))
 }
 
 fn trap(reason: String) -> (Outcome, Box<Explanation>) {

@@ -1,4 +1,7 @@
 //! WASI 0.3: the same as [`crate::wasi`] gives, for components whose functions wait for each other.
+//!
+//! wasmtime calls its part of this experimental: what is wrong with it alone is set right in a new version, not in a patch
+//! of this one.
 
 use crate::wasi::{HasRandom, Random};
 use crate::{CallState, Capability, Interface};

@@ -34,6 +34,15 @@ struct Watched {
     sent: Option<Sent>,
 }
 
+impl Watched {
+    fn tell(&mut self) {
+        if let Some(Sent(sent)) = self.sent.take() {
+            // Nobody asks any more when the guest has ended.
+            let _ = sent.send(());
+        }
+    }
+}
+
 impl http_body::Body for Watched {
     type Data = Bytes;
     type Error = BodyError;
@@ -44,9 +53,10 @@ impl http_body::Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
+            // Trailers are the end.
+            None => self.tell(),
+            Some(Ok(frame)) if frame.is_trailers() => self.tell(),
             Some(Ok(_)) => {}
-            // Nobody asks any more when the guest has ended.
-            None => drop(self.sent.take().map(|sent| sent.0.send(()))),
             Some(Err(_)) => self.sent = None,
         }
         Poll::Ready(frame)

@@ -5,6 +5,7 @@ use crate::CallError;
 use crate::record::Traffic;
 use bytes::Bytes;
 use http_body::Frame;
+use http_body_util::{BodyExt as _, Empty};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,8 +63,9 @@ impl Answer {
         }
     }
 
-    /// Nothing more is taken from the guest.
+    /// Nothing more is taken from the guest, which sees that when it goes on writing.
     fn end(&mut self, taken: Taken) {
+        self.inner = Empty::new().map_err(|never| match never {}).boxed_unsync();
         if let Some(all_taken) = self.all_taken.take() {
             // The task of a call that failed does not wait.
             let _ = all_taken.send(taken);

@@ -26,7 +26,8 @@ impl wasip3::exports::http::handler::Guest for Answers {
             }
             "/upper" => {
                 let (body, end) = take(request);
-                Ok(answer(async move |to, ended| upper(body, end, to, ended).await))
+                let announced = with_header("trailer", "x-sum");
+                Ok(answer_with(announced, async move |to, ended| upper(body, end, to, ended).await))
             }
             "/seen" => {
                 let seen = seen(&request, &path);
@@ -68,8 +69,10 @@ impl wasip3::exports::http::handler::Guest for Answers {
             "/panic" => panic!("as asked"),
             "/error" => Err(ErrorCode::InternalError(Some("no answer today".to_owned()))),
             "/eat" => {
-                let all: Vec<Vec<u8>> = (0..).map(|_| vec![1; 1 << 20]).collect();
-                panic!("{}", all.len())
+                let mut all = Vec::new();
+                loop {
+                    all.push(vec![1_u8; 1 << 20]);
+                }
             }
             _ => {
                 let response = answer(async |to, ended| finish(to, ended, None).await);
@@ -101,11 +104,15 @@ fn answer_with(headers: Fields, write: impl AsyncFnOnce(StreamWriter<u8>, Future
 
 /// A response that announces another length than it has.
 fn lying(length: &str, body: &'static [u8]) -> Response {
-    let headers = Fields::from_list(&[("content-length".to_owned(), length.as_bytes().to_vec())]);
-    answer_with(headers.expect("a good header"), async move |mut to, ended| {
+    answer_with(with_header("content-length", length), async move |mut to, ended| {
         to.write_all(body.to_vec()).await;
         finish(to, ended, None).await;
     })
+}
+
+fn with_header(name: &str, value: &str) -> Fields {
+    let headers = Fields::from_list(&[(name.to_owned(), value.as_bytes().to_vec())]);
+    headers.expect("a good header")
 }
 
 async fn finish(to: StreamWriter<u8>, ended: FutureWriter<End>, trailers: Option<&[(&str, &str)]>) {
