@@ -1,11 +1,14 @@
 //! HTTP by hand, where clients are too polite: bytes to a host's socket, and what comes back.
 
 use anyhow::{Context as _, Result, ensure};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wares_it::host::Host;
 
+/// In the system's table of connections: neither end has closed it.
+const ESTABLISHED: &str = "01";
 /// Longest wait for bytes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,6 +51,27 @@ impl Raw {
     pub(crate) async fn rest(mut self) -> Result<String> {
         while self.more().await? {}
         Ok(self.text())
+    }
+
+    /// Waits until the host gives the connection up, which it cannot tell who reads nothing: the system knows.
+    pub(crate) async fn until_given_up(&self) -> Result<()> {
+        let port = |address: SocketAddr| format!(":{:04X}", address.port());
+        let (host, own) = (port(self.stream.peer_addr()?), port(self.stream.local_addr()?));
+        let given_up = async {
+            loop {
+                let table = tokio::fs::read_to_string("/proc/net/tcp").await?;
+                let established = table.lines().any(|line| {
+                    let mut fields = line.split_whitespace().skip(1);
+                    let mut ends = |port: &str| fields.next().is_some_and(|field| field.ends_with(port));
+                    ends(&host) && ends(&own) && ends(ESTABLISHED)
+                });
+                if !established {
+                    return anyhow::Ok(());
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, given_up).await.context("the host keeps the connection")?
     }
 
     fn text(&self) -> String {

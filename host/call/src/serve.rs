@@ -11,7 +11,7 @@ use answer::Answer;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -33,6 +33,8 @@ struct Running {
     prepared: Arc<Prepared>,
     admitted: Admitted,
     traffic: Arc<Traffic>,
+    /// Whether the request's body broke off.
+    gone: Arc<AtomicBool>,
     /// Completes when the caller's side has the whole body but for what waits for the ledger.
     taken: oneshot::Receiver<Taken>,
 }
@@ -100,11 +102,12 @@ async fn answer(
     let limits = &prepared.version.limits;
     let patience = Duration::from_millis(limits.wall_ms_max);
     let traffic = Arc::<Traffic>::default();
-    let request = bounded(request, limits.body_bytes_max, Arc::clone(&traffic));
+    let gone = Arc::<AtomicBool>::default();
+    let request = bounded(request, limits.body_bytes_max, Arc::clone(&traffic), Arc::clone(&gone));
     let (respond, responded) = oneshot::channel();
     let (all_taken, taken) = oneshot::channel();
     let (finish, finished) = oneshot::channel();
-    let running = Running { prepared: Arc::clone(prepared), admitted, traffic: Arc::clone(&traffic), taken };
+    let running = Running { prepared: Arc::clone(prepared), admitted, traffic: Arc::clone(&traffic), gone, taken };
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         // Nobody listens when the caller has gone; the entry is written all the same.
         let _ = finish.send(running.run(request, respond).await);
@@ -112,10 +115,10 @@ async fn answer(
         tokio::time::sleep(patience).await;
         hang_up();
     }));
-    let gone = || CallError::host(prepared.call, &"the task of the call ended early");
+    let early = || CallError::host(prepared.call, &"the task of the call ended early");
     let Ok(response) = responded.await else {
-        let finished = finished.await.unwrap_or_else(|_| Err(gone()));
-        return Err(finished.err().unwrap_or_else(gone));
+        let finished = finished.await.unwrap_or_else(|_| Err(early()));
+        return Err(finished.err().unwrap_or_else(early));
     };
     let (mut parts, mut inner) = response.into_parts();
     if is_head || is_bodiless(parts.status, &parts.headers) {
@@ -123,7 +126,7 @@ async fn answer(
         while let Some(Ok(_)) = inner.frame().await {}
         // The task of a call that failed does not wait.
         let _ = all_taken.send(Taken::Whole);
-        finished.await.unwrap_or_else(|_| Err(gone()))?;
+        finished.await.unwrap_or_else(|_| Err(early()))?;
         if has_no_length(parts.status) {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
@@ -138,7 +141,7 @@ async fn answer(
 impl Running {
     /// Runs the guest, waits until its response is taken, and writes the entry.
     async fn run(self, request: http::Request<Body>, respond: oneshot::Sender<Response>) -> Result<(), CallError> {
-        let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, taken } = self;
+        let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, gone, taken } = self;
         let limits = &prepared.version.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.wall_ms_max);
         let meter = Arc::new(Meter::default());
@@ -155,7 +158,13 @@ impl Running {
         let context = &prepared.context;
         let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
         let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
-        let failed = how_it_failed(result, said.get(), taken, deadline, limits).await;
+        let failed = match result {
+            // However the guest took it.
+            Err(_) if gone.load(Ordering::Relaxed) => {
+                Some(cancelled(ProblemCode::BadRequest, "the request broke off before its end"))
+            }
+            result => how_it_failed(result, said.get(), taken, deadline, limits).await,
+        };
         let recording = Instant::now();
         let (outcome, explanation) = failed.map_or((Outcome::Ok, None), |(outcome, why)| (outcome, Some(why)));
         let recorded = record.close(outcome, explanation.as_deref(), logs).await;
@@ -184,8 +193,8 @@ async fn how_it_failed(
             Ok(Ok(Taken::TooLarge)) => Some(too_large(limits)),
             Ok(Ok(Taken::Broken(why))) => Some(trap(format!("the response's body is not whole: {why}"))),
             Ok(Err(_)) | Err(_) => {
-                let detail = "the caller did not take the answer within the call's wall time".to_owned();
-                Some((Outcome::Cancelled, Box::new(Explanation::new(ProblemCode::LimitWall, detail))))
+                let detail = "the caller did not take the answer within the call's wall time";
+                Some(cancelled(ProblemCode::LimitWall, detail))
             }
         },
         (_, Some(Err(Refusal::Interim(status)))) => {
@@ -200,7 +209,12 @@ async fn how_it_failed(
 }
 
 /// The request with a body that is counted and never longer than allowed.
-fn bounded(request: http::Request<Body>, bytes_max: u64, traffic: Arc<Traffic>) -> http::Request<Body> {
+fn bounded(
+    request: http::Request<Body>,
+    bytes_max: u64,
+    traffic: Arc<Traffic>,
+    gone: Arc<AtomicBool>,
+) -> http::Request<Body> {
     request.map(|body| {
         let counted = body.map_frame(move |frame| {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -210,7 +224,12 @@ fn bounded(request: http::Request<Body>, bytes_max: u64, traffic: Arc<Traffic>) 
         let limited = Limited::new(counted, usize::try_from(bytes_max).unwrap_or(usize::MAX));
         limited
             .map_err(move |error| match error.downcast::<BodyError>() {
-                Ok(error) => *error,
+                Ok(error) => {
+                    if matches!(*error, BodyError::ConnectionTerminated) {
+                        gone.store(true, Ordering::Relaxed);
+                    }
+                    *error
+                }
                 Err(_) => BodyError::HttpRequestBodySize(Some(bytes_max)),
             })
             .boxed_unsync()
@@ -230,6 +249,10 @@ fn final_response(response: Response) -> Result<Response, Refusal> {
         status if status.is_informational() => Err(Refusal::Interim(status)),
         _ => Ok(response),
     }
+}
+
+fn cancelled(code: ProblemCode, detail: &str) -> (Outcome, Box<Explanation>) {
+    (Outcome::Cancelled, Box::new(Explanation::new(code, detail.to_owned())))
 }
 
 fn too_large(limits: &Limits) -> (Outcome, Box<Explanation>) {

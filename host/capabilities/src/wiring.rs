@@ -148,7 +148,8 @@ fn advice(import: &str) -> String {
         return format!("given is version {}: build against that", given.join(" and "));
     }
     let alike = known().map(|interface| (strsim::jaro_winkler(name, interface.name), interface));
-    match alike.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+    // Of several versions alike the first in the list.
+    match alike.min_by(|(a, _), (b, _)| b.total_cmp(a)) {
         Some((likeness, interface)) if likeness > SUGGESTION_LIKENESS => {
             format!("unknown; did you mean {}@{}?", interface.name, interface.version)
         }

@@ -11,7 +11,8 @@
 //! memory instruction, and never holds more memory than its limits say, counted over all its memories. A store serves one
 //! call and is dropped before [`Component::call`] returns, unless the call has an owner: then it may serve further calls of
 //! the same owner, within [`KeepBounds`], until one fails. Only native code with this host's own seal is mapped. A call
-//! that was admitted (at most [`EngineConfig::calls_max`] at once) always finds its slots in the pool.
+//! that was admitted (at most [`EngineConfig::calls_max`] at once) always finds its slots in the pool, or, if its functions are
+//! tasks ([`Concurrency`]), needs none.
 
 mod bounds;
 mod compile;

@@ -4,7 +4,7 @@ use crate::auth::TenantKey;
 use crate::server::HangUp;
 use crate::{App, Problem, calls, hop_by_hop, lifecycle};
 use axum::Router;
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
@@ -13,6 +13,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use tower_http::timeout::TimeoutError;
 use wares_engine::BodyError;
 use wares_model::ProblemCode;
 
@@ -34,7 +35,8 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let prepared = app.calls.prepare_http(tenant, application, target).await?;
     let bytes_max = prepared.version().limits.body_bytes_max;
     // What says no length is stopped on the way.
-    if body.size_hint().lower() > bytes_max {
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if length.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > bytes_max) {
         let detail = format!("the body is over the limit of {bytes_max} bytes");
         return Err(Problem::new(ProblemCode::TooLarge, detail));
     }
@@ -52,7 +54,7 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     if let Ok(prefix) = HeaderValue::try_from(prefix) {
         parts.headers.insert(FORWARDED_PREFIX, prefix);
     }
-    let body = body.map_frame(without_hop_by_hop).map_err(|_| BodyError::ConnectionTerminated).boxed_unsync();
+    let body = body.map_frame(without_hop_by_hop).map_err(broken_off).boxed_unsync();
     let hang_up = parts.extensions.remove::<HangUp>().unwrap_or_default();
     let response = app.calls.serve(&prepared, Request::from_parts(parts, body), move || hang_up.cut()).await?;
 
@@ -65,6 +67,14 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     }
     parts.headers.extend(lifecycle::notices(prepared.version()));
     Ok(Response::from_parts(parts, Body::new(body.map_frame(without_hop_by_hop))))
+}
+
+/// What a guest is told of a request's body that does not come to its end.
+fn broken_off(error: axum::Error) -> BodyError {
+    match error.into_inner().is::<TimeoutError>() {
+        true => BodyError::ConnectionReadTimeout,
+        false => BodyError::ConnectionTerminated,
+    }
 }
 
 fn without_hop_by_hop(mut frame: Frame<Bytes>) -> Frame<Bytes> {

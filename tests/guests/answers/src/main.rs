@@ -21,9 +21,9 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
             .header("proxy-note", "1")
             .header("x-kept", "1")
             .body("hop".into())?),
-        "/none" => Ok(status(204, "5", "")?),
+        "/none" => Ok(status(204, "0", "")?),
         "/reset" => Ok(status(205, "5", "reset")?),
-        "/unchanged" => Ok(status(304, "900000", "")?),
+        "/unchanged" => Ok(status(304, "7", "changed")?),
         "/interim" => Ok(Response::builder().status(103).body(Body::empty())?),
         "/short" => Ok(status(200, "10", "short")?),
         "/over" => Ok(status(200, "3", "longer")?),
