@@ -27,6 +27,7 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
         "/interim" => Ok(Response::builder().status(103).body(Body::empty())?),
         "/short" => Ok(status(200, "10", "short")?),
         "/over" => Ok(status(200, "3", "longer")?),
+        "/twice" => Ok(Response::new(Body::from_stream(stream::iter(vec![Bytes::from(vec![b'x'; 400_000]); 2])))),
         "/endless" => Ok(Response::new(Body::from_stream(stream::repeat(Bytes::from(vec![b'x'; 1 << 10]))))),
         "/spins-on" => Ok(Response::new(Body::from_stream(drops(2).map(|drop| match &drop[..] {
             b"drop 1\n" => loop {
