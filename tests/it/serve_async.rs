@@ -31,6 +31,17 @@ async fn requests_and_responses_pass() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_rest_of_wasi_is_there_as_far_as_it_is_given() -> Result<()> {
+    let shelf = Shelf::of("answers-async").await?;
+    let response = shelf.request(Method::GET, "/world").send().await?;
+    let call = call_id(&response)?;
+    let expected = "written true, waited true, this century true, 65536 random bytes, 0 variables, 0 folders";
+    assert_eq!(response.text().await?, expected);
+    assert_eq!(shelf.host.get(&format!("/v1/calls/{call}")).await?["logs"], "seen the world\n");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_stream_both_ways_with_trailers() -> Result<()> {
     let shelf = Shelf::of("answers-async").await?;
     let mut raw = Raw::connect(&shelf.host).await?;

@@ -255,6 +255,13 @@ async fn a_caller_that_goes_away_ends_the_call() -> Result<()> {
     shelf.until_running(0).await?;
     shelf.until_outcomes(json!({"cancelled": 1})).await?;
 
+    // The same while nobody reads its body.
+    let mut raw = Raw::connect(&shelf.host).await?;
+    raw.send(&format!("{}content-length: 5\r\n\r\nhello", shelf.head("POST /sleep"))).await?;
+    shelf.until_running(1).await?;
+    drop(raw);
+    shelf.until_outcomes(json!({"cancelled": 2})).await?;
+
     // While the component waits for the rest of the request.
     let mut raw = Raw::connect(&shelf.host).await?;
     raw.send(&format!("{}content-length: 10\r\n\r\nhello", shelf.head("POST /upper"))).await?;
@@ -278,7 +285,7 @@ async fn a_caller_that_goes_away_ends_the_call() -> Result<()> {
     shelf.until_running(0).await?;
     let response = sender.send_request(shelf.http2_request(Method::GET, "/hop", Empty::new())?).await?;
     assert_eq!(response.into_body().collect().await?.to_bytes(), "hop");
-    shelf.until_outcomes(json!({"cancelled": 4, "ok": 1})).await
+    shelf.until_outcomes(json!({"cancelled": 5, "ok": 1})).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

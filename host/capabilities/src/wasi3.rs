@@ -5,6 +5,7 @@
 
 use crate::wasi::{HasRandom, Random};
 use crate::{CallState, Capability, Interface};
+use wares_model::limits::RANDOM_BYTES_MAX;
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
@@ -61,8 +62,9 @@ const INTERFACES: &[Interface] = &[
 ];
 
 impl random::random::Host for Random {
+    /// As 0.3 has it, at most so many: a guest that wants more asks again.
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        Self::bytes(len)
+        Self::bytes(len.min(RANDOM_BYTES_MAX))
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
@@ -72,7 +74,7 @@ impl random::random::Host for Random {
 
 impl random::insecure::Host for Random {
     fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        Self::bytes(len)
+        Self::bytes(len.min(RANDOM_BYTES_MAX))
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {

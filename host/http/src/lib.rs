@@ -1,6 +1,7 @@
 //! The HTTP API: who asks, for what, and what the answer looks like. Handlers translate; the work is done in `call` and `catalog`.
 
 mod afterwards;
+mod ahead;
 mod auth;
 mod backup;
 mod body;

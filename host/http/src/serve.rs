@@ -2,7 +2,7 @@
 
 use crate::auth::TenantKey;
 use crate::server::HangUp;
-use crate::{App, Problem, calls, hop_by_hop, lifecycle};
+use crate::{App, Problem, ahead, calls, hop_by_hop, lifecycle};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -46,6 +46,8 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let authority = authority.ok_or_else(|| Problem::bad_request("the request has no valid Host header"))?;
     let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
     parts.uri = uri.map_err(|error| Problem::bad_request(format!("the address: {error}")))?;
+    // Who asks for leave to send gets it when the component wants to read.
+    let body = if parts.headers.contains_key(header::EXPECT) { body } else { ahead::read_ahead(body) };
     hop_by_hop::remove(&mut parts.headers);
     // The key is between the caller and the host, and so is the leave to send the body.
     for name in [header::AUTHORIZATION, header::EXPECT] {
@@ -71,7 +73,8 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
 
 /// What a guest is told of a request's body that does not come to its end.
 fn broken_off(error: axum::Error) -> BodyError {
-    match error.into_inner().is::<TimeoutError>() {
+    let mut causes = std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| error.source());
+    match causes.any(|error| error.is::<TimeoutError>()) {
         true => BodyError::ConnectionReadTimeout,
         false => BodyError::ConnectionTerminated,
     }
@@ -121,6 +124,23 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::stream;
+    use http_body_util::StreamBody;
+    use std::convert::Infallible;
+    use std::time::Duration;
+    use tower_http::timeout::TimeoutBody;
+
+    #[tokio::test]
+    async fn a_slow_caller_is_not_taken_for_one_that_is_gone() {
+        let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let slow = ahead::read_ahead(Body::new(TimeoutBody::new(Duration::from_millis(1), silent)));
+        let broken = StreamBody::new(stream::iter([Err::<Frame<Bytes>, _>(std::io::Error::other("reset"))]));
+        for (mut body, is_slow) in [(slow, true), (ahead::read_ahead(Body::new(broken)), false)] {
+            let error = broken_off(body.frame().await.unwrap().unwrap_err());
+            assert_eq!(matches!(error, BodyError::ConnectionReadTimeout), is_slow, "{error}");
+            assert_eq!(matches!(error, BodyError::ConnectionTerminated), !is_slow, "{error}");
+        }
+    }
 
     #[test]
     fn components_see_the_rest_of_the_path_as_it_was_sent() {

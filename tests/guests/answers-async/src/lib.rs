@@ -1,7 +1,10 @@
 //! Answers HTTP requests over WASI 0.3, well and badly, as the path says.
 
-use wasip3::clocks::monotonic_clock;
+use wasip3::cli::{environment, stdout};
+use wasip3::clocks::{monotonic_clock, system_clock};
+use wasip3::filesystem::preopens;
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Trailers};
+use wasip3::random::random;
 use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
@@ -33,6 +36,13 @@ impl wasip3::exports::http::handler::Guest for Answers {
                 let seen = seen(&request, &path);
                 Ok(answer(async move |mut to, ended| {
                     to.write_all(seen.into_bytes()).await;
+                    finish(to, ended, None).await;
+                }))
+            }
+            "/world" => {
+                let world = world().await;
+                Ok(answer(async move |mut to, ended| {
+                    to.write_all(world.into_bytes()).await;
                     finish(to, ended, None).await;
                 }))
             }
@@ -81,6 +91,25 @@ impl wasip3::exports::http::handler::Guest for Answers {
             }
         }
     }
+}
+
+/// What there is besides HTTP; a line goes to standard output.
+async fn world() -> String {
+    let (mut line, lines) = wit_stream::new();
+    let written = stdout::write_via_stream(lines);
+    line.write_all(b"seen the world\n".to_vec()).await;
+    drop(line);
+    let written = written.await.is_ok();
+    let before = monotonic_clock::now();
+    monotonic_clock::wait_for(PAUSE).await;
+    let waited = monotonic_clock::now() - before >= PAUSE;
+    let this_century = system_clock::now().seconds > 946_684_800;
+    let bytes = random::get_random_bytes(1 << 20).len();
+    let (variables, folders) = (environment::get_environment().len(), preopens::get_directories().len());
+    format!(
+        "written {written}, waited {waited}, this century {this_century}, {bytes} random bytes, \
+         {variables} variables, {folders} folders"
+    )
 }
 
 /// The body of a request, and what comes after it.
