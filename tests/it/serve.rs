@@ -10,27 +10,35 @@ use wares_it::host::{Host, code, problem, success};
 /// Longest wait for an entry that is written after the caller has gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Shelf {
-    host: Host,
-    key: String,
+/// A host with one HTTP component.
+pub(crate) struct Shelf {
+    pub(crate) host: Host,
+    /// A tenant's.
+    pub(crate) key: String,
+    /// The component's, in the namespace `test`.
+    pub(crate) name: &'static str,
     _data: tempfile::TempDir,
 }
 
 impl Shelf {
-    async fn new() -> Result<Self> {
+    pub(crate) async fn new() -> Result<Self> {
+        Self::of("answers").await
+    }
+
+    pub(crate) async fn of(name: &'static str) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let host = Host::start(data.path()).await?;
         let key = host.tenant("district").await?;
-        host.publish(guests::built("test-answers")?, "deploy=true").await?.error_for_status()?;
-        Ok(Self { host, key, _data: data })
+        host.publish(guests::built(&format!("test-{name}"))?, "deploy=true").await?.error_for_status()?;
+        Ok(Self { host, key, name, _data: data })
     }
 
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.host.request(method, &format!("/serve/test/answers{path}"), &self.key)
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.host.request(method, &format!("/serve/test/{}{path}", self.name), &self.key)
     }
 
     /// The entry of a call, as soon as there is one.
-    async fn entry(&self, call: &str) -> Result<Value> {
+    pub(crate) async fn entry(&self, call: &str) -> Result<Value> {
         let path = format!("/v1/calls/{call}");
         let found = async {
             loop {
@@ -44,7 +52,7 @@ impl Shelf {
     }
 }
 
-fn call_id(response: &reqwest::Response) -> Result<String> {
+pub(crate) fn call_id(response: &reqwest::Response) -> Result<String> {
     Ok(response.headers().get("wares-call-id").context("wares-call-id")?.to_str()?.to_owned())
 }
 

@@ -1,29 +1,29 @@
 //! One HTTP request to a component: the same pipeline as a call, with a body that streams both ways.
 //!
 //! The guest runs in a task of its own while its response goes out. The entry of the call is durable before the caller can
-//! have the whole answer: the frame that would complete it, or the mark of its end, waits for the ledger.
+//! have the whole answer: the frames that would complete it, or the mark of its end, wait for the ledger.
+
+mod answer;
 
 use crate::record::{Record, Traffic};
 use crate::{Admitted, CallError, Calls, Explanation, Prepared, Request, Timing, error, telemetry};
+use answer::Answer;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
 use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, Meter};
-use wares_model::{Application, CallId, Outcome, ProblemCode};
+use wares_model::{Application, CallId, Limits, Outcome, ProblemCode};
 
-/// The interface that answers HTTP requests.
-const HANDLER: &str = "wasi:http/incoming-handler";
-/// Its function.
+/// The interfaces that answer HTTP requests, the newer one first.
+const HANDLERS: [&str; 2] = ["wasi:http/handler", "wasi:http/incoming-handler"];
+/// The function of each.
 const HANDLE: &str = "handle";
 
 type Response = http::Response<Body>;
@@ -33,6 +33,8 @@ struct Running {
     prepared: Arc<Prepared>,
     admitted: Admitted,
     traffic: Arc<Traffic>,
+    /// Whether the request's body broke off.
+    gone: Arc<AtomicBool>,
     /// Completes when the caller's side has the whole body but for what waits for the ledger.
     taken: oneshot::Receiver<Taken>,
 }
@@ -41,6 +43,8 @@ struct Running {
 enum Taken {
     Whole,
     TooLarge,
+    /// The guest broke it off, or it is not as long as its head says.
+    Broken(String),
 }
 
 impl Calls {
@@ -54,10 +58,14 @@ impl Calls {
         let call = CallId::generate();
         let request = Request { tenant, application, target, interface: None, function: HANDLE.to_owned() };
         let prepared = self.find(call, request, |live, _, _| {
-            let handler = live.description.interfaces.iter().find(|interface| interface.is_named(HANDLER));
-            let handler = handler.filter(|_| live.component.serves_http()).and_then(|handler| handler.name.as_deref());
+            let mut handlers = HANDLERS.iter().filter_map(|name| live.description.interface(name));
+            let handler = handlers.next().filter(|_| live.component.serves_http());
+            let handler = handler.and_then(|handler| handler.name.as_deref());
             handler.map(|name| (name.into(), HANDLE.into())).ok_or_else(|| {
-                let detail = format!("the component exports no {HANDLER}: call its functions under /v1/call");
+                let [service, incoming] = HANDLERS;
+                let detail = format!(
+                    "the component exports neither {incoming} nor {service}: call its functions under /v1/call"
+                );
                 Box::new(Explanation::new(ProblemCode::NotFound, detail))
             })
         });
@@ -65,10 +73,18 @@ impl Calls {
     }
 
     /// Has the component answer. The response's body streams; dropping it ends the call.
-    pub async fn serve(&self, prepared: &Arc<Prepared>, request: http::Request<Body>) -> Result<Response, CallError> {
+    ///
+    /// `hang_up` is called if the body is still there when the call has ended for as long as it might have taken at most:
+    /// nobody asks it for the rest any more.
+    pub async fn serve(
+        &self,
+        prepared: &Arc<Prepared>,
+        request: http::Request<Body>,
+        hang_up: impl FnOnce() + Send + 'static,
+    ) -> Result<Response, CallError> {
         let admitted = self.admit(prepared).await.inspect_err(telemetry::refused);
         let answered = match admitted {
-            Ok(admitted) => answer(prepared, admitted, request).await,
+            Ok(admitted) => answer(prepared, admitted, request, hang_up).await,
             Err(refused) => Err(refused),
         };
         answered.map_err(|error| error.of(&prepared.version))
@@ -80,51 +96,52 @@ async fn answer(
     prepared: &Arc<Prepared>,
     admitted: Admitted,
     request: http::Request<Body>,
+    hang_up: impl FnOnce() + Send + 'static,
 ) -> Result<Response, CallError> {
     let is_head = *request.method() == Method::HEAD;
     let limits = &prepared.version.limits;
+    let patience = Duration::from_millis(limits.wall_ms_max);
     let traffic = Arc::<Traffic>::default();
-    let request = bounded(request, limits.body_bytes_max, Arc::clone(&traffic));
+    let gone = Arc::<AtomicBool>::default();
+    let request = bounded(request, limits.body_bytes_max, Arc::clone(&traffic), Arc::clone(&gone));
     let (respond, responded) = oneshot::channel();
     let (all_taken, taken) = oneshot::channel();
     let (finish, finished) = oneshot::channel();
-    let running = Running { prepared: Arc::clone(prepared), admitted, traffic: Arc::clone(&traffic), taken };
+    let running = Running { prepared: Arc::clone(prepared), admitted, traffic: Arc::clone(&traffic), gone, taken };
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         // Nobody listens when the caller has gone; the entry is written all the same.
         let _ = finish.send(running.run(request, respond).await);
+        // This task goes with the answer, as a rule at once.
+        tokio::time::sleep(patience).await;
+        hang_up();
     }));
-    let gone = || CallError::host(prepared.call, &"the task of the call ended early");
+    let early = || CallError::host(prepared.call, &"the task of the call ended early");
     let Ok(response) = responded.await else {
-        let finished = finished.await.unwrap_or_else(|_| Err(gone()));
-        return Err(finished.err().unwrap_or_else(gone));
+        let finished = finished.await.unwrap_or_else(|_| Err(early()));
+        return Err(finished.err().unwrap_or_else(early));
     };
-    let (parts, mut inner) = response.into_parts();
+    let (mut parts, mut inner) = response.into_parts();
     if is_head || is_bodiless(parts.status, &parts.headers) {
         // The head alone completes such an answer, so that it waits for the ledger as a whole.
         while let Some(Ok(_)) = inner.frame().await {}
         // The task of a call that failed does not wait.
         let _ = all_taken.send(Taken::Whole);
-        finished.await.unwrap_or_else(|_| Err(gone()))?;
+        finished.await.unwrap_or_else(|_| Err(early()))?;
+        if has_no_length(parts.status) {
+            parts.headers.remove(header::CONTENT_LENGTH);
+        }
         let empty = Empty::new().map_err(|never| match never {});
         return Ok(http::Response::from_parts(parts, empty.boxed_unsync()));
     }
-    let body = Answer {
-        inner,
-        left: content_length(&parts.headers),
-        traffic,
-        bytes_max: limits.result_bytes_max,
-        all_taken: Some(all_taken),
-        finished,
-        state: State::Streaming,
-        _task: task,
-    };
+    let left = content_length(&parts.headers);
+    let body = Answer::new(inner, left, traffic, limits.result_bytes_max, all_taken, finished, task);
     Ok(http::Response::from_parts(parts, body.boxed_unsync()))
 }
 
 impl Running {
     /// Runs the guest, waits until its response is taken, and writes the entry.
     async fn run(self, request: http::Request<Body>, respond: oneshot::Sender<Response>) -> Result<(), CallError> {
-        let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, taken } = self;
+        let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, gone, taken } = self;
         let limits = &prepared.version.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.wall_ms_max);
         let meter = Arc::new(Meter::default());
@@ -134,33 +151,19 @@ impl Running {
             let said = Arc::clone(&said);
             Box::new(move |response: Result<Response, String>| {
                 // A caller that has gone takes no response; this task goes with it.
+                let response = response.map_err(Refusal::Error).and_then(final_response);
                 let _ = said.set(response.map(|response| drop(respond.send(response))));
             })
         };
         let context = &prepared.context;
         let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
         let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
-        let failed = match (result, said.get()) {
-            (Err(failure), _) => Some(error::of_failure(failure)),
-            (Ok(()), Some(Ok(()))) => match tokio::time::timeout_at(deadline, taken).await {
-                Ok(Ok(Taken::Whole)) => None,
-                Ok(Ok(Taken::TooLarge)) => {
-                    let detail = format!("the response is larger than {} bytes", limits.result_bytes_max);
-                    Some((Outcome::LimitOutput, Box::new(Explanation::new(ProblemCode::LimitOutput, detail))))
-                }
-                Ok(Err(_)) | Err(_) => {
-                    let detail = "the caller did not take the answer within the call's wall time".to_owned();
-                    Some((Outcome::Cancelled, Box::new(Explanation::new(ProblemCode::LimitWall, detail))))
-                }
-            },
-            (Ok(()), Some(Err(code))) => {
-                let detail = format!("the component answered with an error instead of a response: {code}");
-                Some((Outcome::ComponentError, Box::new(Explanation::new(ProblemCode::ComponentError, detail))))
+        let failed = match result {
+            // However the guest took it.
+            Err(_) if gone.load(Ordering::Relaxed) => {
+                Some(cancelled(ProblemCode::BadRequest, "the request broke off before its end"))
             }
-            (Ok(()), None) => {
-                let reason = "the component's handler returned without a response".to_owned();
-                Some(error::of_failure(Failure::Trap { reason, backtrace: Vec::new() }))
-            }
+            result => how_it_failed(result, said.get(), taken, deadline, limits).await,
         };
         let recording = Instant::now();
         let (outcome, explanation) = failed.map_or((Outcome::Ok, None), |(outcome, why)| (outcome, Some(why)));
@@ -173,8 +176,45 @@ impl Running {
     }
 }
 
+/// What went wrong, if something did: with the guest, with its response, or with the caller's taking it.
+async fn how_it_failed(
+    result: Result<(), Failure>,
+    said: Option<&Result<(), Refusal>>,
+    mut taken: oneshot::Receiver<Taken>,
+    deadline: tokio::time::Instant,
+    limits: &Limits,
+) -> Option<(Outcome, Box<Explanation>)> {
+    match (result, said) {
+        // What the guest did when nothing more was taken is the consequence.
+        (Err(_), Some(Ok(()))) if matches!(taken.try_recv(), Ok(Taken::TooLarge)) => Some(too_large(limits)),
+        (Err(failure), None | Some(Ok(()) | Err(Refusal::Error(_)))) => Some(error::of_failure(failure)),
+        (Ok(()), Some(Ok(()))) => match tokio::time::timeout_at(deadline, taken).await {
+            Ok(Ok(Taken::Whole)) => None,
+            Ok(Ok(Taken::TooLarge)) => Some(too_large(limits)),
+            Ok(Ok(Taken::Broken(why))) => Some(trap(format!("the response's body is not whole: {why}"))),
+            Ok(Err(_)) | Err(_) => {
+                let detail = "the caller did not take the answer within the call's wall time";
+                Some(cancelled(ProblemCode::LimitWall, detail))
+            }
+        },
+        (_, Some(Err(Refusal::Interim(status)))) => {
+            Some(trap(format!("the component's response has status {status}, which is not of a final response")))
+        }
+        (Ok(()), Some(Err(Refusal::Error(code)))) => {
+            let detail = format!("the component answered with an error instead of a response: {code}");
+            Some((Outcome::ComponentError, Box::new(Explanation::new(ProblemCode::ComponentError, detail))))
+        }
+        (Ok(()), None) => Some(trap("the component's handler returned without a response".to_owned())),
+    }
+}
+
 /// The request with a body that is counted and never longer than allowed.
-fn bounded(request: http::Request<Body>, bytes_max: u64, traffic: Arc<Traffic>) -> http::Request<Body> {
+fn bounded(
+    request: http::Request<Body>,
+    bytes_max: u64,
+    traffic: Arc<Traffic>,
+    gone: Arc<AtomicBool>,
+) -> http::Request<Body> {
     request.map(|body| {
         let counted = body.map_frame(move |frame| {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -184,104 +224,56 @@ fn bounded(request: http::Request<Body>, bytes_max: u64, traffic: Arc<Traffic>) 
         let limited = Limited::new(counted, usize::try_from(bytes_max).unwrap_or(usize::MAX));
         limited
             .map_err(move |error| match error.downcast::<BodyError>() {
-                Ok(error) => *error,
+                Ok(error) => {
+                    if matches!(*error, BodyError::ConnectionTerminated) {
+                        gone.store(true, Ordering::Relaxed);
+                    }
+                    *error
+                }
                 Err(_) => BodyError::HttpRequestBodySize(Some(bytes_max)),
             })
             .boxed_unsync()
     })
 }
 
+/// Why there is nothing to pass on.
+enum Refusal {
+    /// What the guest gave instead of a response.
+    Error(String),
+    /// A response after which another one would have to come.
+    Interim(StatusCode),
+}
+
+fn final_response(response: Response) -> Result<Response, Refusal> {
+    match response.status() {
+        status if status.is_informational() => Err(Refusal::Interim(status)),
+        _ => Ok(response),
+    }
+}
+
+fn cancelled(code: ProblemCode, detail: &str) -> (Outcome, Box<Explanation>) {
+    (Outcome::Cancelled, Box::new(Explanation::new(code, detail.to_owned())))
+}
+
+fn too_large(limits: &Limits) -> (Outcome, Box<Explanation>) {
+    let detail = format!("the response is larger than {} bytes", limits.result_bytes_max);
+    (Outcome::LimitOutput, Box::new(Explanation::new(ProblemCode::LimitOutput, detail)))
+}
+
+fn trap(reason: String) -> (Outcome, Box<Explanation>) {
+    error::of_failure(Failure::Trap { reason, backtrace: Vec::new() })
+}
+
 fn is_bodiless(status: StatusCode, headers: &HeaderMap) -> bool {
-    status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
         || content_length(headers) == Some(0)
+}
+
+/// Whether a length would be wrong: elsewhere it is that of the body that would be there (RFC 9110, 8.6).
+fn has_no_length(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The body of an answer, on its way to the caller.
-struct Answer {
-    inner: Body,
-    /// Bytes to come, if the guest said how many.
-    left: Option<u64>,
-    traffic: Arc<Traffic>,
-    bytes_max: u64,
-    all_taken: Option<oneshot::Sender<Taken>>,
-    finished: oneshot::Receiver<Result<(), CallError>>,
-    state: State,
-    _task: AbortOnDropHandle<()>,
-}
-
-enum State {
-    Streaming,
-    /// Nothing more comes from the guest; the rest, if there is some, waits for the entry.
-    Waiting(Option<Frame<Bytes>>),
-    Ended,
-}
-
-impl Answer {
-    fn take_end(&mut self, taken: Taken, rest: Option<Frame<Bytes>>) {
-        if let Some(all_taken) = self.all_taken.take() {
-            // The task of a call that failed does not wait.
-            let _ = all_taken.send(taken);
-        }
-        self.state = State::Waiting(rest);
-    }
-
-    /// Counts what passes, and keeps back what completes the answer.
-    fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
-        let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-        let sent = self.traffic.bytes_out.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if sent > self.bytes_max {
-            self.take_end(Taken::TooLarge, None);
-            return None;
-        }
-        self.left = self.left.map(|left| left.saturating_sub(bytes));
-        if self.left == Some(0) {
-            self.take_end(Taken::Whole, Some(frame));
-            return None;
-        }
-        Some(frame)
-    }
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        loop {
-            match &mut this.state {
-                State::Streaming => match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
-                    Some(Ok(frame)) => {
-                        if let Some(frame) = this.pass(frame) {
-                            return Poll::Ready(Some(Ok(frame)));
-                        }
-                    }
-                    None | Some(Err(_)) => this.take_end(Taken::Whole, None),
-                },
-                State::Waiting(rest) => {
-                    let finished = ready!(Pin::new(&mut this.finished).poll(context));
-                    let rest = rest.take();
-                    this.state = State::Ended;
-                    return Poll::Ready(match finished {
-                        Ok(Ok(())) => rest.map(Ok),
-                        Ok(Err(error)) => Some(Err(BodyError::InternalError(Some(error.to_string())))),
-                        Err(_) => Some(Err(BodyError::HttpResponseIncomplete)),
-                    });
-                }
-                State::Ended => return Poll::Ready(None),
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Ended)
-    }
 }

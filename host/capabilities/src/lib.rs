@@ -18,6 +18,7 @@ mod logging;
 mod services;
 mod state;
 mod wasi;
+mod wasi3;
 mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
@@ -25,7 +26,7 @@ pub use context::CallContext;
 pub use log::CallLog;
 pub use services::Services;
 pub use state::{CallState, Limiter, OverLimit};
-pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, check_imports};
+pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, are_asynchronous, check_imports};
 
 /// Every capability of this host.
-pub const ALL: &[&dyn Capability] = &[&wasi::Wasi, &config::Config, &logging::Logging, &http::Http];
+pub const ALL: &[&dyn Capability] = &[&wasi::Wasi, &wasi3::Wasi3, &config::Config, &logging::Logging, &http::Http];

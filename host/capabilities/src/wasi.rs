@@ -64,7 +64,7 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-struct HasRandom;
+pub(crate) struct HasRandom;
 
 impl HasData for HasRandom {
     type Data<'a> = Random;
@@ -72,10 +72,10 @@ impl HasData for HasRandom {
 
 /// Random data from the operating system, bounded per request. "Insecure" data is as good: seeding generators for every
 /// call would cost more.
-struct Random;
+pub(crate) struct Random;
 
 impl Random {
-    fn bytes(len: u64) -> wasmtime::Result<Vec<u8>> {
+    pub(crate) fn bytes(len: u64) -> wasmtime::Result<Vec<u8>> {
         if len > RANDOM_BYTES_MAX {
             let detail = format!("asked for {len} random bytes at once; one request may ask for {RANDOM_BYTES_MAX}");
             return Err(wasmtime::Error::new(OverLimit(detail)));

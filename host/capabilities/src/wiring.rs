@@ -1,6 +1,6 @@
 //! A component's imports, checked against [`ALL`] capabilities and linked to them.
 
-use crate::{ALL, CallState, Capability, Interface, Prepare, VersionConfig};
+use crate::{ALL, CallState, Capability, Interface, Prepare, VersionConfig, wasi3};
 use semver::Version;
 use std::fmt;
 use wasmtime::component::Linker;
@@ -44,6 +44,12 @@ pub fn check_imports(imports: &[String]) -> Result<(), ImportError> {
         .map(|import| RefusedImport { import: import.clone(), advice: advice(import) })
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(ImportError { refused }) }
+}
+
+/// Whether some import is of interfaces whose functions wait for each other, as those of WASI 0.3 do.
+pub fn are_asynchronous(imports: &[String]) -> bool {
+    let given = imports.iter().filter_map(|import| find(import));
+    given.into_iter().any(|interface| interface.version == wasi3::VERSION)
 }
 
 /// Why a version cannot be linked.
@@ -130,17 +136,20 @@ fn advice(import: &str) -> String {
     if name.starts_with("wasi:sockets/") {
         return "no component gets sockets".to_owned();
     }
-    if name == "wasi:http/outgoing-handler" {
+    if ["wasi:http/outgoing-handler", "wasi:http/client"].contains(&name) {
         return "no component may send HTTP requests yet".to_owned();
     }
     if name.starts_with("wasi_snapshot_preview1") || name.starts_with("wasi_unstable") {
         return "that is preview 1: build for wasm32-wasip2".to_owned();
     }
-    if let Some(interface) = known().find(|interface| interface.name == name) {
-        return format!("given is version {}: build against that", interface.version);
+    let given = known().filter(|interface| interface.name == name).map(|interface| interface.version);
+    let given: Vec<_> = given.collect();
+    if !given.is_empty() {
+        return format!("given is version {}: build against that", given.join(" and "));
     }
     let alike = known().map(|interface| (strsim::jaro_winkler(name, interface.name), interface));
-    match alike.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+    // Of several versions alike the first in the list.
+    match alike.min_by(|(a, _), (b, _)| b.total_cmp(a)) {
         Some((likeness, interface)) if likeness > SUGGESTION_LIKENESS => {
             format!("unknown; did you mean {}@{}?", interface.name, interface.version)
         }
@@ -163,6 +172,7 @@ mod tests {
         {
             assert_eq!(refusal(import), None);
         }
+        assert_eq!(refusal("wasi:clocks/system-clock@0.3.2"), None);
         assert_eq!(refusal("wasi:config/store@0.2.0-rc.1"), None);
         assert_eq!(refusal("wasi:logging/logging@0.1.0-draft"), None);
     }
@@ -172,8 +182,9 @@ mod tests {
         for (import, advice) in [
             ("wasi:sockets/tcp@0.2.6", "no component gets sockets"),
             ("wasi:http/outgoing-handler@0.2.6", "may send HTTP requests"),
-            ("wasi:cli/stdout@0.3.0", "given is version 0.2.12"),
-            ("wasi:cli/stdout", "given is version 0.2.12"),
+            ("wasi:http/client@0.3.0", "may send HTTP requests"),
+            ("wasi:cli/stdout@0.4.0", "given is version 0.2.12 and 0.3.0"),
+            ("wasi:cli/stdout", "given is version 0.2.12 and 0.3.0"),
             ("wasi:config/store@0.2.0", "given is version 0.2.0-rc.1"),
             ("wasi:cli/stdot@0.2.6", "did you mean wasi:cli/stdout@0.2.12?"),
             ("acme:unheard/of@1.0.0", "build the component without it"),
@@ -187,7 +198,7 @@ mod tests {
 
     #[test]
     fn no_interface_is_given_twice() {
-        let mut names: Vec<_> = known().map(|interface| interface.name).collect();
+        let mut names: Vec<_> = known().map(|interface| (interface.name, interface.version)).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     }

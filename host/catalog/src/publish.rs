@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
-use wares_engine::{CompileError, ImportError};
+use wares_engine::{CompileError, Concurrency, ImportError};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::line::NumberError;
 use wares_model::{Asked, ComponentName, Digest, Limits, LimitsAsked, Namespace, Signature, Timestamp, Version};
@@ -178,7 +178,9 @@ impl Catalog {
         let against = self.compare_with_predecessor(&examined).await?;
         let _publishing = self.publishing.read().await;
         if compile == Compile::Now {
-            self.engine.compile(&examined.digest, wasm.clone()).await.map_err(PublishError::Compile)?;
+            let concurrency = Concurrency::of(&examined.description);
+            let compiled = self.engine.compile(&examined.digest, wasm.clone(), concurrency).await;
+            compiled.map_err(PublishError::Compile)?;
         }
         let vetted = self.vet(&examined, &wasm, signature, statement).await?;
         self.artifacts.put(&examined.digest, wasm.clone()).await?;

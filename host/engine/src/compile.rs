@@ -1,5 +1,6 @@
 //! Compiles in a child process that is bounded in memory, CPU time and wall time.
 
+use crate::concurrency::Concurrency;
 use crate::worker::Complaint;
 use bytes::Bytes;
 use rustix::process::Signal;
@@ -63,12 +64,18 @@ impl Compiler {
     }
 
     /// Compiles `wasm` into `native`.
-    pub(crate) async fn compile(&self, wasm: &Bytes, native: File) -> Result<(), CompileError> {
+    pub(crate) async fn compile(
+        &self,
+        wasm: &Bytes,
+        concurrency: Concurrency,
+        native: File,
+    ) -> Result<(), CompileError> {
         let _slot = self.slots.acquire().await.map_err(|error| CompileError::Host(error.to_string()))?;
         let mut child = self.start(native).map_err(|error| {
             CompileError::Host(format!("starting the worker {}: {error}", self.worker.program.display()))
         })?;
-        let work = tokio::time::timeout(Duration::from_secs(COMPILE_SECONDS_MAX), converse(&mut child, wasm));
+        let order = Order { concurrency, wasm };
+        let work = tokio::time::timeout(Duration::from_secs(COMPILE_SECONDS_MAX), converse(&mut child, order));
         let Ok(ended) = work.await else {
             // Reaped by the runtime; it holds nothing of this host's but its output file.
             let _ = child.start_kill();
@@ -97,13 +104,21 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// What a worker is to compile, and for which configuration.
+struct Order<'a> {
+    concurrency: Concurrency,
+    wasm: &'a Bytes,
+}
+
 /// Hands the component over and waits for the end, whichever side stops first.
-async fn converse(child: &mut Child, wasm: &Bytes) -> std::io::Result<(ExitStatus, String)> {
+async fn converse(child: &mut Child, order: Order<'_>) -> std::io::Result<(ExitStatus, String)> {
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let write = async {
         if let Some(mut stdin) = stdin {
             // A worker that does not read on has ended and says why by its status.
-            let _ = stdin.write_all(wasm).await;
+            if stdin.write_all(&[order.concurrency.byte()]).await.is_ok() {
+                let _ = stdin.write_all(order.wasm).await;
+            }
         }
     };
     let read = async {

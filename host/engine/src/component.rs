@@ -1,9 +1,11 @@
 //! A loaded version, and one call of it from the instance's making or finding to its end.
 
+use crate::concurrency::Concurrency;
 use crate::failure::Failure;
 use crate::kept::{Keeper, KeptInstances};
 use crate::meter::{Meter, Metered};
 use crate::sandbox::{Making, Sandbox};
+use crate::serve::Handler;
 use crate::turns::{Habit, Turns};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +14,6 @@ use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring};
 use wares_model::Limits;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 /// What to run, and within which limits.
 pub struct Invocation<'a> {
@@ -53,8 +54,9 @@ pub struct Component {
     pub(crate) pre: InstancePre<CallState>,
     pub(crate) wiring: Wiring,
     pub(crate) services: Arc<Services>,
+    pub(crate) concurrency: Concurrency,
     /// What it answers HTTP requests with, if it does.
-    pub(crate) http: Option<ProxyPre<CallState>>,
+    pub(crate) http: Option<Handler>,
     /// By interface, with the empty name for the world itself, then by function.
     exports: HashMap<String, HashMap<String, Export>>,
     kept: Arc<KeptInstances>,
@@ -80,6 +82,7 @@ pub(crate) struct Clock {
 impl Component {
     pub(crate) fn new(
         pre: InstancePre<CallState>,
+        concurrency: Concurrency,
         wiring: Wiring,
         services: Arc<Services>,
         kept: Arc<KeptInstances>,
@@ -87,8 +90,9 @@ impl Component {
     ) -> Self {
         let exports = exports(pre.component());
         let keeper = kept.keeper();
-        let http = ProxyPre::new(pre.clone()).ok();
-        Self { pre, wiring, services, http, exports, kept, keeper, turns, http_habit: Habit::default() }
+        let http = Handler::of(&pre);
+        let http_habit = Habit::default();
+        Self { pre, wiring, services, concurrency, http, exports, kept, keeper, turns, http_habit }
     }
 
     /// Runs a function in an instance of its own, or in one that is kept for the owner.
@@ -101,7 +105,8 @@ impl Component {
             let result = Err(Failure::Host(format!("no export {} in {place}", invocation.function)));
             return clock.report(result, String::new());
         };
-        let kept = invocation.owner.and_then(|owner| self.kept.take(self.keeper, owner));
+        let owner = self.owner(&invocation);
+        let kept = owner.and_then(|owner| self.kept.take(self.keeper, owner));
         let log = kept.as_ref().map_or_else(|| CallLog::new(invocation.limits.log_bytes_max), |kept| kept.log.clone());
         let meter = &*invocation.meter;
         let run = Metered::new(self.run(export, &invocation, kept, &log, &clock), meter);
@@ -109,7 +114,7 @@ impl Component {
         let logs = log.take();
         let result = result.map(|(value, sandbox)| {
             // Only now that the log is empty for the next call.
-            if let (Some(owner), Some(sandbox)) = (invocation.owner, sandbox) {
+            if let (Some(owner), Some(sandbox)) = (owner, sandbox) {
                 self.kept.put(self.keeper, owner, sandbox);
             }
             value
@@ -123,7 +128,13 @@ impl Component {
         meter: &'a Arc<Meter>,
         context: &'a Arc<CallContext>,
     ) -> Making<'a> {
-        Making { pre: &self.pre, wiring: &self.wiring, services: &self.services, limits, meter, context }
+        let Self { pre, concurrency, wiring, services, .. } = self;
+        Making { pre, concurrency: *concurrency, wiring, services, limits, meter, context }
+    }
+
+    /// Whose further calls the instance may serve. A task may go on after it has returned: it is never ready for another call.
+    fn owner<'a>(&self, invocation: &Invocation<'a>) -> Option<&'a str> {
+        invocation.owner.filter(|_| !self.concurrency.has_tasks())
     }
 
     fn export(&self, interface: Option<&str>, function: &str) -> Option<&Export> {
@@ -148,7 +159,7 @@ impl Component {
         };
         clock.instantiated();
         let result = sandbox.call(export.index, export.results, &invocation.arguments).await?;
-        Ok((result, invocation.owner.is_some().then_some(sandbox)))
+        Ok((result, self.owner(invocation).is_some().then_some(sandbox)))
     }
 }
 

@@ -1,12 +1,13 @@
-//! How wasmtime is configured: once for what compiles, once more for what runs.
+//! How wasmtime is configured: once for what compiles, once more for what runs; both without tasks and with them.
 //!
 //! Whatever decides about native code stands in [`compiling`], which the worker process and the host share: native code
 //! made by the one loads into the other, as a compatibility hash over all of it proves at every load.
 
+use crate::concurrency::Concurrency;
 use std::num::NonZeroUsize;
 use wares_model::Limits;
 use wares_model::limits::{BACKTRACE_FRAMES_MAX, CORE_INSTANCES_MAX, GUEST_STACK_BYTES_MAX, MEMORIES_MAX, TABLES_MAX};
-use wasmtime::{Config, Enabled, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
 /// Stack in bytes that a host function finds left below a guest that used up its own.
 const HOST_STACK_BYTES: u64 = 1536 << 10;
@@ -29,8 +30,11 @@ const MEMORY_KEPT_BYTES: usize = 512 << 10;
 const TABLE_KEPT_BYTES: usize = 8 << 10;
 
 /// Everything that decides about native code.
-pub(crate) fn compiling() -> Config {
-    let features = wares_typed::wasm_features();
+pub(crate) fn compiling(concurrency: Concurrency) -> Config {
+    let features = match concurrency {
+        Concurrency::None => wares_typed::wasm_features(),
+        Concurrency::Tasks => wares_typed::asynchronous_wasm_features(),
+    };
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -42,7 +46,7 @@ pub(crate) fn compiling() -> Config {
         .memory_init_cow(true)
         .memory_reservation(MEMORY_RESERVATION_BYTES)
         .memory_guard_size(MEMORY_GUARD_BYTES)
-        .concurrency_support(false)
+        .concurrency_support(concurrency.has_tasks())
         .shared_memory(false)
         // Code that is not compiled in has no bugs to reach.
         .wasm_features(features.complement(), false)
@@ -55,8 +59,23 @@ pub(crate) fn compiling() -> Config {
     config
 }
 
-/// The same, with a pool that holds whatever `instances_max` instances can need, those that run and those that are kept.
-pub(crate) fn running(instances_max: u32, memory_bytes_max: u64) -> Config {
+/// The same for what runs.
+///
+/// Without tasks there is a pool that holds whatever `instances_max` instances can need, those that run and those that are
+/// kept. A call with tasks may need several stacks, at most [`RESOURCES_MAX`]: a pool of them could run out for others, so
+/// that these calls get theirs, and their memories, from the system.
+///
+/// [`RESOURCES_MAX`]: wares_model::limits::RESOURCES_MAX
+pub(crate) fn running(concurrency: Concurrency, instances_max: u32, memory_bytes_max: u64) -> Config {
+    let mut config = compiling(concurrency);
+    config.allocation_strategy(match concurrency {
+        Concurrency::None => InstanceAllocationStrategy::from(pool(instances_max, memory_bytes_max)),
+        Concurrency::Tasks => InstanceAllocationStrategy::OnDemand,
+    });
+    config
+}
+
+fn pool(instances_max: u32, memory_bytes_max: u64) -> PoolingAllocationConfig {
     let each = |most: u64| instances_max.saturating_mul(count(most));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
@@ -77,9 +96,7 @@ pub(crate) fn running(instances_max: u32, memory_bytes_max: u64) -> Config {
         .table_keep_resident(TABLE_KEPT_BYTES)
         // Only pages that were written are wiped, where the kernel can tell which.
         .pagemap_scan(Enabled::Auto);
-    let mut config = compiling();
-    config.allocation_strategy(pool);
-    config
+    pool
 }
 
 fn bytes(value: u64) -> usize {

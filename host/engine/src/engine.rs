@@ -1,7 +1,8 @@
-//! The one engine of a host: compiles, keeps native code, loads.
+//! The one engine of a host: compiles, keeps native code, loads. It has wasmtime in two configurations.
 
 use crate::compile::{CompileError, Compiler, WorkerCommand};
 use crate::component::Component;
+use crate::concurrency::{Concurrency, Each};
 use crate::config;
 use crate::kept::{KeepBounds, KeptInstances};
 use crate::native::{NativeCache, NativeFile};
@@ -88,7 +89,7 @@ pub enum LoadError {
 pub struct Engine(Arc<Shared>);
 
 struct Shared {
-    wasmtime: wasmtime::Engine,
+    wasmtime: Each<wasmtime::Engine>,
     services: Arc<Services>,
     native: NativeCache,
     compiler: Compiler,
@@ -109,8 +110,10 @@ impl Engine {
         if memory_bytes_max > config::MEMORY_BYTES_MAX {
             return Err(EngineError::MemoryMax { asked: memory_bytes_max });
         }
-        let wasmtime = wasmtime::Engine::new(&config::running(instances_max, memory_bytes_max))
-            .map_err(|error| EngineError::Start(format!("{error:#}")))?;
+        let wasmtime = Each::try_new(|concurrency| {
+            wasmtime::Engine::new(&config::running(concurrency, instances_max, memory_bytes_max))
+        });
+        let wasmtime = wasmtime.map_err(|error| EngineError::Start(format!("{error:#}")))?;
         let native = NativeCache::open(native_dir, &key_file, &wasmtime).map_err(EngineError::Cache)?;
         ticker::start(&wasmtime).map_err(|error| EngineError::Start(format!("the epoch's thread: {error}")))?;
         let kept = Arc::new(KeptInstances::new(keep));
@@ -126,14 +129,14 @@ impl Engine {
     }
 
     /// Makes the component's native code, unless there is some, and makes sure that it loads and links here.
-    pub async fn compile(&self, digest: &Digest, wasm: Bytes) -> Result<(), CompileError> {
+    pub async fn compile(&self, digest: &Digest, wasm: Bytes, concurrency: Concurrency) -> Result<(), CompileError> {
         let working = self.working(digest);
         let _alone = working.lock().await;
-        let native = match self.read(digest).await? {
+        let native = match self.read(digest, concurrency).await? {
             Some(native) => native,
-            None => self.make(digest, &wasm).await?,
+            None => self.make(digest, &wasm, concurrency).await?,
         };
-        let linked = self.link(native, VersionConfig { config: Arc::default() }).await?;
+        let linked = self.link(native, concurrency, VersionConfig { config: Arc::default() }).await?;
         linked.map(drop).map_err(|error| CompileError::Invalid(error.to_string()))
     }
 
@@ -148,7 +151,8 @@ impl Engine {
         self.check_imports(&description)?;
         let working = self.working(digest);
         let _alone = working.lock().await;
-        let native = match self.read(digest).await? {
+        let concurrency = Concurrency::of(&description);
+        let native = match self.read(digest, concurrency).await? {
             Some(native) => native,
             None => {
                 tracing::info!(%digest, "compiling: there is no native code for this engine");
@@ -157,10 +161,10 @@ impl Engine {
                 if found != *digest {
                     return Err(LoadError::Digest(*digest));
                 }
-                self.make(digest, &wasm).await?
+                self.make(digest, &wasm, concurrency).await?
             }
         };
-        match self.link(native, VersionConfig { config }).await? {
+        match self.link(native, concurrency, VersionConfig { config }).await? {
             Ok(component) => Ok(Arc::new(component)),
             Err(WiringError::Import(error)) => Err(error.into()),
             Err(WiringError::Configure(error)) => Err(LoadError::Configure(error.to_string())),
@@ -202,20 +206,21 @@ impl Engine {
         })
     }
 
-    async fn read(&self, digest: &Digest) -> Result<Option<Native>, CompileError> {
+    async fn read(&self, digest: &Digest, concurrency: Concurrency) -> Result<Option<Native>, CompileError> {
         let (shared, digest) = (Arc::clone(&self.0), *digest);
-        let loaded = blocking(move || shared.native.load(&digest, &shared.wasmtime)).await?;
+        let load = move || shared.native.load(&digest, concurrency, shared.wasmtime.get(concurrency));
+        let loaded = blocking(load).await?;
         // Sealed code that wasmtime refuses exceeds a bound of the pool, which compiling again does not change.
         loaded.map_err(|error| CompileError::Invalid(format!("{error:#}")))
     }
 
-    async fn make(&self, digest: &Digest, wasm: &Bytes) -> Result<Native, CompileError> {
+    async fn make(&self, digest: &Digest, wasm: &Bytes, concurrency: Concurrency) -> Result<Native, CompileError> {
         let host = |error: io::Error| CompileError::Host(format!("the native code cache: {error}"));
         let native = self.0.native.begin().map_err(host)?;
-        self.0.compiler.compile(wasm, native.reopen().map_err(host)?).await?;
+        self.0.compiler.compile(wasm, concurrency, native.reopen().map_err(host)?).await?;
         let (shared, owned) = (Arc::clone(&self.0), *digest);
-        blocking(move || shared.native.keep(&owned, native)).await?.map_err(host)?;
-        let made = self.read(digest).await?;
+        blocking(move || shared.native.keep(&owned, concurrency, native)).await?.map_err(host)?;
+        let made = self.read(digest, concurrency).await?;
         made.ok_or_else(|| CompileError::Host("native code that was just made has a bad seal".to_owned()))
     }
 
@@ -223,18 +228,20 @@ impl Engine {
     async fn link(
         &self,
         native: Native,
+        concurrency: Concurrency,
         version: VersionConfig,
     ) -> Result<Result<Component, WiringError>, CompileError> {
         let shared = Arc::clone(&self.0);
         let link = move || {
-            let imports: Vec<_> =
-                native.component_type().imports(&shared.wasmtime).map(|(name, _)| name.to_owned()).collect();
-            let mut linker = Linker::new(&shared.wasmtime);
+            let wasmtime = shared.wasmtime.get(concurrency);
+            let imports: Vec<_> = native.component_type().imports(wasmtime).map(|(name, _)| name.to_owned()).collect();
+            let mut linker = Linker::new(wasmtime);
             let wiring = Wiring::new(&mut linker, &imports, &version)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
             let services = Arc::clone(&shared.services);
-            Ok(Component::new(pre, wiring, services, Arc::clone(&shared.kept), Arc::clone(&shared.turns)))
+            let (kept, turns) = (Arc::clone(&shared.kept), Arc::clone(&shared.turns));
+            Ok(Component::new(pre, concurrency, wiring, services, kept, turns))
         };
         blocking(link).await
     }

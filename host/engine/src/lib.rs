@@ -4,18 +4,20 @@
 //! Engine::compile  bytes -> worker process -> native cache      (publishing)
 //! Engine::load     native cache -> Component                    (first call of a version)
 //! Component::call  fresh store and instance -> function -> CallReport
-//! Component::serve fresh store and instance -> wasi:http/incoming-handler -> response, CallReport
+//! Component::serve fresh store and instance -> wasi:http handler -> response, CallReport
 //! ```
 //!
 //! Invariants: a call never outlives its wall time, never uses its CPU time up by more than one slice plus one bulk
 //! memory instruction, and never holds more memory than its limits say, counted over all its memories. A store serves one
 //! call and is dropped before [`Component::call`] returns, unless the call has an owner: then it may serve further calls of
 //! the same owner, within [`KeepBounds`], until one fails. Only native code with this host's own seal is mapped. A call
-//! that was admitted (at most [`EngineConfig::calls_max`] at once) always finds its slots in the pool.
+//! that was admitted (at most [`EngineConfig::calls_max`] at once) always finds its slots in the pool, or, if its functions are
+//! tasks ([`Concurrency`]), needs none.
 
 mod bounds;
 mod compile;
 mod component;
+mod concurrency;
 mod config;
 mod engine;
 mod failure;
@@ -23,6 +25,7 @@ mod kept;
 mod meter;
 mod native;
 mod sandbox;
+mod sent;
 mod serve;
 mod ticker;
 mod turns;
@@ -30,6 +33,7 @@ mod worker;
 
 pub use compile::{CompileError, WorkerCommand};
 pub use component::{CallReport, Component, Invocation};
+pub use concurrency::Concurrency;
 pub use engine::{Engine, EngineConfig, EngineError, LoadError};
 pub use failure::Failure;
 pub use kept::KeepBounds;

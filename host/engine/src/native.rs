@@ -8,6 +8,7 @@ mod unneeded;
 
 pub use unneeded::NativeFile;
 
+use crate::concurrency::{Concurrency, Each};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::fs::{self, File};
@@ -29,24 +30,32 @@ const SEAL_PURPOSE: &[u8] = b"wares native code 1\0";
 pub(crate) struct NativeCache {
     dir: PathBuf,
     key: [u8; KEY_BYTES],
-    /// Names the engine's configuration and version.
-    compatibility: String,
+    /// Names each engine's configuration and version.
+    compatibility: Each<String>,
 }
 
 impl NativeCache {
-    pub(crate) fn open(dir: PathBuf, key_file: &Path, engine: &wasmtime::Engine) -> io::Result<Self> {
+    pub(crate) fn open(dir: PathBuf, key_file: &Path, engines: &Each<wasmtime::Engine>) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let compatibility = format!("{:016x}", hasher.finish());
+        let name = |engine: &wasmtime::Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            format!("{:016x}", hasher.finish())
+        };
+        let compatibility = Each { none: name(&engines.none), tasks: name(&engines.tasks) };
         Ok(Self { dir, key: read_or_create_key(key_file)?, compatibility })
     }
 
     /// Maps the component's native code, if there is some with a good seal. An error is wasmtime's refusal of good code.
-    pub(crate) fn load(&self, digest: &Digest, engine: &wasmtime::Engine) -> wasmtime::Result<Option<Component>> {
-        let Ok(file) = File::open(self.native_path(digest)) else { return Ok(None) };
-        let sealed =
-            fs::read(self.seal_path(digest)).and_then(|seal| Ok(self.seal(digest, &file)?.verify_slice(&seal)));
+    pub(crate) fn load(
+        &self,
+        digest: &Digest,
+        concurrency: Concurrency,
+        engine: &wasmtime::Engine,
+    ) -> wasmtime::Result<Option<Component>> {
+        let Ok(file) = File::open(self.native_path(digest, concurrency)) else { return Ok(None) };
+        let sealed = fs::read(self.seal_path(digest, concurrency))
+            .and_then(|seal| Ok(self.seal(digest, concurrency, &file)?.verify_slice(&seal)));
         if !matches!(sealed, Ok(Ok(()))) {
             return Ok(None);
         }
@@ -66,18 +75,18 @@ impl NativeCache {
     }
 
     /// Seals what a worker wrote and puts it in place; native code of other configurations goes.
-    pub(crate) fn keep(&self, digest: &Digest, native: NamedTempFile) -> io::Result<()> {
-        let seal = self.seal(digest, &native.reopen()?)?.finalize().into_bytes();
+    pub(crate) fn keep(&self, digest: &Digest, concurrency: Concurrency, native: NamedTempFile) -> io::Result<()> {
+        let seal = self.seal(digest, concurrency, &native.reopen()?)?.finalize().into_bytes();
         let mut seal_file = NamedTempFile::new_in(&self.dir)?;
         seal_file.write_all(&seal)?;
         // Between the two renames the seal does not fit, which is as good as no file.
-        seal_file.persist(self.seal_path(digest)).map_err(|error| error.error)?;
-        native.persist(self.native_path(digest)).map_err(|error| error.error)?;
-        self.remove_stale(digest)
+        seal_file.persist(self.seal_path(digest, concurrency)).map_err(|error| error.error)?;
+        native.persist(self.native_path(digest, concurrency)).map_err(|error| error.error)?;
+        self.remove_stale(digest, concurrency)
     }
 
-    fn remove_stale(&self, digest: &Digest) -> io::Result<()> {
-        let (own, current) = (format!("{}-", digest.hex()), self.stem(digest));
+    fn remove_stale(&self, digest: &Digest, concurrency: Concurrency) -> io::Result<()> {
+        let (own, current) = (format!("{}-", digest.hex()), self.stem(digest, concurrency));
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -89,11 +98,11 @@ impl NativeCache {
         Ok(())
     }
 
-    fn seal(&self, digest: &Digest, mut native: impl Read) -> io::Result<Hmac<Sha256>> {
+    fn seal(&self, digest: &Digest, concurrency: Concurrency, mut native: impl Read) -> io::Result<Hmac<Sha256>> {
         let mut seal = Hmac::<Sha256>::new_from_slice(&self.key).map_err(io::Error::other)?;
         seal.update(SEAL_PURPOSE);
         seal.update(digest.as_bytes());
-        seal.update(self.compatibility.as_bytes());
+        seal.update(self.compatibility.get(concurrency).as_bytes());
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             match native.read(&mut chunk)? {
@@ -103,16 +112,16 @@ impl NativeCache {
         }
     }
 
-    fn stem(&self, digest: &Digest) -> String {
-        format!("{}-{}", digest.hex(), self.compatibility)
+    fn stem(&self, digest: &Digest, concurrency: Concurrency) -> String {
+        format!("{}-{}", digest.hex(), self.compatibility.get(concurrency))
     }
 
-    fn native_path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(self.stem(digest) + ".cwasm")
+    fn native_path(&self, digest: &Digest, concurrency: Concurrency) -> PathBuf {
+        self.dir.join(self.stem(digest, concurrency) + ".cwasm")
     }
 
-    fn seal_path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(self.stem(digest) + ".seal")
+    fn seal_path(&self, digest: &Digest, concurrency: Concurrency) -> PathBuf {
+        self.dir.join(self.stem(digest, concurrency) + ".seal")
     }
 }
 

@@ -1,6 +1,7 @@
 //! A store with one instance in it: made for a call, and for further calls of the same owner where that is wanted.
 
 use crate::bounds::Bounds;
+use crate::concurrency::Concurrency;
 use crate::failure::{HostFault, OutOfCpu};
 use crate::meter::Meter;
 use crate::ticker::SLICE_TICKS;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring};
 use wares_model::Limits;
+use wares_model::limits::RESOURCES_MAX;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
 use wasmtime::{Store, UpdateDeadline};
 
@@ -24,6 +26,7 @@ pub(crate) struct Sandbox {
 /// What a store and its instance are made of.
 pub(crate) struct Making<'a> {
     pub(crate) pre: &'a InstancePre<CallState>,
+    pub(crate) concurrency: Concurrency,
     pub(crate) wiring: &'a Wiring,
     pub(crate) services: &'a Arc<Services>,
     pub(crate) limits: &'a Limits,
@@ -33,11 +36,14 @@ pub(crate) struct Making<'a> {
 
 /// A store for one call and what comes after it, its limits in force. Nothing runs in it yet.
 pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<CallState>> {
-    let Making { pre, wiring, services, limits, meter, context } = of;
+    let Making { pre, concurrency, wiring, services, limits, meter, context } = of;
     let bounds = Bounds::new(limits, Arc::clone(meter));
     let mut state = CallState::new(Arc::clone(context), Arc::clone(services), log.clone(), Box::new(bounds));
     wiring.prepare(&mut state);
     let mut store = Store::try_new(pre.engine(), state)?;
+    if concurrency.has_tasks() {
+        bound_tasks(&mut store);
+    }
     store.limiter(|state| state.limiter());
     store.set_hostcall_fuel(usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX));
     store.set_epoch_deadline(SLICE_TICKS);
@@ -51,6 +57,15 @@ pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<Ca
         Ok(UpdateDeadline::YieldCustom(SLICE_TICKS, Box::pin(tokio::task::yield_now())))
     });
     Ok(store)
+}
+
+/// Tasks, streams and futures take host memory, which wasmtime bounds loosely.
+fn bound_tasks(store: &mut Store<CallState>) {
+    let most = usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX);
+    store.set_max_component_handles(most);
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(most);
+    }
 }
 
 impl Sandbox {

@@ -1,8 +1,10 @@
 //! The clock that interrupts guests: one thread of its own, so that no guest can delay it.
 
+use crate::concurrency::Each;
 use std::io;
 use std::thread;
 use std::time::Duration;
+use wasmtime::EngineWeak;
 
 /// How often the epoch moves on.
 const TICK: Duration = Duration::from_micros(2_500);
@@ -10,13 +12,19 @@ const TICK: Duration = Duration::from_micros(2_500);
 /// a thread longer than 5 ms.
 pub(crate) const SLICE_TICKS: u64 = 2;
 
-/// Starts the thread. It ends when the engine and everything made by it are dropped.
-pub(crate) fn start(engine: &wasmtime::Engine) -> io::Result<()> {
-    let engine = engine.weak();
+/// Starts the thread. It ends when both engines and everything made by them are dropped.
+pub(crate) fn start(engines: &Each<wasmtime::Engine>) -> io::Result<()> {
+    let engines = [engines.none.weak(), engines.tasks.weak()];
     let tick = move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
+        loop {
+            let mut used = false;
+            for engine in engines.iter().filter_map(EngineWeak::upgrade) {
+                engine.increment_epoch();
+                used = true;
+            }
+            if !used {
+                return;
+            }
             thread::sleep(TICK);
         }
     };

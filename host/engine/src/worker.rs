@@ -1,9 +1,10 @@
-//! The child process that compiles: wasm on standard input, native code to standard output, one line of JSON to
-//! standard error when it fails.
+//! The child process that compiles: a byte that names the configuration and then wasm on standard input, native code to
+//! standard output, one line of JSON to standard error when it fails.
 //!
 //! Compilation is not made to withstand hostile input: it may take long, take much memory, or crash. Here that ends a
 //! process that bounded itself before it read the first byte.
 
+use crate::concurrency::Concurrency;
 use crate::config;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -52,13 +53,18 @@ pub fn compile_worker_main() -> ExitCode {
 
 fn compile() -> Result<(), Complaint> {
     bound_this_process().map_err(|error| Complaint::Host(format!("setting the worker's limits: {error}")))?;
+    let unreadable = |error: io::Error| Complaint::Host(format!("reading the component: {error}"));
+    let mut input = io::stdin().lock();
+    let mut first = [0];
+    input.read_exact(&mut first).map_err(unreadable)?;
+    let concurrency = Concurrency::of_byte(first[0]);
+    let concurrency = concurrency.ok_or_else(|| Complaint::Host("no configuration of that name".to_owned()))?;
     let mut wasm = Vec::new();
-    let mut input = io::stdin().lock().take(COMPONENT_BYTES_MAX + 1);
-    input.read_to_end(&mut wasm).map_err(|error| Complaint::Host(format!("reading the component: {error}")))?;
+    input.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut wasm).map_err(unreadable)?;
     if wasm.len() as u64 > COMPONENT_BYTES_MAX {
         return Err(Complaint::Invalid(format!("the component has more than {COMPONENT_BYTES_MAX} bytes")));
     }
-    let engine = wasmtime::Engine::new(&config::compiling());
+    let engine = wasmtime::Engine::new(&config::compiling(concurrency));
     let engine = engine.map_err(|error| Complaint::Host(format!("starting the compiler: {error:#}")))?;
     let native = engine.precompile_component(&wasm);
     let native = native.map_err(|error| match error.is::<wasmtime::OutOfMemory>() {

@@ -1,6 +1,7 @@
 //! The HTTP API: who asks, for what, and what the answer looks like. Handlers translate; the work is done in `call` and `catalog`.
 
 mod afterwards;
+mod ahead;
 mod auth;
 mod backup;
 mod body;
@@ -10,6 +11,7 @@ mod deployments;
 mod etag;
 mod garbage;
 mod grants;
+mod hop_by_hop;
 mod lifecycle;
 mod namespaces;
 mod operations;

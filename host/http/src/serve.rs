@@ -1,9 +1,8 @@
 //! HTTP requests that components answer themselves: `/serve/{namespace}/{name}[@{version-req}]/{path…}`.
 
 use crate::auth::TenantKey;
-use crate::calls;
-use crate::lifecycle;
-use crate::{App, Problem};
+use crate::server::HangUp;
+use crate::{App, Problem, ahead, calls, hop_by_hop, lifecycle};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -11,8 +10,12 @@ use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::Response;
 use axum::routing::any;
+use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::BodyExt as _;
+use tower_http::timeout::TimeoutError;
 use wares_engine::BodyError;
+use wares_model::ProblemCode;
 
 /// Tells the component below which path it is reached.
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -30,28 +33,58 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let Address { namespace, name, prefix, path } = Address::of(&parts.uri)?;
     let target = calls::component(&namespace, &name)?;
     let prepared = app.calls.prepare_http(tenant, application, target).await?;
+    let bytes_max = prepared.version().limits.body_bytes_max;
+    // What says no length is stopped on the way.
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if length.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > bytes_max) {
+        let detail = format!("the body is over the limit of {bytes_max} bytes");
+        return Err(Problem::new(ProblemCode::TooLarge, detail));
+    }
 
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().cloned().or_else(|| host?.parse::<Authority>().ok());
     let authority = authority.ok_or_else(|| Problem::bad_request("the request has no valid Host header"))?;
     let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
     parts.uri = uri.map_err(|error| Problem::bad_request(format!("the address: {error}")))?;
-    // The key is between the caller and the host.
-    parts.headers.remove(header::AUTHORIZATION);
+    // Who asks for leave to send gets it when the component wants to read.
+    let body = if parts.headers.contains_key(header::EXPECT) { body } else { ahead::read_ahead(body) };
+    hop_by_hop::remove(&mut parts.headers);
+    // The key is between the caller and the host, and so is the leave to send the body.
+    for name in [header::AUTHORIZATION, header::EXPECT] {
+        parts.headers.remove(name);
+    }
     if let Ok(prefix) = HeaderValue::try_from(prefix) {
         parts.headers.insert(FORWARDED_PREFIX, prefix);
     }
-    let body = body.map_err(|_| BodyError::ConnectionTerminated).boxed_unsync();
-    let response = app.calls.serve(&prepared, Request::from_parts(parts, body)).await?;
+    let body = body.map_frame(without_hop_by_hop).map_err(broken_off).boxed_unsync();
+    let hang_up = parts.extensions.remove::<HangUp>().unwrap_or_default();
+    let response = app.calls.serve(&prepared, Request::from_parts(parts, body), move || hang_up.cut()).await?;
 
     let (mut parts, body) = response.into_parts();
+    hop_by_hop::remove(&mut parts.headers);
     for (name, value) in calls::identity(&prepared) {
         if let Ok(value) = HeaderValue::try_from(value) {
             parts.headers.insert(name, value);
         }
     }
     parts.headers.extend(lifecycle::notices(prepared.version()));
-    Ok(Response::from_parts(parts, Body::new(body)))
+    Ok(Response::from_parts(parts, Body::new(body.map_frame(without_hop_by_hop))))
+}
+
+/// What a guest is told of a request's body that does not come to its end.
+fn broken_off(error: axum::Error) -> BodyError {
+    let mut causes = std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| error.source());
+    match causes.any(|error| error.is::<TimeoutError>()) {
+        true => BodyError::ConnectionReadTimeout,
+        false => BodyError::ConnectionTerminated,
+    }
+}
+
+fn without_hop_by_hop(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        hop_by_hop::remove_from_trailers(trailers);
+    }
+    frame
 }
 
 /// What an address below `/serve` says.
@@ -91,6 +124,23 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::stream;
+    use http_body_util::StreamBody;
+    use std::convert::Infallible;
+    use std::time::Duration;
+    use tower_http::timeout::TimeoutBody;
+
+    #[tokio::test]
+    async fn a_slow_caller_is_not_taken_for_one_that_is_gone() {
+        let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let slow = ahead::read_ahead(Body::new(TimeoutBody::new(Duration::from_millis(1), silent)));
+        let broken = StreamBody::new(stream::iter([Err::<Frame<Bytes>, _>(std::io::Error::other("reset"))]));
+        for (mut body, is_slow) in [(slow, true), (ahead::read_ahead(Body::new(broken)), false)] {
+            let error = broken_off(body.frame().await.unwrap().unwrap_err());
+            assert_eq!(matches!(error, BodyError::ConnectionReadTimeout), is_slow, "{error}");
+            assert_eq!(matches!(error, BodyError::ConnectionTerminated), !is_slow, "{error}");
+        }
+    }
 
     #[test]
     fn components_see_the_rest_of_the_path_as_it_was_sent() {

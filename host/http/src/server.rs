@@ -1,6 +1,7 @@
 //! Connections: bounded in number, in time and at shutdown.
 //!
-//! Built on hyper-util because its server takes a timer: slow headers, slow bodies and idle connections end.
+//! Built on hyper-util because its server takes a timer: slow headers, slow bodies and idle connections end. So do clients
+//! that do not take what they are sent.
 
 use crate::{Draining, operations, problem};
 use axum::Router;
@@ -19,7 +20,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tower::Service as _;
 use tower_http::timeout::TimeoutBody;
 
@@ -37,10 +39,20 @@ pub struct Connections {
     pub open_max: usize,
     /// For the head of a request to arrive; idle connections end after it too.
     pub head_timeout: Duration,
-    /// Between two pieces of a request's body.
+    /// Between two pieces of a request's body, and for a client to take a piece of what it is sent.
     pub body_timeout: Duration,
     /// For what has begun to end, once the host is told to stop.
     pub drain_timeout: Duration,
+}
+
+/// Cuts the connection that a request came by; each request has one among its extensions.
+#[derive(Clone, Default)]
+pub(crate) struct HangUp(Arc<Notify>);
+
+impl HangUp {
+    pub(crate) fn cut(&self) {
+        self.0.notify_one();
+    }
 }
 
 /// Serves `router` until `stop` completes, then drains: no new connections, new requests are refused, running ones end within
@@ -63,15 +75,23 @@ pub async fn serve(
         };
         let (stream, slot) = accepted;
         let (router, draining) = (router.clone(), draining.clone());
-        let service = service_fn(move |request| {
+        let hang_up = HangUp::default();
+        let cut = Arc::clone(&hang_up.0);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(hang_up.clone());
             answer(router.clone(), draining.clone(), request.map(|body| timed(body, connections.body_timeout)))
         });
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(connections.body_timeout));
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // Broken and slow connections are the client's affair.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                },
+                () = cut.notified() => tracing::debug!("connection cut: its answers are not taken"),
             }
             drop(slot);
         });

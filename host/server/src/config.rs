@@ -132,7 +132,7 @@ pub struct Http {
     pub connections_max: usize,
     /// Seconds for the head of a request to arrive; an idle connection ends after it too.
     pub head_seconds_max: u64,
-    /// Seconds between two pieces of a request's body.
+    /// Seconds between two pieces of a request's body, and for a client to take a piece of what it is sent.
     pub body_seconds_max: u64,
 }
 

@@ -8,8 +8,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tempfile::TempDir;
 use wares_engine::{
-    CallContext, CallReport, CompileError, Component, Engine, EngineConfig, Failure, Invocation, KeepBounds, LoadError,
-    Meter, Services,
+    CallContext, CallReport, CompileError, Component, Concurrency, Engine, EngineConfig, Failure, Invocation,
+    KeepBounds, LoadError, Meter, Services,
 };
 use wares_model::{Digest, Limits, LimitsAsked, ProblemCode};
 use wares_typed::{Answer, Description, Function, Val, WriteError};
@@ -69,7 +69,8 @@ impl Sandbox {
             // What is not linked cannot be compiled to its end: one error says enough.
             Err(error) => errors.push(error.to_string()),
             Ok(()) => {
-                let compiled = self.engine.compile(&Digest::of(&wasm), wasm.into()).await;
+                let concurrency = Concurrency::of(&description);
+                let compiled = self.engine.compile(&Digest::of(&wasm), wasm.into(), concurrency).await;
                 errors.extend(compiled.err().map(|error| error.to_string()));
             }
         }

@@ -246,8 +246,7 @@ impl<'a> Builder<'a> {
     fn function(&self, function: &wit_parser::Function) -> Result<Function, DescribeError> {
         let mut params = Vec::with_capacity(function.params.len());
         let mut not_callable = match function.kind {
-            FunctionKind::Freestanding => None,
-            FunctionKind::AsyncFreestanding => Some("asynchronous functions are not called yet".to_owned()),
+            FunctionKind::Freestanding | FunctionKind::AsyncFreestanding => None,
             _ => Some("it belongs to a resource, and a resource does not outlive a call".to_owned()),
         };
         for param in &function.params {

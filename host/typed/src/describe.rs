@@ -84,7 +84,7 @@ impl From<BinaryReaderError> for DescribeError {
     }
 }
 
-/// The wasm proposals that a component may use. The engine compiles exactly these.
+/// The wasm proposals that most components keep to. The engine compiles exactly these for them.
 ///
 /// Left out are those that need a collector, threads or 64-bit memories, those whose results differ between machines, and the
 /// parts of the component model that are not finished.
@@ -97,6 +97,11 @@ pub fn wasm_features() -> WasmFeatures {
         .union(WasmFeatures::CM_MAP)
 }
 
+/// The same and asynchronous functions, streams and futures: what a component may use at all.
+pub fn asynchronous_wasm_features() -> WasmFeatures {
+    wasm_features().union(WasmFeatures::CM_ASYNC)
+}
+
 /// Validates a component and describes it.
 pub fn describe(wasm: &[u8]) -> Result<Description, DescribeError> {
     check_beginning(wasm)?;
@@ -105,6 +110,7 @@ pub fn describe(wasm: &[u8]) -> Result<Description, DescribeError> {
     Ok(Description {
         manifest: sections.manifest,
         imports: sections.imports,
+        asynchronous: sections.asynchronous,
         interfaces: decoded.interfaces,
         types: decoded.types,
         producers: sections.producers,
@@ -153,6 +159,7 @@ struct Sections {
     manifest: Option<Manifest>,
     documentation: Option<Documentation>,
     imports: Vec<String>,
+    asynchronous: bool,
     producers: BTreeMap<String, Vec<Producer>>,
     metadata: BTreeMap<String, String>,
     interface_bytes: usize,
@@ -162,7 +169,9 @@ impl Sections {
     /// Validates everything and collects on the way.
     fn read(wasm: &[u8]) -> Result<Self, DescribeError> {
         let mut sections = Self::default();
-        let mut validator = Validator::new_with_features(wasm_features());
+        let mut validator = Validator::new_with_features(asynchronous_wasm_features());
+        // Finds out whether the component is valid without them too. Bodies of functions know nothing of these features.
+        let mut plain = Validator::new_with_features(wasm_features());
         let mut allocations = FuncValidatorAllocations::default();
         let mut depth = 0usize;
         for payload in Parser::new(0).parse_all(wasm) {
@@ -179,6 +188,7 @@ impl Sections {
                 ValidPayload::End(_) => depth = depth.saturating_sub(1),
                 ValidPayload::Ok => {}
             }
+            sections.asynchronous = sections.asynchronous || plain.payload(&payload).is_err();
             match payload {
                 Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                     return Err(DescribeError::CoreModule);

@@ -14,6 +14,9 @@ pub struct Description {
     pub manifest: Option<Manifest>,
     /// Names of everything it imports: interfaces in full (`wasi:io/streams@0.2.6`), and functions of the world itself.
     pub imports: Vec<String>,
+    /// Whether it uses asynchronous functions, streams or futures of the component model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asynchronous: bool,
     /// Exported interfaces; functions exported by the world itself are in the one without a name.
     pub interfaces: Vec<Interface>,
     /// The types that the functions use.

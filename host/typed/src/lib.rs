@@ -25,7 +25,7 @@ mod write;
 
 pub use arguments::{ArgumentError, read_arguments};
 pub use compatibility::{Changes, CompareError, Lost, compare};
-pub use describe::{DescribeError, describe, wasm_features};
+pub use describe::{DescribeError, asynchronous_wasm_features, describe, wasm_features};
 pub use description::{Description, Function, Interface, Producer};
 pub use documentation::{Documentation, DocumentationError, InterfaceDocumentation, SECTION as DOCUMENTATION_SECTION};
 pub use openapi::openapi;

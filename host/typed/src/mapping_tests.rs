@@ -213,6 +213,7 @@ impl Echo {
         let params = vec![Field { name: "it".into(), ty, docs: None }];
         let function = Function { name: "echo".into(), docs: None, params, result: Some(boxed), not_callable: None };
         let description = Description {
+            asynchronous: false,
             manifest: None,
             imports: vec![],
             interfaces: vec![],

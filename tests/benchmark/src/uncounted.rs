@@ -12,7 +12,7 @@ use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
 use wares_engine::{
-    CallContext, Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, Services, WorkerCommand,
+    CallContext, Component, Concurrency, Engine, EngineConfig, Invocation, KeepBounds, Meter, Services, WorkerCommand,
 };
 use wares_http::Draining;
 use wares_http::server::{Connections, serve};
@@ -45,7 +45,7 @@ pub async fn run() -> Result<()> {
     )?;
     let wasm = Bytes::from(std::fs::read(guest("bench-text")?)?);
     let (description, digest) = (Arc::new(wares_typed::describe(&wasm)?), Digest::of(&wasm));
-    engine.compile(&digest, wasm.clone()).await?;
+    engine.compile(&digest, wasm.clone(), Concurrency::of(&description)).await?;
     let component =
         engine.load(&digest, async || Ok::<_, String>(wasm), Arc::clone(&description), Arc::default()).await?;
     let router = Router::new().route("/upper", post(upper)).with_state(Loaded { component, description });

@@ -1,6 +1,7 @@
 //! Files of the native code cache that nobody needs any more.
 
 use super::NativeCache;
+use crate::concurrency::Concurrency;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -25,7 +26,9 @@ impl NativeCache {
     /// Native code of components that are not `needed`, or made by another version of the engine, and what workers of a host
     /// that died left unfinished. Files of other names are nobody's business here.
     pub(crate) fn unneeded(&self, needed: &HashSet<Digest>) -> io::Result<Vec<NativeFile>> {
-        let stems: HashSet<_> = needed.iter().map(|digest| self.stem(digest)).collect();
+        let both = [Concurrency::None, Concurrency::Tasks];
+        let stems: HashSet<_> =
+            needed.iter().flat_map(|digest| both.map(|concurrency| self.stem(digest, concurrency))).collect();
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use wares_engine::{CompileError, Engine, EngineConfig, EngineError, Services, WorkerCommand};
+use wares_engine::{CompileError, Concurrency, Engine, EngineConfig, EngineError, Services, WorkerCommand};
 use wares_model::{Digest, Limits};
 
 #[tokio::test]
@@ -108,7 +108,8 @@ async fn a_worker_that_fails_is_told_apart() {
     ];
     for (script, expected) in cases {
         let dir = TempDir::new().unwrap();
-        let error = engine(script, &dir).compile(&Digest::of(&wasm), wasm.clone()).await.unwrap_err();
+        let error =
+            engine(script, &dir).compile(&Digest::of(&wasm), wasm.clone(), Concurrency::None).await.unwrap_err();
         assert!(expected(&error), "{script}: {error:?}");
     }
 }

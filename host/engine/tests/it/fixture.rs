@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use wares_engine::{
-    CallContext, CallReport, CompileError, Component, Engine, EngineConfig, EngineError, Invocation, KeepBounds,
-    LoadError, Meter, Services, WorkerCommand,
+    CallContext, CallReport, CompileError, Component, Concurrency, Engine, EngineConfig, EngineError, Invocation,
+    KeepBounds, LoadError, Meter, Services, WorkerCommand,
 };
 use wares_model::{Digest, Limits};
 use wasmtime::component::Val;
@@ -62,7 +62,7 @@ impl Fixture {
     }
 
     pub(crate) async fn compile(&self, wasm: Vec<u8>) -> Result<(), CompileError> {
-        self.engine.compile(&Digest::of(&wasm), Bytes::from(wasm)).await
+        self.engine.compile(&Digest::of(&wasm), Bytes::from(wasm), Concurrency::None).await
     }
 
     pub(crate) async fn load(&self, wasm: Vec<u8>) -> Arc<Component> {

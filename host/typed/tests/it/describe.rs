@@ -112,7 +112,7 @@ fn other_bytes_are_refused_with_what_to_do() {
     let threads = wat::parse_str("(component (core module (memory 1 1 shared)))").unwrap();
     let memory64 = wat::parse_str("(component (core module (memory i64 1)))").unwrap();
     let type_error = wat::parse_str("(component (core module (func (result i32) i64.const 1)))").unwrap();
-    let async_function = wat::parse_str("(component (import \"f\" (func async)))").unwrap();
+    let error_context = wat::parse_str("(component (import \"f\" (func (param \"e\" error-context))))").unwrap();
     let manifest = |text: &[u8]| with_section(component.clone(), "wares:manifest", text);
     let docs = |text: &[u8]| with_section(component.clone(), DOCUMENTATION_SECTION, text);
     let cases: Vec<(&str, Vec<u8>, &[&str])> = vec![
@@ -130,7 +130,7 @@ fn other_bytes_are_refused_with_what_to_do() {
         ("threads", threads, &["at byte 0x", "threads"]),
         ("64-bit memory", memory64, &["memory64"]),
         ("a type error", type_error, &["type mismatch"]),
-        ("async", async_function, &["async"]),
+        ("an error context", error_context, &["error-context"]),
         ("a manifest of nothing", manifest(b""), &["manifest", "component"]),
         ("a manifest in Latin-1", manifest(b"\xe9"), &["wares:manifest", "not UTF-8 at byte 0"]),
         (
@@ -150,6 +150,19 @@ fn other_bytes_are_refused_with_what_to_do() {
     let package = resolve.push_str("a.wit", "package a:b; interface i { f: func(); }").unwrap();
     let wit_package = wit_component::encode(&resolve, package).unwrap();
     assert!(matches!(describe(&wit_package), Err(DescribeError::WitPackage)));
+}
+
+#[test]
+fn asynchronous_components_are_told_from_others() {
+    for (text, asynchronous) in [
+        ("(component (import \"f\" (func)))", false),
+        ("(component (import \"f\" (func async)))", true),
+        ("(component (import \"f\" (func (param \"it\" (stream u8)))))", true),
+        ("(component (component (core func (canon task.cancel))))", true),
+    ] {
+        let described = describe(&wat::parse_str(text).unwrap()).unwrap();
+        assert_eq!(described.asynchronous, asynchronous, "{text}");
+    }
 }
 
 #[test]
