@@ -10,6 +10,7 @@ mod deployments;
 mod etag;
 mod garbage;
 mod grants;
+mod jobs;
 mod lifecycle;
 mod namespaces;
 mod operations;
@@ -19,6 +20,7 @@ mod problem;
 mod publications;
 mod reports;
 mod rollouts;
+mod schedules;
 mod serve;
 pub mod server;
 mod submissions;
@@ -31,6 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wares_call::Calls;
+use wares_call::jobs::Jobs;
 use wares_catalog::Catalog;
 
 pub use problem::Problem;
@@ -40,14 +43,15 @@ pub use problem::Problem;
 pub struct App {
     catalog: Arc<Catalog>,
     calls: Calls,
+    jobs: Jobs,
     metrics: PrometheusHandle,
     draining: Draining,
 }
 
 impl App {
     /// The API over this shelf.
-    pub fn new(catalog: Arc<Catalog>, calls: Calls, metrics: PrometheusHandle, draining: Draining) -> Self {
-        Self { catalog, calls, metrics, draining }
+    pub fn new(catalog: Arc<Catalog>, calls: Calls, jobs: Jobs, metrics: PrometheusHandle, draining: Draining) -> Self {
+        Self { catalog, calls, jobs, metrics, draining }
     }
 }
 
@@ -91,6 +95,8 @@ pub fn router(app: App) -> Router {
         .merge(reports::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
+        .merge(jobs::routes())
+        .merge(schedules::routes())
         .fallback(problem::no_such_address)
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
