@@ -272,7 +272,7 @@ async fn an_accepted_job_is_made_and_counted() -> Result<()> {
     let done = |job: &Value| job["state"] == "succeeded";
     let accepted = std::cell::RefCell::new(None::<String>);
     let step = async |host: &Host| {
-        accepted.replace(None);
+        accepted.take();
         let request = host.request(Method::POST, "/v1/call/test/swap/numbers/number", &shelf.tenant_key);
         let job = success(request.header("prefer", "respond-async").json(&json!({})).send().await?).await?;
         let at = format!("/v1/jobs/{}", job["id"].as_str().context("id")?);
@@ -280,7 +280,8 @@ async fn an_accepted_job_is_made_and_counted() -> Result<()> {
         host.until(&at, done).await.map(drop)
     };
     let look = async |host: &Host, _done: bool| {
-        if let Some(at) = accepted.borrow().clone() {
+        let at = accepted.borrow().clone();
+        if let Some(at) = at {
             host.get(&at).await.context("an accepted job is lost")?;
         }
         let jobs =

@@ -1,7 +1,7 @@
 //! Jobs: calls with `Prefer: respond-async`, and what became of them.
 
 use crate::auth::LedgerReader;
-use crate::page::{Page, limit_from_text};
+use crate::page::{Page, PageQuery, limit_from_text};
 use crate::path::{Path, Query};
 use crate::{App, Problem, body};
 use axum::Router;
@@ -24,8 +24,6 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The preference (RFC 7240) that makes a call a job.
 const RESPOND_ASYNC: &str = "respond-async";
-/// Jobs on a page when the request does not say, and at most.
-const LIMITS: (usize, usize) = (100, 1_000);
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -150,7 +148,7 @@ async fn list(
     LedgerReader(caller): LedgerReader,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Page<JobShape>>, Problem> {
-    let limit = query.limit.unwrap_or(LIMITS.0).clamp(1, LIMITS.1);
+    let limit = PageQuery::new(query.limit, None).limit();
     let tenant = match own(&caller) {
         None => query.tenant,
         Some(own) if query.tenant.as_ref().is_none_or(|asked| asked == own) => Some(own.clone()),

@@ -2,6 +2,7 @@
 
 use super::{Inner, backoff};
 use crate::{Answered, CallError, Calls, Explanation, Request, telemetry};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,11 @@ impl Inner {
             () = cancelled.cancelled() => Ended::Cancelled(let_in.load(Ordering::Relaxed)),
         };
         self.end(record, ended)
+    }
+
+    /// The end of an attempt in which the host itself failed.
+    pub(super) fn failed_in_host(&self, job: &JobRecord, call: CallId, error: &dyn fmt::Display) -> AttemptEnd {
+        self.end(job, Ended::Made(Err(CallError::host(call, error))))
     }
 
     fn end(&self, job: &JobRecord, ended: Ended) -> AttemptEnd {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use wares_model::{JobId, Timestamp};
 use wares_store::{AttemptEnd, BegunJob, JobRecord, StoreError};
 
@@ -46,7 +47,7 @@ async fn begin_due(inner: &Arc<Inner>, attempts: &mut JoinSet<()>) -> Result<Dur
     let slots = policy.concurrency_max.saturating_sub(attempts.len());
     for begun in inner.store().begin_jobs(now, slots, policy.tenant_concurrency_max).await? {
         let inner = Arc::clone(inner);
-        attempts.spawn(async move { inner.work(begun).await });
+        attempts.spawn(inner.work(begun));
     }
     // What is due and found no slot is begun when an attempt ends.
     let next = inner.store().next_job_at(now).await?;
@@ -55,14 +56,19 @@ async fn begin_due(inner: &Arc<Inner>, attempts: &mut JoinSet<()>) -> Result<Dur
 
 impl Inner {
     /// Makes an attempt and writes down how it ended.
-    async fn work(&self, begun: BegunJob) {
+    async fn work(self: Arc<Self>, begun: BegunJob) {
         let id = begun.record.id;
-        let running = Running::enter(self, id);
+        let running = Running::enter(&self, id);
         // Whoever cancelled it before it was entered has noted so; whoever does from now on finds it.
         if matches!(self.store().job(id).await, Ok(Some(JobRecord { cancel_requested: true, .. }))) {
             running.cancelled.cancel();
         }
-        let end = self.attempt(&begun, &running.cancelled).await;
+        let (record, call) = (begun.record.clone(), begun.call);
+        let (inner, cancelled) = (Arc::clone(&self), running.cancelled.clone());
+        // In a task of its own, so that a panic is an attempt that failed.
+        let attempt = tokio::spawn(async move { inner.attempt(&begun, &cancelled).await });
+        let end = AbortOnDropHandle::new(attempt).await;
+        let end = end.unwrap_or_else(|panic| self.failed_in_host(&record, call, &panic));
         self.write_end(id, end).await;
     }
 

@@ -8,7 +8,7 @@ use crate::{
 use async_trait::async_trait;
 use sqlx::error::ErrorKind;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::time::Duration;
 use wares_model::{CallId, JobId, JobState, TenantId, Timestamp};
 
@@ -60,17 +60,19 @@ impl JobStore for SqliteStore {
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, StoreError> {
         let JobQuery { tenant, state, before, limit } = query;
-        let rows = sqlx::query(
-            "SELECT * FROM jobs
-             WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR id < ?3)
-             ORDER BY id DESC LIMIT ?4",
-        )
-        .bind(tenant.as_ref().map(|tenant| tenant.as_str().to_owned()))
-        .bind(state.map(JobState::as_str))
-        .bind(before.as_ref().map(|id| id.as_bytes().to_vec()))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
+        // Only what is asked for, so that an index serves it.
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM jobs WHERE TRUE");
+        if let Some(tenant) = &tenant {
+            sql.push(" AND tenant = ").push_bind(tenant.as_str());
+        }
+        if let Some(state) = state {
+            sql.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(before) = &before {
+            sql.push(" AND id < ").push_bind(bytes(before));
+        }
+        sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+        let rows = sql.build().fetch_all(&self.readers).await?;
         rows.iter().map(record).collect()
     }
 

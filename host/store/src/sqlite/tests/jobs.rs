@@ -162,7 +162,7 @@ async fn finished_jobs_are_kept_for_their_time_and_within_their_bounds() {
         store.end_attempt(id, &succeeded(at(second))).await.unwrap();
         ids.push(id);
     }
-    let hour = std::time::Duration::from_secs(3_600);
+    let hour = Duration::from_secs(3_600);
     let all = JobRetention { finished: hour, dead: hour, jobs_max: 10, bytes_max: 1_000 };
     assert_eq!(store.prune_jobs(at(5), all).await.unwrap(), 0);
     assert_eq!(store.prune_jobs(at(5), JobRetention { jobs_max: 3, ..all }).await.unwrap(), 1);
