@@ -265,3 +265,37 @@ async fn a_copy_from_another_shelf_goes_on_where_it_was() -> Result<()> {
     };
     shelf.kill_at_each_write(step, look).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_job_is_made_and_counted() -> Result<()> {
+    let shelf = Shelf::new().await?;
+    let done = |job: &Value| job["state"] == "succeeded";
+    let accepted = std::cell::RefCell::new(None::<String>);
+    let step = async |host: &Host| {
+        accepted.take();
+        let request = host.request(Method::POST, "/v1/call/test/swap/numbers/number", &shelf.tenant_key);
+        let job = success(request.header("prefer", "respond-async").json(&json!({})).send().await?).await?;
+        let at = format!("/v1/jobs/{}", job["id"].as_str().context("id")?);
+        accepted.replace(Some(at.clone()));
+        host.until(&at, done).await.map(drop)
+    };
+    let look = async |host: &Host, _done: bool| {
+        let at = accepted.borrow().clone();
+        if let Some(at) = at {
+            host.get(&at).await.context("an accepted job is lost")?;
+        }
+        let jobs =
+            host.until("/v1/jobs", |jobs| jobs["items"].as_array().is_some_and(|jobs| jobs.iter().all(done))).await?;
+        let jobs = jobs["items"].as_array().context("items")?;
+        ensure!(jobs.len() <= 1, "{jobs:?}");
+        for job in jobs {
+            let job = host.get(&format!("/v1/jobs/{}", job["id"].as_str().context("id")?)).await?;
+            let calls = job["calls"].as_array().context("calls")?;
+            ensure!(job["result"] == 10 && calls.last().is_some_and(|call| call["outcome"] == "ok"), "{job:#}");
+            let call = calls.last().and_then(|call| call["call"].as_str()).context("call")?;
+            ensure!(host.get(&format!("/v1/calls/{call}")).await?["outcome"] == "ok");
+        }
+        Ok(())
+    };
+    shelf.kill_at_each_write(step, look).await
+}

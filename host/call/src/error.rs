@@ -1,5 +1,6 @@
 //! Why a call has no result: what the caller is told, and what the log is.
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use wares_model::{CallId, Outcome, ProblemCode};
 use wares_typed::{ArgumentError, Description, Function};
 
 /// A problem in words, before it belongs to a call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default = "Explanation::unknown")]
 pub struct Explanation {
     /// Its kind.
     pub code: ProblemCode,
@@ -28,6 +30,7 @@ pub struct Explanation {
     /// Names close to one that was not found.
     pub nearest: Vec<String>,
     /// Seconds after which to try again.
+    #[serde(skip)]
     pub retry_after: Option<u64>,
 }
 
@@ -55,6 +58,11 @@ impl Explanation {
     pub fn new(code: ProblemCode, detail: String) -> Self {
         let (pointer, error, retry_after) = (None, None, None);
         Self { code, detail, pointer, error, backtrace: Vec::new(), nearest: Vec::new(), retry_after }
+    }
+
+    /// What stands for the parts that were not written down.
+    fn unknown() -> Self {
+        Self::new(ProblemCode::HostError, String::new())
     }
 
     /// A fault of the host: the caller is told that much, the log has the rest.

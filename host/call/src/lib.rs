@@ -5,6 +5,7 @@
 
 mod admission;
 mod error;
+pub mod jobs;
 mod record;
 mod serve;
 mod shadow;
@@ -32,6 +33,7 @@ use wares_model::{Application, CallId, Outcome, ProblemCode};
 use wares_typed::{Answer, Function, Val, WriteError};
 
 /// Who calls and what.
+#[derive(Clone)]
 pub struct Request {
     /// The tenant that the call is counted for.
     pub tenant: Arc<TenantEntry>,
@@ -105,7 +107,12 @@ impl Calls {
 
     /// Finds the version and the function that serve the call.
     pub async fn prepare(&self, request: Request) -> Result<Arc<Prepared>, CallError> {
-        let prepared = self.find(CallId::generate(), request, |live, interface, function| {
+        self.prepare_as(CallId::generate(), request).await
+    }
+
+    /// The same for a call whose id is known already.
+    async fn prepare_as(&self, call: CallId, request: Request) -> Result<Arc<Prepared>, CallError> {
+        let prepared = self.find(call, request, |live, interface, function| {
             let (interface, found) = error::find_function(&live.description, interface, function)?;
             Ok((interface.unwrap_or_default().into(), found.name.as_str().into()))
         });

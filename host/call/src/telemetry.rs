@@ -7,11 +7,17 @@ use metrics::{
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use wares_model::Outcome;
+use wares_model::{JobState, Outcome};
+use wares_store::JobCounts;
 
 const CALLS: &str = "wares_calls_total";
 const REFUSED: &str = "wares_calls_refused_total";
 const SHADOWS: &str = "wares_shadow_calls_total";
+const JOBS: &str = "wares_jobs";
+const JOBS_ENDED: &str = "wares_jobs_ended_total";
+const JOB_ATTEMPTS: &str = "wares_job_attempts_total";
+const JOBS_REFUSED: &str = "wares_jobs_refused_total";
+const DUE: &str = "wares_schedules_due_total";
 const RUNNING: &str = "wares_calls_running";
 const QUEUE: &str = "wares_call_queue_seconds";
 const RUN: &str = "wares_call_run_seconds";
@@ -25,6 +31,14 @@ pub fn describe_metrics() {
         SHADOWS,
         "Calls to be made again in another version, by what came of it; they are in no other metric"
     );
+    describe_gauge!(JOBS, "Jobs that are not at their end, by state");
+    describe_counter!(JOBS_ENDED, "Jobs that came to their end, by state");
+    describe_counter!(
+        JOB_ATTEMPTS,
+        "Attempts at jobs by outcome; `refused` ones never ran and use up none of a job's attempts"
+    );
+    describe_counter!(JOBS_REFUSED, "Jobs that were not queued, because too much of the tenant's waits");
+    describe_counter!(DUE, "Due times of schedules, by what came of them");
     describe_gauge!(RUNNING, "Calls between admission and ledger entry");
     gauge!(RUNNING).set(0);
     describe_histogram!(QUEUE, Unit::Seconds, "Time that calls waited for a slot");
@@ -85,6 +99,27 @@ pub(crate) fn refused(error: &CallError) {
 
 pub(crate) fn repeated(result: &'static str) {
     counter!(SHADOWS, "result" => result).increment(1);
+}
+
+pub(crate) fn jobs(counts: JobCounts) {
+    gauge!(JOBS, "state" => "queued").set(counts.queued as f64);
+    gauge!(JOBS, "state" => "running").set(counts.running as f64);
+}
+
+pub(crate) fn job_attempt(outcome: String) {
+    counter!(JOB_ATTEMPTS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn job_ended(state: JobState) {
+    counter!(JOBS_ENDED, "state" => state.as_str()).increment(1);
+}
+
+pub(crate) fn job_refused() {
+    counter!(JOBS_REFUSED).increment(1);
+}
+
+pub(crate) fn due(what: &'static str) {
+    counter!(DUE, "result" => what).increment(1);
 }
 
 fn count(prepared: &Prepared, outcome: Outcome) {

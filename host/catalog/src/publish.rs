@@ -211,6 +211,7 @@ impl Catalog {
         let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
         let manifest = description.manifest.as_ref().map(|manifest| &manifest.capabilities);
         let asked = Asked::of(manifest, &description.imports);
+        check_schedules(&description)?;
         Ok(Examined { description: Arc::new(description), component, version, limits, asked, digest })
     }
 
@@ -279,6 +280,26 @@ impl Catalog {
     }
 }
 
+/// What is called at set times must be there, and its arguments must fit.
+fn check_schedules(description: &Description) -> Result<(), PublishError> {
+    for schedule in description.manifest.iter().flat_map(|manifest| &manifest.schedules) {
+        let fail = |what: String| PublishError::Invalid(format!("schedule {:?}: {what}", schedule.name));
+        let interface = description.interfaces.iter().find(|interface| match schedule.interface.as_deref() {
+            None => interface.name.is_none(),
+            Some(name) => interface.is_named(name),
+        });
+        let functions = interface.map(|interface| interface.functions.as_slice()).unwrap_or_default();
+        let function = functions.iter().find(|function| function.name == schedule.function);
+        let function = function.ok_or_else(|| fail(format!("there is no function {}", schedule.function)))?;
+        if let Some(reason) = &function.not_callable {
+            return Err(fail(format!("{} cannot be called with JSON: {reason}", function.name)));
+        }
+        wares_typed::read_arguments(description, function, schedule.arguments.as_bytes())
+            .map_err(|error| fail(format!("arguments{}: {}", error.pointer, error.message)))?;
+    }
+    Ok(())
+}
+
 /// What the component says of itself and what the request says must not differ.
 fn agree<T: PartialEq + std::fmt::Display>(what: &str, own: Option<T>, given: Option<T>) -> Result<T, PublishError> {
     match (own, given) {
@@ -304,7 +325,8 @@ fn check_asked(asked: &Asked) -> Result<(), PublishError> {
 }
 
 fn summarize(examined: &Examined, signature: Option<&Signature>) -> Summary {
-    let info = examined.description.manifest.as_ref().map(|manifest| &manifest.component);
+    let manifest = examined.description.manifest.as_ref();
+    let info = manifest.map(|manifest| &manifest.component);
     Summary {
         title: info.map(|info| info.title.clone()).unwrap_or_default(),
         description: info.map(|info| info.description.clone()).unwrap_or_default(),
@@ -314,6 +336,8 @@ fn summarize(examined: &Examined, signature: Option<&Signature>) -> Summary {
         asked: examined.asked.clone(),
         reuse: info.map(|info| info.reuse).unwrap_or_default(),
         pure: info.is_some_and(|info| info.pure),
+        retry: manifest.map(|manifest| manifest.retry).unwrap_or_default(),
+        schedules: manifest.map(|manifest| manifest.schedules.clone()).unwrap_or_default(),
         signer: signature.map(|signature| *signature.signer()),
     }
 }

@@ -9,7 +9,8 @@ use wares_model::{ComponentName, ProblemCode, Stickiness, TenantId, Version, Ver
 use wares_store::Deployment;
 
 /// What a call names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// A component, at a version that satisfies the requirement.
     Component {

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, Semaphore};
 use wares_model::manifest::{Reuse, Text};
-use wares_model::{Asked, ComponentName, Granted, Grants, Limits, Namespace, SignerKey, TenantId, Version};
+use wares_model::{
+    Asked, ComponentName, Granted, Grants, Limits, Namespace, Retry, Schedule, SignerKey, TenantId, Version,
+};
 use wares_store::{Deployment, GrantsRecord, KeyRecord, Store, StoreError, TrustRecord, VersionRecord};
 use wares_typed::Description;
 
@@ -113,6 +115,12 @@ pub struct Summary {
     /// From the manifest.
     #[serde(default)]
     pub pure: bool,
+    /// From the manifest.
+    #[serde(default)]
+    pub retry: Retry,
+    /// From the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     /// Whose signature it was published with, so that one that is lost is missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerKey>,

@@ -94,6 +94,11 @@ impl Snapshot {
         self.tenants.values().map(|tenant| &tenant.record)
     }
 
+    /// The tenant of this id.
+    pub fn tenant(&self, id: &TenantId) -> Option<&Arc<TenantEntry>> {
+        self.tenants.get(id)
+    }
+
     /// Whether there is such a tenant.
     pub fn has_tenant(&self, id: &TenantId) -> bool {
         self.tenants.contains_key(id)

@@ -2,6 +2,7 @@
 
 use crate::afterwards::drop_afterwards;
 use crate::auth::TenantKey;
+use crate::jobs::{self, When};
 use crate::lifecycle;
 use crate::path::{self, Path};
 use crate::problem::{CALL_ID, COMPONENT, VERSION};
@@ -31,24 +32,27 @@ pub(crate) fn routes() -> Router<App> {
 async fn by_world(
     State(app): State<App>,
     key: TenantKey,
+    when: When,
     Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, request(key, component(&namespace, &name)?, None, function), body).await
+    answer(app, when, request(key, component(&namespace, &name)?, None, function), body).await
 }
 
 async fn by_component(
     State(app): State<App>,
     key: TenantKey,
+    when: When,
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, request(key, component(&namespace, &name)?, Some(interface), function), body).await
+    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function), body).await
 }
 
 async fn by_interface(
     State(app): State<App>,
     key: TenantKey,
+    when: When,
     Path((package, interface, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -59,7 +63,7 @@ async fn by_interface(
     })?;
     let (interface, requirement) = path::with_requirement(&interface)?;
     let target = Target::Interface { package, interface: interface.to_owned(), requirement };
-    answer(app, request(key, target, None, function), body).await
+    answer(app, when, request(key, target, None, function), body).await
 }
 
 pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
@@ -72,7 +76,10 @@ fn request(key: TenantKey, target: Target, interface: Option<String>, function: 
     Request { tenant, application, target, interface, function }
 }
 
-async fn answer(app: App, request: Request, body: Body) -> Result<Response, Problem> {
+async fn answer(app: App, when: When, request: Request, body: Body) -> Result<Response, Problem> {
+    if let When::Later(key) = when {
+        return jobs::queue(&app.jobs, request, key, body).await;
+    }
     let prepared = app.calls.prepare(request).await?;
     let body = body::read(body, prepared.version().limits.body_bytes_max, "the arguments are").await?;
     let ended = app.calls.run(&prepared, &body).await;

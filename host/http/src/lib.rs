@@ -12,6 +12,7 @@ mod etag;
 mod garbage;
 mod grants;
 mod hop_by_hop;
+mod jobs;
 mod lifecycle;
 mod namespaces;
 mod operations;
@@ -21,6 +22,7 @@ mod problem;
 mod publications;
 mod reports;
 mod rollouts;
+mod schedules;
 mod serve;
 pub mod server;
 mod submissions;
@@ -33,6 +35,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wares_call::Calls;
+use wares_call::jobs::Jobs;
 use wares_catalog::Catalog;
 
 pub use problem::Problem;
@@ -42,14 +45,15 @@ pub use problem::Problem;
 pub struct App {
     catalog: Arc<Catalog>,
     calls: Calls,
+    jobs: Jobs,
     metrics: PrometheusHandle,
     draining: Draining,
 }
 
 impl App {
     /// The API over this shelf.
-    pub fn new(catalog: Arc<Catalog>, calls: Calls, metrics: PrometheusHandle, draining: Draining) -> Self {
-        Self { catalog, calls, metrics, draining }
+    pub fn new(catalog: Arc<Catalog>, calls: Calls, jobs: Jobs, metrics: PrometheusHandle, draining: Draining) -> Self {
+        Self { catalog, calls, jobs, metrics, draining }
     }
 }
 
@@ -93,6 +97,8 @@ pub fn router(app: App) -> Router {
         .merge(reports::routes())
         .merge(tenants::routes())
         .merge(usage::routes())
+        .merge(jobs::routes())
+        .merge(schedules::routes())
         .fallback(problem::no_such_address)
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));

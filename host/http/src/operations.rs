@@ -113,6 +113,15 @@ fn page(title: &str, body: &str) -> Html<String> {
 const ADDRESSES: &[(&str, &str, &str)] = &[
     ("call a component", "tenant", "POST /v1/call/{namespace}/{name}[@{version-req}]/{interface}/{function}"),
     ("call an interface", "tenant", "POST /v1/interfaces/{namespace}:{package}/{interface}[@{version-req}]/{function}"),
+    ("have a call made later, as a job", "tenant", "either of them with Prefer: respond-async (Idempotency-Key)"),
+    ("jobs", "tenant, admin", "GET /v1/jobs?state=&amp;tenant=&amp;limit=&amp;cursor=, /v1/jobs/{id}"),
+    ("end a job, or try a dead one again", "tenant, admin", "POST /v1/jobs/{id}/cancel, /v1/jobs/{id}/replay"),
+    ("a tenant's schedules", "tenant, admin", "GET /v1/tenants/{id}/schedules"),
+    (
+        "have a schedule run for a tenant, or not",
+        "admin",
+        "PUT, DELETE /v1/tenants/{id}/schedules/{namespace}/{name}/{schedule}",
+    ),
     ("have an HTTP component answer", "tenant", "ANY /serve/{namespace}/{name}[@{version-req}]/{path…}"),
     ("list and search components", "any", "GET /v1/components?q=&amp;interface=&amp;namespace=&amp;limit=&amp;cursor="),
     ("show a component", "any", "GET /v1/components/{namespace}/{name}"),

@@ -1,4 +1,4 @@
-//! Identifiers that the host makes: calls, keys and submissions.
+//! Identifiers that the host makes: calls, jobs, keys and submissions.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -39,6 +39,42 @@ impl fmt::Display for CallId {
 pub struct ParseIdError(String);
 
 impl FromStr for CallId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).map(Self)
+    }
+}
+
+/// Names one job. A UUID version 7, so that ids sort by the time they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// A new id, made now.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The 16 bytes, as the store keeps them.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The id with these 16 bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for JobId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

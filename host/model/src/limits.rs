@@ -204,6 +204,24 @@ pub const REUSE_MEMORY_BYTES_MAX: u64 = 8 * MIB;
 pub const QUEUE_LENGTH_MAX: u64 = 4_096;
 /// Milliseconds that a call waits for a slot.
 pub const QUEUE_MS_MAX: u64 = 1_000;
+/// Attempts that a manifest may ask for, for a job.
+pub const RETRY_ATTEMPTS_MAX: u32 = 20;
+/// Milliseconds between two attempts of a job.
+pub const RETRY_BACKOFF_MS_MAX: u64 = 86_400_000;
+/// Seconds after which no new attempt of a job is made.
+pub const JOB_DEADLINE_SECONDS_MAX: u64 = 30 * 86_400;
+/// Attempts of one job that are running when the host ends, before it is given up: such a job may be what ends it.
+pub const JOB_INTERRUPTIONS_MAX: u32 = 10;
+/// Attempts of one job that are kept.
+pub const JOB_ATTEMPTS_KEPT_MAX: u32 = 100;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Schedules in one manifest.
+pub const SCHEDULES_MAX: usize = 16;
+/// Bytes of a schedule's arguments.
+pub const SCHEDULE_ARGUMENTS_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a schedule's cron expression.
+pub const CRON_BYTES_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {

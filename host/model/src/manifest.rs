@@ -1,7 +1,8 @@
 //! The manifest `wares.toml`: what a vendor says of a component. It travels inside the `.wasm` as a custom section.
 
 use crate::grants::Capabilities;
-use crate::{ComponentName, LimitsAsked, Version};
+use crate::limits::SCHEDULES_MAX;
+use crate::{ComponentName, LimitsAsked, Retry, Schedule, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,6 +28,12 @@ pub struct Manifest {
     /// Values that the component reads with `wasi:config/store`, as shipped.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
+    /// How often a job is tried when a call of it fails.
+    #[serde(default, skip_serializing_if = "Retry::is_default")]
+    pub retry: Retry,
+    /// Calls that may be made at set times, for a tenant for whom an operator enables them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     /// Calls with their expected answers: documentation and tests at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,
@@ -156,8 +163,26 @@ impl Manifest {
         }
         let manifest: Self =
             toml::from_str(text).map_err(|error| ManifestError(error.to_string().trim_end().to_owned()))?;
+        manifest.retry.check().map_err(|what| ManifestError(format!("retry: {what}")))?;
+        manifest.check_schedules()?;
         manifest.check_examples()?;
         Ok(manifest)
+    }
+
+    fn check_schedules(&self) -> Result<(), ManifestError> {
+        if self.schedules.len() > SCHEDULES_MAX {
+            let count = self.schedules.len();
+            return Err(ManifestError(format!("{count} schedules are over the limit of {SCHEDULES_MAX}")));
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for schedule in &self.schedules {
+            let fail = |what| ManifestError(format!("schedule {:?}: {what}", schedule.name));
+            schedule.check().map_err(fail)?;
+            if !names.insert(&schedule.name) {
+                return Err(fail("two schedules have this name; give each its own".to_owned()));
+            }
+        }
+        Ok(())
     }
 
     fn check_examples(&self) -> Result<(), ManifestError> {
@@ -201,6 +226,16 @@ mod tests {
         cpu-ms-max = 500
         [config]
         city = "Shenzhen"
+        [retry]
+        attempts-max = 7
+        [[schedules]]
+        name = "nightly"
+        cron = "0 2 * * *"
+        time-zone = "Asia/Shanghai"
+        interface = "matching"
+        function = "evaluate"
+        arguments = '[2]'
+        missed = "run-once"
         [[examples]]
         name = "one"
         interface = "matching"
@@ -217,6 +252,8 @@ mod tests {
         assert_eq!(manifest.component.reuse, Reuse::Tenant);
         assert!(manifest.component.pure);
         assert_eq!(manifest.limits.cpu_ms_max, Some(500));
+        assert_eq!(manifest.retry, Retry { attempts_max: 7, ..Retry::default() });
+        assert_eq!(manifest.schedules.len(), 1);
         assert_eq!(manifest.examples.len(), 1);
     }
 
@@ -229,6 +266,14 @@ mod tests {
             ("[component]\nname = 'a:b'\nversion = '1.0.0'\nnaem = 1", "naem"),
             ("[component]\nname = 'a:b'\nversion = '1.0.0'\nreuse = 'all'", "all"),
             ("[component]\nname = 'a:b'\nversion = '1.0.0'\n[limits]\ncpu = 1", "cpu"),
+            (&FULL.replace("attempts-max = 7", "attempts-max = 0"), "retry: attempts-max = 0"),
+            (&FULL.replace("attempts-max = 7", "backoff-ms-first = 9000000"), "backoff-ms-max"),
+            (&FULL.replace("0 2 * * *", "0 2 * *"), "\"nightly\": cron"),
+            (&FULL.replace("0 2 * * *", "0 0 30 2 *"), "never"),
+            (&FULL.replace("Asia/Shanghai", "Asia/Nowhere"), "Asia/Nowhere"),
+            (&FULL.replace("\"nightly\"", "\"Nightly run\""), "lower-case"),
+            (&FULL.replace("arguments = '[2]'", "arguments = '[2'"), "\"nightly\": arguments is not JSON"),
+            (&format!("{FULL}\n[[schedules]]\nname = 'nightly'\ncron = '@daily'\nfunction = 'f'"), "this name"),
             (&FULL.replace(r#"'{"n": 1}'"#, "'{'"), "\"one\": arguments is not JSON"),
             (&FULL.replace("result = \"2\"", "result = '1'\nerror = '2'"), "both result and error"),
         ];

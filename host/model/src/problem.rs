@@ -58,7 +58,7 @@ problems! {
     MethodNotAllowed "method-not-allowed" 405 "The address does not know this method"
         "The address exists, but not with this HTTP method. The `Allow` header lists those that work.";
     Conflict "conflict" 409 "It conflicts with what is there"
-        "A published version exists with other bytes, or the state changed since it was read (`If-Match`). Read the current state, then decide.";
+        "A published version exists with other bytes, the state changed since it was read (`If-Match`), or an `Idempotency-Key` was used for another call. Read the current state, then decide.";
     TooLarge "too-large" 413 "The body is over its limit"
         "The request's body is larger than the limit in `detail`.";
     InvalidComponent "invalid-component" 422 "The component cannot be taken"
@@ -66,7 +66,7 @@ problems! {
     ComponentError "component-error" 422 "The component answered with its error case"
         "The function returned the error case of its WIT `result`. `error` holds that value as JSON.";
     RateLimited "rate-limited" 429 "Too many calls"
-        "The tenant has as many calls running as it may. Wait for `Retry-After` seconds.";
+        "The tenant has as many calls running, or jobs waiting, as it may. Wait for `Retry-After` seconds.";
     Trap "trap" 502 "The guest trapped"
         "The component's code failed. `detail` holds the reason and `backtrace` the names of the wasm functions. The host and other components are not affected; tell the vendor.";
     LimitMemory "limit-memory" 502 "Over its memory"
@@ -77,6 +77,8 @@ problems! {
         "The call used more CPU time than its limit allows and was stopped.";
     LimitWall "limit-wall" 504 "Over its wall time"
         "The call took longer than its limit allows and was stopped.";
+    Expired "expired" 504 "The deadline of the job has passed"
+        "The job was not done in time: the host was down or busy, or its attempts failed until then. `POST /v1/jobs/{id}/replay` queues it again.";
     HostError "host-error" 500 "The host failed"
         "Something went wrong in the host itself. It is in the host's log under the call id; tell the operator.";
     Overloaded "overloaded" 503 "No free slot"

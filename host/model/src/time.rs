@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A day in microseconds.
 pub const DAY_US: i64 = 86_400_000_000;
@@ -33,6 +34,21 @@ impl Timestamp {
     pub fn to_http_date(self) -> Option<String> {
         let time = jiff::Timestamp::from_second(self.as_seconds()).ok()?;
         jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()
+    }
+
+    /// The point so much later.
+    pub fn plus(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The point so much earlier.
+    pub fn minus(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long it is from another point to this one; nothing if that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 
     /// Microseconds since the epoch.
@@ -85,6 +101,15 @@ impl From<Timestamp> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_move_and_stay_within_what_there_is() {
+        let (time, hour) = (Timestamp::from_micros(0), Duration::from_secs(3_600));
+        assert_eq!(time.plus(hour).since(time), hour);
+        assert_eq!(time.since(time.plus(hour)), Duration::ZERO);
+        assert_eq!(time.plus(hour).minus(hour), time);
+        assert_eq!(Timestamp::from_micros(i64::MAX).plus(Duration::MAX), Timestamp::from_micros(i64::MAX));
+    }
 
     #[test]
     fn text_round_trips_and_days_are_accepted() {

@@ -11,6 +11,7 @@ mod deploy;
 mod gc;
 mod grants;
 mod history;
+mod jobs;
 mod keys;
 mod lifecycle;
 mod list;
@@ -20,6 +21,7 @@ mod new;
 mod publish;
 mod push;
 mod rollout;
+mod schedules;
 mod serve;
 mod shadow;
 mod show;
@@ -85,6 +87,12 @@ enum Command {
     /// Show calls that the ledger holds
     #[command(subcommand)]
     Calls(calls::Calls),
+    /// Show calls that are made later, end them, try them again
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// Have calls made at set times for a tenant
+    #[command(subcommand)]
+    Schedules(schedules::Schedules),
     /// Choose the versions that take traffic
     Deploy(deploy::Deploy),
     /// Go back to an earlier deployment
@@ -163,6 +171,8 @@ impl Command {
             Self::Show(command) => command.run(settings).await,
             Self::Call(command) => command.run(settings).await,
             Self::Calls(command) => command.run(settings).await,
+            Self::Jobs(command) => command.run(settings).await,
+            Self::Schedules(command) => command.run(settings).await,
             Self::Deploy(command) => command.run(settings).await,
             Self::Rollback(command) => command.run(settings).await,
             Self::History(command) => command.run(settings).await,

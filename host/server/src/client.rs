@@ -22,6 +22,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// The header of a publication that carries its signature.
 const SIGNATURE: &str = "wares-signature";
+/// The header that asks for a job instead of an answer, and the one with the caller's own name for it.
+const PREFER: &str = "prefer";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Pages of one list.
 const PAGES_MAX: usize = 10_000;
 
@@ -83,6 +86,8 @@ pub enum Body {
     Json(Value),
     /// JSON that is sent as it is.
     RawJson(Vec<u8>),
+    /// Arguments of a call that is to be made later, and the caller's own name for the job.
+    Job(Vec<u8>, Option<String>),
     /// JSON that is sent as it is, and its signature.
     SignedJson(Vec<u8>, Signature),
     /// A component, and its signature if it is signed.
@@ -140,6 +145,11 @@ impl Client {
             Body::None => request,
             Body::Json(value) => request.json(&value),
             Body::RawJson(text) => request.header(CONTENT_TYPE, "application/json").body(text),
+            Body::Job(text, key) => {
+                let request =
+                    request.header(CONTENT_TYPE, "application/json").header(PREFER, "respond-async").body(text);
+                key.into_iter().fold(request, |request, key| request.header(IDEMPOTENCY_KEY, key))
+            }
             Body::SignedJson(text, signature) => {
                 request.header(CONTENT_TYPE, "application/json").header(SIGNATURE, signature.to_string()).body(text)
             }

@@ -7,13 +7,16 @@ pub use sources::{ConfigError, Sources};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
+use wares_call::jobs::JobPolicy;
 use wares_catalog::Undeployed;
 use wares_model::Limits;
 use wares_model::limits::{
-    HOST_CONCURRENCY_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
-    REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
+    HOST_CONCURRENCY_MAX, JOB_DEADLINE_SECONDS_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX,
+    RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX,
+    SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
 };
-use wares_store::SqliteSync;
+use wares_store::{JobBounds, JobRetention, SqliteSync};
 
 /// All settings of a host, as they take effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub struct Config {
     pub limits: CallLimits,
     /// How many calls the host takes.
     pub calls: Calls,
+    /// Calls that are made later.
+    pub jobs: Jobs,
     /// Whether instances serve several calls of one tenant, where a component's manifest asks for it.
     pub reuse: Reuse,
     /// Bounds of HTTP connections.
@@ -110,6 +115,36 @@ pub struct Calls {
     pub undeployed: Undeployed,
 }
 
+/// Section `jobs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Attempts running at once on the host; each is a call and takes the slots of one.
+    pub concurrency_max: usize,
+    /// Of these, for one tenant.
+    pub tenant_concurrency_max: usize,
+    /// Jobs of one tenant that wait or run.
+    pub waiting_max: u64,
+    /// Bytes of their arguments.
+    pub waiting_bytes_max: u64,
+    /// Attempts at one job; a manifest that asks for more gets this many.
+    pub attempts_max: u32,
+    /// Seconds until no further attempt is made; a manifest that asks for more gets this many.
+    pub deadline_seconds_max: u64,
+    /// Bytes of one job's arguments.
+    pub arguments_bytes_max: u64,
+    /// Bytes of a result that is kept; of a larger one only the size is.
+    pub result_bytes_max: u64,
+    /// Hours that jobs are kept that succeeded or were cancelled.
+    pub kept_hours: u64,
+    /// Hours that dead jobs are kept.
+    pub dead_kept_hours: u64,
+    /// Jobs of one tenant kept after their end; the oldest go first.
+    pub kept_max: u64,
+    /// Bytes of their arguments and results.
+    pub kept_bytes_max: u64,
+}
+
 /// Section `reuse`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -146,6 +181,18 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.queue-ms-max", 0, 60_000),
     ("calls.loaded-versions-max", 1, 1_000_000),
     ("calls.shadows-max", 0, 100),
+    ("jobs.concurrency-max", 1, 2_000),
+    ("jobs.tenant-concurrency-max", 1, 2_000),
+    ("jobs.waiting-max", 0, 1_000_000),
+    ("jobs.waiting-bytes-max", 0, 1 << 40),
+    ("jobs.attempts-max", 1, RETRY_ATTEMPTS_MAX as u64),
+    ("jobs.deadline-seconds-max", 1, JOB_DEADLINE_SECONDS_MAX),
+    ("jobs.arguments-bytes-max", 1, 1 << 30),
+    ("jobs.result-bytes-max", 0, 1 << 30),
+    ("jobs.kept-hours", 1, 87_600),
+    ("jobs.dead-kept-hours", 1, 87_600),
+    ("jobs.kept-max", 1, 10_000_000),
+    ("jobs.kept-bytes-max", 1, 1 << 40),
     ("reuse.instances-max", 0, 1_000),
     ("reuse.calls-max", 1, 1_000_000_000),
     ("reuse.age-seconds-max", 1, 86_400),
@@ -178,6 +225,7 @@ impl Default for Config {
             ledger: Ledger::default(),
             limits: CallLimits::default(),
             calls: Calls::default(),
+            jobs: Jobs::default(),
             reuse: Reuse::default(),
             http: Http::default(),
         }
@@ -213,6 +261,46 @@ impl Default for Calls {
             loaded_versions_max: LOADED_VERSIONS_MAX,
             shadows_max: count(SHADOWS_MAX),
             undeployed: Undeployed::Never,
+        }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            concurrency_max: 32,
+            tenant_concurrency_max: 8,
+            waiting_max: 1_000,
+            waiting_bytes_max: 256 << 20,
+            attempts_max: RETRY_ATTEMPTS_MAX,
+            deadline_seconds_max: 7 * 86_400,
+            arguments_bytes_max: 1 << 20,
+            result_bytes_max: 1 << 20,
+            kept_hours: 72,
+            dead_kept_hours: 720,
+            kept_max: 10_000,
+            kept_bytes_max: 1 << 30,
+        }
+    }
+}
+
+impl From<&Jobs> for JobPolicy {
+    fn from(jobs: &Jobs) -> Self {
+        let hours = |count: u64| Duration::from_secs(count * 3_600);
+        Self {
+            concurrency_max: jobs.concurrency_max,
+            tenant_concurrency_max: jobs.tenant_concurrency_max,
+            waiting: JobBounds { jobs_max: jobs.waiting_max, bytes_max: jobs.waiting_bytes_max },
+            attempts_max: jobs.attempts_max,
+            deadline_seconds_max: jobs.deadline_seconds_max,
+            arguments_bytes_max: jobs.arguments_bytes_max,
+            result_bytes_max: jobs.result_bytes_max,
+            retention: JobRetention {
+                finished: hours(jobs.kept_hours),
+                dead: hours(jobs.dead_kept_hours),
+                jobs_max: jobs.kept_max,
+                bytes_max: jobs.kept_bytes_max,
+            },
         }
     }
 }

@@ -93,7 +93,8 @@ impl Exit {
             | ProblemCode::LimitWall
             | ProblemCode::LimitMemory
             | ProblemCode::LimitOutput
-            | ProblemCode::TooLarge => Self::Stopped,
+            | ProblemCode::TooLarge
+            | ProblemCode::Expired => Self::Stopped,
             ProblemCode::RateLimited
             | ProblemCode::Overloaded
             | ProblemCode::LedgerUnavailable

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use wares_call::jobs::Jobs;
 use wares_call::{Calls, Capacity};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
@@ -53,6 +54,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let (ledger, writer) = Ledger::start(store.clone(), capacity.running_max + capacity.shadows_max);
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
     let metrics = install_metrics()?;
+    let drain_timeout = Duration::from_secs(config.drain_seconds_max);
     let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
     let sweeper = tokio::spawn(sweep(engine));
     let rollouts = tokio::spawn({
@@ -67,7 +69,15 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     // Only now: a key that was made before a start that failed would never be shown.
     let admin_key = first_admin_key(&catalog).await?;
     let draining = Draining::default();
-    let router = wares_http::router(App::new(catalog, calls, metrics, draining.clone()));
+    let (jobs, worker) = Jobs::start(calls.clone(), (&config.jobs).into(), drain_timeout).await?;
+    let stop = {
+        let jobs = jobs.clone();
+        async move {
+            stop.await;
+            jobs.close();
+        }
+    };
+    let router = wares_http::router(App::new(catalog, calls, jobs, metrics, draining.clone()));
     tracing::info!(%addr, data_dir = %config.data_dir.display(), "serving");
     ready(Running { addr, admin_key });
 
@@ -75,10 +85,14 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
         open_max: config.http.connections_max,
         head_timeout: Duration::from_secs(config.http.head_seconds_max),
         body_timeout: Duration::from_secs(config.http.body_seconds_max),
-        drain_timeout: Duration::from_secs(config.drain_seconds_max),
+        drain_timeout,
     };
     if !wares_http::server::serve(listener, router, connections, draining, stop).await {
         tracing::warn!(seconds = config.drain_seconds_max, "some requests did not end in time and were cut off");
+    }
+    // It has been draining since the stop, and cuts off by itself what does not end.
+    if let Err(error) = worker.await {
+        tracing::error!(%error, "the worker of jobs failed");
     }
     upkeep.abort();
     sweeper.abort();

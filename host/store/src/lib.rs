@@ -7,6 +7,7 @@ mod backup;
 mod data_dir;
 mod grants;
 mod hashing;
+mod jobs;
 mod leftovers;
 mod lifecycle;
 mod records;
@@ -20,6 +21,10 @@ pub use artifacts::Artifacts;
 pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
 pub use data_dir::{DataDir, DataDirError};
 pub use grants::{GrantStore, GrantsRecord, NewGrants};
+pub use jobs::{
+    AttemptEnd, AttemptRecord, BegunJob, Due, JobBounds, JobCounts, JobDetail, JobQuery, JobRecord, JobRetention,
+    JobStore, NewJob, QueuedJob, ScheduleKey, ScheduleRecord, Then,
+};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use records::{
@@ -58,7 +63,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore {
+pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore + JobStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 

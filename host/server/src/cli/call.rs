@@ -38,6 +38,12 @@ pub struct Call {
     /// Say on standard error which version answered and where the time went
     #[arg(short, long, conflicts_with = "file")]
     verbose: bool,
+    /// Have the host make the call later, as a job, and print the job; `wares jobs show` has its result
+    #[arg(long = "async", conflicts_with = "file")]
+    is_async: bool,
+    /// With --async, a name of your own for the job: the same call under the same name again is the same job
+    #[arg(long, requires = "is_async", value_name = "TEXT")]
+    idempotency_key: Option<String>,
     #[command(flatten)]
     access: Access,
 }
@@ -76,7 +82,10 @@ impl Call {
         target: &NameAt<VersionReq>,
         words: &Words,
     ) -> anyhow::Result<Result<Vec<u8>, Box<Problem>>> {
-        let body = Body::RawJson(words.arguments()?);
+        let body = match self.is_async {
+            true => Body::Job(words.arguments()?, self.idempotency_key.clone()),
+            false => Body::RawJson(words.arguments()?),
+        };
         let called = match call_path(client, target, words).await {
             Ok(Ok(path)) => client.send(Method::POST, &path, body).await,
             Ok(Err(problem)) => return Ok(Err(problem)),

@@ -1,6 +1,7 @@
 //! The store on real SQLite files. Here is what the tests share.
 
 mod crash;
+mod jobs;
 mod ledger;
 mod lifecycle;
 mod rollouts;

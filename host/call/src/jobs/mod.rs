@@ -1,0 +1,331 @@
+//! Jobs: calls that are made later, and again if they fail. The queue is in the store, and one worker takes from it.
+//!
+//! A job that was accepted is never lost: it is durable before it is answered for, and one that runs when the host ends is run
+//! again at the next start. So a call may be made more than once, and every attempt is an ordinary call: resolved by the
+//! deployment of its moment, admitted like any other, with one ledger entry. An attempt that is not let in uses up nothing.
+
+mod attempt;
+mod backoff;
+mod schedules;
+mod worker;
+
+pub use schedules::{ScheduleError, ScheduleView};
+
+use crate::{CallError, Calls, Explanation, Request, telemetry};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wares_catalog::Target;
+use wares_catalog::tenancy::TenantEntry;
+use wares_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use wares_model::{Digest, JobId, JobState, ProblemCode, Retry, TenantId, Timestamp};
+use wares_store::{Due, JobBounds, JobDetail, JobQuery, JobRecord, JobRetention, NewJob, QueuedJob, Store, StoreError};
+
+/// What an operator sets for jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct JobPolicy {
+    /// Attempts running at once on the host, beside the calls that somebody waits for.
+    pub concurrency_max: usize,
+    /// Of these, for one tenant.
+    pub tenant_concurrency_max: usize,
+    /// How much may wait for one tenant.
+    pub waiting: JobBounds,
+    /// Attempts at one job; a manifest that asks for more gets this many.
+    pub attempts_max: u32,
+    /// Seconds until no further attempt is made; a manifest that asks for more gets this many.
+    pub deadline_seconds_max: u64,
+    /// Bytes of a job's arguments.
+    pub arguments_bytes_max: u64,
+    /// Bytes of a result that is kept.
+    pub result_bytes_max: u64,
+    /// How long jobs are kept.
+    pub retention: JobRetention,
+}
+
+/// The queue of jobs. Clones share everything.
+#[derive(Clone)]
+pub struct Jobs(Arc<Inner>);
+
+struct Inner {
+    calls: Calls,
+    policy: JobPolicy,
+    /// Rings when something was queued.
+    queued: Notify,
+    /// Rings when a schedule was enabled.
+    enabled: Notify,
+    /// Attempts that are being made; cancelling one ends it.
+    running: Mutex<HashMap<JobId, CancellationToken>>,
+    closing: CancellationToken,
+}
+
+/// What a job calls, as it was named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Named {
+    /// The component or the interface.
+    pub target: Target,
+    /// The interface of a component; none for a function of the world itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// The function.
+    pub function: String,
+}
+
+/// A tenant's own name for a job: the same name again is the same job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+/// Why a job was not queued, or not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The call would be refused.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The idempotency key is empty or too long.
+    #[error("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters")]
+    Key,
+    /// The idempotency key was given to another call.
+    #[error("the Idempotency-Key belongs to job {0}, which is another call; choose another key")]
+    OtherCall(JobId),
+    /// The arguments are too large to be kept.
+    #[error("the arguments of a job have at most {0} bytes here")]
+    TooLarge(u64),
+    /// Too much of the tenant's waits.
+    #[error("the tenant's jobs that wait are {jobs} or have {bytes} bytes of arguments, as much as may wait here", jobs = .0.jobs_max, bytes = .0.bytes_max)]
+    Full(JobBounds),
+    /// There is no such job, or it is somebody else's.
+    #[error("there is no job {0}")]
+    NoJob(JobId),
+    /// The job is in a state in which that cannot be done to it.
+    #[error("job {id} is {state}: {hint}")]
+    State {
+        /// The job.
+        id: JobId,
+        /// The state it is in.
+        state: JobState,
+        /// What can be done.
+        hint: &'static str,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl std::str::FromStr for IdempotencyKey {
+    type Err = JobError;
+
+    fn from_str(text: &str) -> Result<Self, JobError> {
+        let fits =
+            (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|c| (b' '..=b'~').contains(&c));
+        if fits { Ok(Self(text.to_owned())) } else { Err(JobError::Key) }
+    }
+}
+
+impl Jobs {
+    /// Starts the worker and the schedules. The handle ends once the queue was closed and what runs has ended, or was cut off
+    /// after `drain`.
+    pub async fn start(calls: Calls, policy: JobPolicy, drain: Duration) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let inner = Arc::new(Inner {
+            calls,
+            policy,
+            queued: Notify::new(),
+            enabled: Notify::new(),
+            running: Mutex::default(),
+            closing: CancellationToken::new(),
+        });
+        let started = Timestamp::now();
+        let again = inner.store().recover_jobs(started).await?;
+        if again > 0 {
+            tracing::info!(jobs = again, "jobs that ran when the host ended are run again");
+        }
+        let worker = tokio::spawn({
+            let inner = Arc::clone(&inner);
+            async move {
+                tokio::join!(worker::run(&inner, drain), schedules::run(&inner, started), worker::keep_up(&inner));
+            }
+        });
+        Ok((Self(inner), worker))
+    }
+
+    /// Begins no attempt from now on.
+    pub fn close(&self) {
+        self.0.closing.cancel();
+    }
+
+    /// The most that the arguments of a job may have, in bytes.
+    pub fn arguments_bytes_max(&self) -> u64 {
+        self.0.policy.arguments_bytes_max
+    }
+
+    /// Queues a call, once it is known that something serves it and that its arguments fit. With a key that was used before
+    /// for the same call, the answer is the job of that time.
+    pub async fn queue(
+        &self,
+        request: Request,
+        key: Option<IdempotencyKey>,
+        arguments: &[u8],
+    ) -> Result<JobRecord, JobError> {
+        let Inner { calls, policy, .. } = &*self.0;
+        if arguments.len() as u64 > policy.arguments_bytes_max {
+            return Err(JobError::TooLarge(policy.arguments_bytes_max));
+        }
+        let tenant = request.tenant.record.id.clone();
+        let job = self.0.new_job(&request, key, arguments, Retry::default())?;
+        if let Some(key) = &job.idempotency_key
+            && let Some(known) = self.0.store().job_of_key(&tenant, key).await?
+        {
+            return same_call(known, &job.fingerprint);
+        }
+        let prepared = calls.prepare(request).await?;
+        let limits = &prepared.version.limits;
+        if arguments.len() as u64 > limits.body_bytes_max {
+            return Err(JobError::TooLarge(limits.body_bytes_max));
+        }
+        wares_typed::read_arguments(&prepared.live.description, prepared.function()?, arguments)
+            .map_err(|error| CallError::bad_arguments(prepared.call, error).of(&prepared.version))?;
+        let job = self.0.with_retry(job, prepared.version.summary.retry);
+        let fingerprint = job.fingerprint;
+        match self.0.store().queue_job(job, policy.waiting).await? {
+            QueuedJob::New(record) => {
+                self.0.queued.notify_one();
+                Ok(record)
+            }
+            QueuedJob::Known(known) => same_call(known, &fingerprint),
+            QueuedJob::Full => {
+                telemetry::job_refused();
+                Err(JobError::Full(policy.waiting))
+            }
+        }
+    }
+
+    /// Jobs, newest first.
+    pub async fn list(&self, query: JobQuery) -> Result<Vec<JobRecord>, JobError> {
+        Ok(self.0.store().jobs(query).await?)
+    }
+
+    /// One job with all that is kept of it; a tenant sees its own.
+    pub async fn show(&self, id: JobId, tenant: Option<&TenantId>) -> Result<JobDetail, JobError> {
+        let found = self.0.store().job_detail(id).await?;
+        found.filter(|job| tenant.is_none_or(|own| *own == job.record.tenant)).ok_or(JobError::NoJob(id))
+    }
+
+    /// Ends a job that is not at its end. One that runs ends a moment later.
+    pub async fn cancel(&self, id: JobId, tenant: Option<&TenantId>) -> Result<JobRecord, JobError> {
+        self.check_owner(id, tenant).await?;
+        let record = self.0.store().cancel_job(id, Timestamp::now()).await?.ok_or(JobError::NoJob(id))?;
+        match record.state {
+            JobState::Running => {
+                if let Some(attempt) = self.0.running.lock().get(&id) {
+                    attempt.cancel();
+                }
+                Ok(record)
+            }
+            JobState::Cancelled => Ok(record),
+            state => Err(JobError::State { id, state, hint: "only one that is queued or running is cancelled" }),
+        }
+    }
+
+    /// Queues a job again that is dead or was cancelled.
+    pub async fn replay(&self, id: JobId, tenant: Option<&TenantId>) -> Result<JobRecord, JobError> {
+        self.check_owner(id, tenant).await?;
+        let waiting = self.0.policy.waiting;
+        match self.0.store().replay_job(id, Timestamp::now(), waiting).await?.ok_or(JobError::NoJob(id))? {
+            QueuedJob::New(record) => {
+                self.0.queued.notify_one();
+                Ok(record)
+            }
+            QueuedJob::Known(JobRecord { state, .. }) => {
+                Err(JobError::State { id, state, hint: "only one that is dead or cancelled is replayed" })
+            }
+            QueuedJob::Full => Err(JobError::Full(waiting)),
+        }
+    }
+
+    async fn check_owner(&self, id: JobId, tenant: Option<&TenantId>) -> Result<(), JobError> {
+        let Some(own) = tenant else { return Ok(()) };
+        let job = self.0.store().job(id).await?;
+        if job.is_some_and(|job| job.tenant == *own) { Ok(()) } else { Err(JobError::NoJob(id)) }
+    }
+}
+
+impl Inner {
+    fn store(&self) -> &dyn Store {
+        self.calls.catalog.store()
+    }
+
+    fn new_job(
+        &self,
+        request: &Request,
+        key: Option<IdempotencyKey>,
+        arguments: &[u8],
+        retry: Retry,
+    ) -> Result<NewJob, JobError> {
+        let Request { tenant, application, target, interface, function } = request;
+        let named = Named { target: target.clone(), interface: interface.clone(), function: function.clone() };
+        let call = named.to_json()?;
+        let created_at = Timestamp::now();
+        let job = NewJob {
+            id: JobId::generate(),
+            tenant: tenant.record.id.clone(),
+            application: application.to_string(),
+            fingerprint: Digest::of(&[call.as_bytes(), b"\n", arguments].concat()),
+            call,
+            retry,
+            created_at,
+            deadline_at: created_at,
+            idempotency_key: key.map(|key| key.0),
+            due: None,
+            arguments: arguments.to_vec(),
+        };
+        Ok(self.with_retry(job, retry))
+    }
+
+    /// The job, tried as often as a manifest asks and the operator allows.
+    fn with_retry(&self, job: NewJob, asked: Retry) -> NewJob {
+        let retry = Retry {
+            attempts_max: asked.attempts_max.min(self.policy.attempts_max),
+            deadline_seconds_max: asked.deadline_seconds_max.min(self.policy.deadline_seconds_max),
+            ..asked
+        };
+        let deadline_at = job.created_at.plus(Duration::from_secs(retry.deadline_seconds_max));
+        NewJob { retry, deadline_at, ..job }
+    }
+
+    /// The call of a due time as a job.
+    fn due_job(&self, request: &Request, arguments: &[u8], retry: Retry, due: Due) -> Result<NewJob, JobError> {
+        Ok(NewJob { due: Some(due), ..self.new_job(request, None, arguments, retry)? })
+    }
+
+    /// What a job calls, for whom.
+    fn request(&self, job: &JobRecord) -> Result<Request, Box<Explanation>> {
+        let named = Named::of(job).map_err(|error| Box::new(Explanation::host(&error)))?;
+        let tenant: Option<Arc<TenantEntry>> = self.calls.catalog.snapshot().tenant(&job.tenant).cloned();
+        let tenant = tenant.ok_or_else(|| {
+            Box::new(Explanation::new(ProblemCode::NotFound, format!("there is no tenant {}", job.tenant)))
+        })?;
+        let Named { target, interface, function } = named;
+        Ok(Request { tenant, application: job.application.as_str().into(), target, interface, function })
+    }
+}
+
+impl Named {
+    /// What a job calls.
+    pub fn of(job: &JobRecord) -> Result<Self, StoreError> {
+        serde_json::from_str(&job.call)
+            .map_err(|error| StoreError::Corrupt(format!("the call of job {}: {error}", job.id)))
+    }
+
+    fn to_json(&self) -> Result<String, StoreError> {
+        serde_json::to_string(self).map_err(|error| StoreError::Corrupt(format!("a job's call: {error}")))
+    }
+}
+
+/// The job that is there already, if it is of the same call.
+fn same_call(known: JobRecord, fingerprint: &Digest) -> Result<JobRecord, JobError> {
+    if known.fingerprint == *fingerprint { Ok(known) } else { Err(JobError::OtherCall(known.id)) }
+}

@@ -1,0 +1,238 @@
+//! Tables `jobs` and `job_attempts`: attempts at jobs, from their beginning to their end, and what is kept of them.
+
+use super::jobs::{bytes, find, job_id, record};
+use super::{SqliteStore, Writing, signed};
+use crate::{AttemptEnd, BegunJob, JobRecord, JobRetention, StoreError, Then};
+use sqlx::{Row as _, SqliteConnection};
+use wares_model::limits::JOB_ATTEMPTS_KEPT_MAX;
+use wares_model::{CallId, JobId, JobState, Timestamp};
+
+/// Jobs that pruning removes in one transaction.
+const PRUNE_STEP: u32 = 200;
+
+/// A tenant that has a job which is due.
+struct Waiting {
+    tenant: String,
+    running: usize,
+}
+
+impl SqliteStore {
+    pub(super) async fn begin_due(
+        &self,
+        now: Timestamp,
+        slots: usize,
+        tenant_max: usize,
+    ) -> Result<Vec<BegunJob>, StoreError> {
+        let waiting = self.waiting_tenants(now).await?;
+        let waiting: Vec<_> = waiting.into_iter().filter(|tenant| tenant.running < tenant_max).collect();
+        if waiting.is_empty() || slots == 0 {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.write().await?;
+        let mut chosen = Vec::new();
+        for tenant in &waiting {
+            chosen.extend(oldest(&mut transaction, tenant, now, slots.min(tenant_max - tenant.running)).await?);
+        }
+        // Each tenant's first one before any tenant's second one.
+        chosen.sort();
+        let mut begun = Vec::new();
+        for (_, _, id) in chosen.into_iter().take(slots) {
+            begun.push(begin(&mut transaction, job_id(id)?, now).await?);
+        }
+        transaction.commit().await?;
+        Ok(begun)
+    }
+
+    /// Tenants with jobs that are due, found by steps from one tenant to the next in the index.
+    async fn waiting_tenants(&self, now: Timestamp) -> Result<Vec<Waiting>, StoreError> {
+        let rows = sqlx::query(
+            "WITH RECURSIVE waiting (tenant) AS (
+                 SELECT MIN(tenant) FROM jobs WHERE state = 'queued'
+                 UNION ALL
+                 SELECT (SELECT MIN(jobs.tenant) FROM jobs WHERE state = 'queued' AND jobs.tenant > waiting.tenant)
+                 FROM waiting WHERE waiting.tenant IS NOT NULL
+             )
+             SELECT tenant, (SELECT COUNT(*) FROM jobs WHERE state = 'running' AND jobs.tenant = waiting.tenant) AS running
+             FROM waiting
+             WHERE tenant IS NOT NULL AND EXISTS
+                 (SELECT 1 FROM jobs WHERE state = 'queued' AND jobs.tenant = waiting.tenant AND next_at <= ?)",
+        )
+        .bind(now.as_micros())
+        .fetch_all(&self.readers)
+        .await?;
+        let waiting = |row: &sqlx::sqlite::SqliteRow| {
+            let running: i64 = row.try_get("running")?;
+            Ok(Waiting { tenant: row.try_get("tenant")?, running: usize::try_from(running).unwrap_or(usize::MAX) })
+        };
+        rows.iter().map(waiting).collect()
+    }
+
+    pub(super) async fn end_attempt_of(&self, id: JobId, end: &AttemptEnd) -> Result<Option<JobRecord>, StoreError> {
+        let mut transaction = self.write().await?;
+        let Some(known) = find(&mut transaction, id).await? else { return Ok(None) };
+        if known.state != JobState::Running {
+            return Ok(Some(known));
+        }
+        let AttemptEnd { at, outcome, problem, then } = end;
+        let was_attempt = outcome.is_some();
+        close_attempt(&mut transaction, id, *at, outcome.as_deref()).await?;
+        let (state, next_at, result_bytes, result) = match then {
+            Then::Again(next_at) if !known.cancel_requested => (JobState::Queued, next_at, None, None),
+            Then::Again(_) => (JobState::Cancelled, at, None, None),
+            Then::Finish { state, result_bytes, result } => (*state, at, *result_bytes, result.as_deref()),
+        };
+        let kept = result.map_or(0, <[u8]>::len) + problem.as_ref().map_or(0, String::len);
+        let row = sqlx::query(
+            "UPDATE jobs SET state = ?2, attempts = attempts + ?3, refusals = CASE ?3 WHEN 0 THEN refusals + 1 ELSE 0 END,
+                 next_at = ?4, finished_at = ?5, result_bytes = ?6, problem = ?7, kept_bytes = arguments_bytes + ?8
+             WHERE id = ?1 RETURNING *",
+        )
+        .bind(bytes(&id))
+        .bind(state.as_str())
+        .bind(i64::from(was_attempt))
+        .bind(next_at.as_micros())
+        .bind(state.is_final().then_some(at.as_micros()))
+        .bind(result_bytes.map(signed))
+        .bind(problem)
+        .bind(signed(kept as u64))
+        .fetch_one(&mut *transaction)
+        .await?;
+        if let Some(result) = result {
+            sqlx::query("UPDATE job_payloads SET result = ?2 WHERE job = ?1")
+                .bind(bytes(&id))
+                .bind(result)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        record(&row).map(Some)
+    }
+
+    pub(super) async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut transaction = self.write().await?;
+        sqlx::query(
+            "UPDATE job_attempts SET ended_at = ?, outcome = 'interrupted'
+             WHERE ended_at IS NULL AND job IN (SELECT id FROM jobs WHERE state = 'running')",
+        )
+        .bind(now.as_micros())
+        .execute(&mut *transaction)
+        .await?;
+        let recovered = sqlx::query(
+            "UPDATE jobs SET interruptions = interruptions + 1, next_at = ?1,
+                 state = CASE cancel_requested WHEN 0 THEN 'queued' ELSE 'cancelled' END,
+                 finished_at = CASE cancel_requested WHEN 0 THEN NULL ELSE ?1 END
+             WHERE state = 'running'",
+        )
+        .bind(now.as_micros())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(recovered.rows_affected())
+    }
+
+    pub(super) async fn prune_finished(&self, now: Timestamp, retention: JobRetention) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        loop {
+            let old = self.outlived(now, &retention).await?;
+            let mut transaction = self.write().await?;
+            for (id, finished_at) in &old {
+                // One that was replayed meanwhile stays.
+                let removed =
+                    sqlx::query("DELETE FROM jobs WHERE id = ? AND finished_at = ?").bind(id).bind(finished_at);
+                gone += removed.execute(&mut *transaction).await?.rows_affected();
+            }
+            transaction.commit().await?;
+            if old.len() < PRUNE_STEP as usize {
+                return Ok(gone);
+            }
+        }
+    }
+
+    /// Jobs to remove. They are looked for by a reader, so that nobody who writes waits for it.
+    async fn outlived(&self, now: Timestamp, retention: &JobRetention) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
+        let JobRetention { finished, dead, jobs_max, bytes_max } = *retention;
+        Ok(sqlx::query_as(
+            "SELECT id, finished_at FROM (
+                 SELECT id, state, finished_at, ROW_NUMBER() OVER newest AS place, SUM(kept_bytes) OVER newest AS total
+                 FROM jobs WHERE finished_at IS NOT NULL
+                 WINDOW newest AS (PARTITION BY tenant ORDER BY finished_at DESC, id DESC ROWS UNBOUNDED PRECEDING)
+             )
+             WHERE place > ?1 OR total > ?2 OR finished_at < CASE state WHEN 'dead' THEN ?3 ELSE ?4 END LIMIT ?5",
+        )
+        .bind(signed(jobs_max))
+        .bind(signed(bytes_max))
+        .bind(now.minus(dead).as_micros())
+        .bind(now.minus(finished).as_micros())
+        .bind(PRUNE_STEP)
+        .fetch_all(&self.readers)
+        .await?)
+    }
+}
+
+/// A tenant's oldest jobs that are due, each with its place among those that run: place, time, id.
+async fn oldest(
+    connection: &mut SqliteConnection,
+    tenant: &Waiting,
+    now: Timestamp,
+    most: usize,
+) -> Result<Vec<(usize, i64, Vec<u8>)>, StoreError> {
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT next_at, id FROM jobs WHERE state = 'queued' AND tenant = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?",
+    )
+    .bind(&tenant.tenant)
+    .bind(now.as_micros())
+    .bind(signed(most as u64))
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().zip(tenant.running..).map(|((next_at, id), place)| (place, next_at, id)).collect())
+}
+
+/// Begins an attempt at a queued job.
+async fn begin(transaction: &mut Writing<'_>, id: JobId, now: Timestamp) -> Result<BegunJob, StoreError> {
+    let row = sqlx::query("UPDATE jobs SET state = 'running' WHERE id = ? RETURNING *")
+        .bind(bytes(&id))
+        .fetch_one(&mut **transaction)
+        .await?;
+    let arguments = sqlx::query_scalar("SELECT arguments FROM job_payloads WHERE job = ?")
+        .bind(bytes(&id))
+        .fetch_one(&mut **transaction)
+        .await?;
+    let last: Option<i64> = sqlx::query_scalar("SELECT MAX(number) FROM job_attempts WHERE job = ?")
+        .bind(bytes(&id))
+        .fetch_one(&mut **transaction)
+        .await?;
+    let (number, call) = (last.unwrap_or_default() + 1, CallId::generate());
+    sqlx::query("INSERT INTO job_attempts (job, number, call, started_at) VALUES (?, ?, ?, ?)")
+        .bind(bytes(&id))
+        .bind(number)
+        .bind(call.as_bytes().as_slice())
+        .bind(now.as_micros())
+        .execute(&mut **transaction)
+        .await?;
+    sqlx::query("DELETE FROM job_attempts WHERE job = ? AND number <= ?")
+        .bind(bytes(&id))
+        .bind(number - i64::from(JOB_ATTEMPTS_KEPT_MAX))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(BegunJob { record: record(&row)?, arguments, call })
+}
+
+/// Notes how the attempt that is being made ended; one that was never let in leaves no trace.
+async fn close_attempt(
+    connection: &mut SqliteConnection,
+    id: JobId,
+    at: Timestamp,
+    outcome: Option<&str>,
+) -> Result<(), StoreError> {
+    let closing = match outcome {
+        None => sqlx::query("DELETE FROM job_attempts WHERE job = ? AND ended_at IS NULL").bind(bytes(&id)),
+        Some(outcome) => {
+            sqlx::query("UPDATE job_attempts SET ended_at = ?2, outcome = ?3 WHERE job = ?1 AND ended_at IS NULL")
+                .bind(bytes(&id))
+                .bind(at.as_micros())
+                .bind(outcome.to_owned())
+        }
+    };
+    closing.execute(connection).await?;
+    Ok(())
+}
