@@ -13,6 +13,7 @@ mod deployments;
 mod faults;
 mod garbage;
 mod hostile;
+mod languages;
 mod lifecycle;
 mod mirror;
 mod operations;
