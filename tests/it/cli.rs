@@ -7,17 +7,18 @@ use wares_it::guests;
 use wares_it::host::Host;
 
 /// Arguments, exit code, and words that standard error must have.
-const WRONG: [(&[&str], i32, &[&str]); 12] = [
+const WRONG: [(&[&str], i32, &[&str]); 13] = [
     (&["serv"], 2, &["serve"]),
     (&["serve", "--listen", "nowhere"], 2, &["--listen", "nowhere"]),
     (&["serve", "--config", "missing.toml"], 2, &["missing.toml"]),
     (&["serve", "--config", "typo.toml"], 2, &["typo.toml", "lisen"]),
     (&["check", "missing.wasm"], 4, &["missing.wasm"]),
     (&["check", "core.wasm"], 1, &["core WebAssembly module"]),
-    (&["build", "empty"], 1, &["Cargo.toml"]),
+    (&["build", "empty"], 1, &["wares.toml"]),
     (&["test", "broken"], 1, &["wares.toml", "naem"]),
     (&["new", "NotKebab"], 2, &["namespace"]),
     (&["new", "empty/folder"], 1, &["empty-folder"]),
+    (&["new", "a/b", "--lang", "perl"], 2, &["perl", "python"]),
     (&["list", "--host", "http://127.0.0.1:1", "--key", "x"], 8, &["127.0.0.1:1"]),
     (&["call", "--file", "number.wasm", "numbers", "nothing"], 4, &["nothing"]),
 ];

@@ -1,6 +1,6 @@
 //! The README's first command, as a newcomer uses it.
 
-use crate::command::run;
+use crate::command::{run, wares};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -21,10 +21,17 @@ impl Demo {
     async fn start(data_dir: &Path) -> Result<Self> {
         let mut command = Command::new(binary()?);
         command.args(["demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).current_dir(guests::root());
+        let plugins = std::fs::read_dir(guests::root().join("plugins"))?.flatten();
+        let plugins = plugins.filter(|entry| entry.path().join("wares.toml").is_file()).count();
+        Self::run(command, plugins).await
+    }
+
+    /// Runs the command until it has printed so many lines to paste.
+    async fn run(mut command: Command, curls: usize) -> Result<Self> {
         let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let mut out = BufReader::new(process.stdout.take().context("stdout")?).lines();
         let mut lines = Vec::new();
-        while lines.iter().filter(|line: &&String| line.starts_with("curl ")).count() < 3 {
+        while lines.iter().filter(|line: &&String| line.starts_with("curl ")).count() < curls {
             let Some(line) = out.next_line().await? else { bail!("the demo ended: {lines:#?}") };
             lines.push(line);
         }
@@ -51,7 +58,8 @@ async fn the_demo_prints_lines_that_work_and_keeps_everything() -> Result<()> {
     let demo = Demo::start(&data).await?;
     let (admin, tenant) = (demo.value("admin key")?.to_owned(), demo.value("tenant key")?.to_owned());
     assert!(demo.value("console")?.starts_with("http://"));
-    for line in demo.lines.iter().filter(|line| line.starts_with("curl ")) {
+    let lines: Vec<_> = demo.lines.iter().filter(|line| line.starts_with("curl ")).collect();
+    for line in &lines {
         let ended = run(Blocking::new("sh").arg("-c").arg(line))?;
         let answer: Value = serde_json::from_str(&ended.stdout).with_context(|| format!("{line}\n{}", ended.stdout))?;
         assert!(answer.get("type").is_none(), "{line}\n{answer:#}");
@@ -63,11 +71,42 @@ async fn the_demo_prints_lines_that_work_and_keeps_everything() -> Result<()> {
         let rows = usage["items"].as_array().context("items")?;
         Ok(rows.iter().filter_map(|row| row["calls"].as_u64()).sum())
     };
-    assert_eq!(calls(&data)?, 3);
+    let called = lines.len() as u64;
+    assert_eq!(calls(&data)?, called);
     demo.stop().await?;
 
     let demo = Demo::start(&data).await?;
     assert_eq!((demo.value("admin key")?, demo.value("tenant key")?), (admin.as_str(), tenant.as_str()));
-    assert_eq!(calls(&data)?, 3);
+    assert_eq!(calls(&data)?, called);
+    demo.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_built_here_is_left_out() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let plugins = dir.path().join("plugins");
+    std::fs::create_dir(&plugins)?;
+    for (name, language) in [("bureau/checks", "c"), ("bureau/forms", "js")] {
+        let made = wares(&plugins, ["new", name, "--lang", language])?;
+        assert_eq!(made.code, 0, "{}", made.stderr);
+    }
+    // Built before, it needs no compiler; one project's own folder is not where the others look for it.
+    let built = wares(&plugins, ["build", "bureau-checks"])?;
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    std::fs::rename(plugins.join("bureau-checks/target"), plugins.join("target"))?;
+
+    let mut command = Command::new(binary()?);
+    command.args(["demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path().join("data"));
+    command.arg("--plugins").arg(&plugins).env("PATH", dir.path()).stderr(Stdio::piped());
+    let mut demo = Demo::run(command, 1).await?;
+    assert!(demo.lines.iter().any(|line| line.contains("/v1/call/bureau/checks/")), "{:#?}", demo.lines);
+    let mut said = BufReader::new(demo.process.stderr.take().context("stderr")?).lines();
+    let left_out = loop {
+        let line = said.next_line().await?.context("nothing is said of what is left out")?;
+        if line.contains("left out") {
+            break line;
+        }
+    };
+    assert!(left_out.contains("bureau:forms") && left_out.contains("Node.js"), "{left_out}");
     demo.stop().await
 }

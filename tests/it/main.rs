@@ -15,6 +15,7 @@ mod garbage;
 mod grants;
 mod hostile;
 mod jobs;
+mod languages;
 mod lifecycle;
 mod mirror;
 mod operations;

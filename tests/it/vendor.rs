@@ -5,6 +5,33 @@ use anyhow::Result;
 use wares_it::guests;
 use wares_it::host::Host;
 
+#[test]
+fn a_new_project_in_python_passes_its_own_tests() -> Result<()> {
+    passes_its_own_tests("python")
+}
+
+#[test]
+fn a_new_project_in_javascript_passes_its_own_tests() -> Result<()> {
+    passes_its_own_tests("js")
+}
+
+#[test]
+fn a_new_project_in_c_passes_its_own_tests() -> Result<()> {
+    passes_its_own_tests("c")
+}
+
+/// Also with a name of which WIT keeps a word for itself.
+fn passes_its_own_tests(language: &str) -> Result<()> {
+    let work = tempfile::tempdir()?;
+    let made = wares(work.path(), ["new", "type/fast-match", "--lang", language])?;
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let tested = wares(work.path(), ["test", "type-fast-match"])?;
+    assert_eq!(tested.code, 0, "{}{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.ends_with("3 passed, 0 failed\n"), "{}", tested.stdout);
+    assert!(tested.stderr.contains("1200 g"), "what the component prints is shown: {}", tested.stderr);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_project_passes_its_own_tests_and_goes_on_the_shelf() -> Result<()> {
     let dir = tempfile::tempdir()?;

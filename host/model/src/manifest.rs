@@ -5,6 +5,8 @@ use crate::limits::SCHEDULES_MAX;
 use crate::{ComponentName, LimitsAsked, Retry, Schedule, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 /// Name of the custom section that holds the manifest's TOML text.
 pub const SECTION: &str = "wares:manifest";
@@ -19,6 +21,9 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 pub struct Manifest {
     /// What the component is.
     pub component: ComponentInfo,
+    /// How it is built from source.
+    #[serde(default, skip_serializing_if = "Build::is_default")]
+    pub build: Build,
     /// Limits asked for, within the operator's ceiling.
     #[serde(default)]
     pub limits: LimitsAsked,
@@ -73,6 +78,69 @@ pub struct ComponentInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
+
+/// Table `[build]`: how `wares build` makes the component. Hosts have no use for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Build {
+    /// The language of the source.
+    #[serde(default)]
+    pub language: Language,
+    /// The file that implements the exports, from the project's folder; left out for the language's usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// The world in `wit/`; left out where there is one. Rust names it in its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<String>,
+}
+
+impl Build {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A language that components are written in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    /// A crate, or a member of a cargo workspace.
+    #[default]
+    Rust,
+    /// A module for CPython.
+    Python,
+    /// An ECMAScript module.
+    Js,
+    /// C sources.
+    C,
+}
+
+impl Language {
+    /// Every language with its name.
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::Rust, "rust"), (Self::Python, "python"), (Self::Js, "js"), (Self::C, "c")];
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Self::ALL.iter().find(|(language, _)| language == self);
+        f.write_str(named.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Language {
+    type Err = UnknownLanguage;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.iter().find(|(_, name)| *name == text);
+        named.map(|(language, _)| *language).ok_or(UnknownLanguage)
+    }
+}
+
+/// The text is no language's name.
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
+#[error("no such language: rust, python, js or c")]
+pub struct UnknownLanguage;
 
 /// Whether an instance of a component may serve more than one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,6 +342,7 @@ mod tests {
             (&FULL.replace("\"nightly\"", "\"Nightly run\""), "lower-case"),
             (&FULL.replace("arguments = '[2]'", "arguments = '[2'"), "\"nightly\": arguments is not JSON"),
             (&format!("{FULL}\n[[schedules]]\nname = 'nightly'\ncron = '@daily'\nfunction = 'f'"), "this name"),
+            ("[component]\nname = 'a:b'\nversion = '1.0.0'\n[build]\nlanguage = 'perl'", "perl"),
             (&FULL.replace(r#"'{"n": 1}'"#, "'{'"), "\"one\": arguments is not JSON"),
             (&FULL.replace("result = \"2\"", "result = '1'\nerror = '2'"), "both result and error"),
         ];

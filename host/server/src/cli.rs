@@ -66,7 +66,7 @@ enum Command {
     Demo(demo::Demo),
     /// Start a new component project
     New(new::New),
-    /// Build a project, or a workspace of projects, to components
+    /// Build a project, or several, to components
     Build(build::Build),
     /// Run a project's unit tests, then its manifest's examples in the sandbox
     Test(test::Test),

@@ -2,13 +2,13 @@
 
 use crate::exit::Exit;
 use crate::output;
-use crate::vendor::build::Built;
+use crate::vendor::build::{Built, WithoutCompiler};
 use std::path::{Path, PathBuf};
 
 /// Builds components.
 #[derive(Debug, clap::Args)]
 pub struct Build {
-    /// Folder of a project or of a workspace of projects
+    /// Folder of a project or of several
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
 }
@@ -24,5 +24,10 @@ impl Build {
 
 /// Builds what is in the folder and says how it goes, as the compiler does.
 pub(super) fn all(folder: &Path) -> anyhow::Result<Vec<Built>> {
-    crate::vendor::build::build(folder, &output::note)
+    crate::vendor::build::build(folder, WithoutCompiler::Fail, &output::note)
+}
+
+/// The same without the projects whose compilers cannot be had here.
+pub(super) fn all_that_can_be(folder: &Path) -> anyhow::Result<Vec<Built>> {
+    crate::vendor::build::build(folder, WithoutCompiler::LeaveOut, &output::note)
 }

@@ -33,7 +33,7 @@ impl Demo {
         let plugins = find_plugins(self.plugins)?;
         telemetry::install(&config.log)?;
         let stop = stop_signal()?;
-        let build = tokio::task::spawn_blocking(move || super::build::all(&plugins));
+        let build = tokio::task::spawn_blocking(move || super::build::all_that_can_be(&plugins));
         let mut stop = std::pin::pin!(stop);
         let built = tokio::select! {
             built = build => built??,

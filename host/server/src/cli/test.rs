@@ -2,19 +2,20 @@
 
 use super::Settings;
 use crate::exit::Exit;
+use crate::output;
 use crate::sandbox::{Opened, Sandbox};
 use crate::vendor::build::Built;
-use crate::{output, vendor};
+use crate::vendor::test::OwnTests;
 use anyhow::Context as _;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wares_model::ProblemCode;
 use wares_model::manifest::Example;
 
 /// Tests components.
 #[derive(Debug, clap::Args)]
 pub struct Test {
-    /// Folder of a project or of a workspace of projects
+    /// Folder of a project or of several
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
 }
@@ -36,14 +37,19 @@ impl Test {
         for component in &built {
             let info = &component.manifest.component;
             output::text(&format!("{} {}", info.name, info.version))?;
-            let status = vendor::test::cargo_test(component, &wares)?;
-            tally
-                .count("cargo test", status.success().then_some(()).ok_or_else(|| format!("it ended with {status}")))?;
+            own_tests(component, &wares, &mut tally)?;
             examples(&sandbox, component, &mut tally).await?;
         }
         output::text(&format!("{} passed, {} failed", tally.passed, tally.failed))?;
         Ok(if tally.failed == 0 { Exit::Ok } else { Exit::Failed })
     }
+}
+
+fn own_tests(built: &Built, wares: &Path, tally: &mut Tally) -> anyhow::Result<()> {
+    let Some(tests) = OwnTests::of(built, wares)? else { return Ok(()) };
+    let name = tests.name;
+    let status = tests.run()?;
+    tally.count(name, status.success().then_some(()).ok_or_else(|| format!("it ended with {status}")))
 }
 
 async fn examples(sandbox: &Sandbox, built: &Built, tally: &mut Tally) -> anyhow::Result<()> {

@@ -58,7 +58,7 @@ pub(crate) fn set_up(linkers: &Path, progress: Progress<'_>) -> Result<String> {
     if let Some(version) = ready()? {
         return Ok(version);
     }
-    install_packages(progress)?;
+    install(&PACKAGES, progress)?;
     let rustc = Rustc::ask(Path::new(RUSTC))?;
     progress(&format!("compiling Rust's standard library for {TARGET}: about two minutes, once per machine"));
     let work = tempfile::tempdir().context("a temporary folder for the standard library")?;
@@ -81,18 +81,24 @@ pub(crate) fn link() -> Result<()> {
     if known()? { Ok(()) } else { linked.map(drop) }
 }
 
-fn install_packages(progress: Progress<'_>) -> Result<()> {
-    if PACKAGES.iter().all(|package| is_installed(package)) {
+/// Installs packages that are not there; where that cannot be done, the error says what to run.
+pub(crate) fn install(packages: &[&str], progress: Progress<'_>) -> Result<()> {
+    if packages.iter().all(|package| is_installed(package)) {
         return Ok(());
     }
-    progress(&format!("installing {} with apt-get", PACKAGES.join(", ")));
+    let names = packages.join(" ");
+    if !Path::new("/etc/debian_version").exists() {
+        bail!("install what Debian calls {names}");
+    }
+    ensure!(rustix::process::geteuid().is_root(), "run `apt-get install --no-install-recommends {names}` as root");
+    progress(&format!("installing {names} with apt-get"));
     let apt_get = |arguments: &[&str]| {
         let mut apt_get = Command::new("apt-get");
         apt_get.args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
         command::output(apt_get.env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt_get(&["update"])?;
-    let install = [&["install", "-y", "--no-install-recommends"], PACKAGES.as_slice()].concat();
+    let install = [&["install", "-y", "--no-install-recommends"], packages].concat();
     apt_get(&install).map(drop)
 }
 
@@ -121,7 +127,7 @@ fn compile_std(work: &Path, linkers: &Path) -> Result<()> {
 
 /// Keeps the home folder's path out of the guests. RUSTFLAGS cannot say a path with a space.
 fn remap_cargo_home() -> String {
-    let home = super::build::cargo_home().map(|home| home.display().to_string());
+    let home = super::rust::cargo_home().map(|home| home.display().to_string());
     let home = home.filter(|home| !home.contains(char::is_whitespace));
     home.map(|home| format!("--remap-path-prefix={home}=/cargo")).unwrap_or_default()
 }

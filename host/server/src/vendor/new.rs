@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use wares_model::ComponentName;
+use wares_model::manifest::Language;
 
 /// A file of the SDK's folder in this repository.
 macro_rules! sdk {
@@ -13,19 +14,56 @@ macro_rules! sdk {
     };
 }
 
-/// The project's own files, with the names of [`Names`] to be filled in.
-const TEMPLATES: [(&str, &str); 7] = [
-    (".gitignore", sdk!("templates/gitignore.txt")),
-    ("Cargo.toml", sdk!("templates/Cargo.toml.txt")),
-    ("README.md", sdk!("templates/README.md")),
-    ("src/lib.rs", sdk!("templates/src/lib.rs.txt")),
-    ("tests/sandbox.rs", sdk!("templates/tests/sandbox.rs.txt")),
-    ("wares.toml", sdk!("templates/wares.toml")),
+/// A file of a project: its path, its text with the names of [`Names`] to be filled in.
+type Template = (&'static str, &'static str);
+
+const RUST: &[Template] = &[
+    (".gitignore", sdk!("templates/rust/gitignore.txt")),
+    ("Cargo.toml", sdk!("templates/rust/Cargo.toml.txt")),
+    ("README.md", sdk!("templates/rust/README.md")),
+    ("src/lib.rs", sdk!("templates/rust/src/lib.rs.txt")),
+    ("tests/sandbox.rs", sdk!("templates/rust/tests/sandbox.rs.txt")),
+    ("wares.toml", sdk!("templates/rust/wares.toml")),
+    ("wit/world.wit", sdk!("templates/rust/wit/world.wit.txt")),
+];
+
+const PYTHON: &[Template] = &[
+    (".gitignore", sdk!("templates/python/gitignore.txt")),
+    ("README.md", sdk!("templates/python/README.md")),
+    ("app.py", sdk!("templates/python/app.py.txt")),
+    ("postage.py", sdk!("templates/python/postage.py.txt")),
+    ("tests/test_postage.py", sdk!("templates/python/tests/test_postage.py.txt")),
+    ("wares.toml", sdk!("templates/python/wares.toml")),
+];
+
+const JS: &[Template] = &[
+    (".gitignore", sdk!("templates/js/gitignore.txt")),
+    ("README.md", sdk!("templates/js/README.md")),
+    ("app.js", sdk!("templates/js/app.js.txt")),
+    ("package.json", sdk!("templates/js/package.json.txt")),
+    ("postage.js", sdk!("templates/js/postage.js.txt")),
+    ("tests/postage.test.js", sdk!("templates/js/tests/postage.test.js.txt")),
+    ("wares.toml", sdk!("templates/js/wares.toml")),
+];
+
+const C: &[Template] = &[
+    (".gitignore", sdk!("templates/c/gitignore.txt")),
+    ("README.md", sdk!("templates/c/README.md")),
+    ("src/component.c", sdk!("templates/c/src/component.c.txt")),
+    ("src/postage.c", sdk!("templates/c/src/postage.c.txt")),
+    ("src/postage.h", sdk!("templates/c/src/postage.h.txt")),
+    ("tests/postage.c", sdk!("templates/c/tests/postage.c.txt")),
+    ("wares.toml", sdk!("templates/c/wares.toml")),
+];
+
+/// What languages without an SDK read their configuration with.
+const INTERFACES: &[Template] = &[
     ("wit/world.wit", sdk!("templates/wit/world.wit.txt")),
+    ("wit/deps/wasi-config/store.wit", sdk!("wit/deps/wasi-config/store.wit")),
 ];
 
 /// The SDK, which no registry has.
-const SDK: [(&str, &str); 9] = [
+const SDK: &[Template] = &[
     ("wares-sdk/Cargo.toml", sdk!("Cargo.toml")),
     ("wares-sdk/src/bindings.rs", sdk!("src/bindings.rs")),
     ("wares-sdk/src/config.rs", sdk!("src/config.rs")),
@@ -48,7 +86,7 @@ const RUST_KEYWORDS: &str = "abstract as async await become box break const cont
     struct super trait true try type typeof unsafe unsized use virtual where while yield";
 
 /// Makes the folder `namespace-name` in `parent` with a project in it, and returns its path.
-pub(crate) fn create(parent: &Path, name: &ComponentName) -> Result<PathBuf> {
+pub(crate) fn create(parent: &Path, name: &ComponentName, language: Language) -> Result<PathBuf> {
     let folder = parent.join(format!("{}-{}", name.namespace(), name.name()));
     match fs::create_dir(&folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -57,13 +95,20 @@ pub(crate) fn create(parent: &Path, name: &ComponentName) -> Result<PathBuf> {
         created => created.with_context(|| folder.display().to_string())?,
     }
     let names = Names::of(name);
-    for (path, template) in TEMPLATES {
+    for (path, template) in files(language) {
         write(&folder.join(path), &names.fill_in(template))?;
     }
-    for (path, text) in SDK {
-        write(&folder.join(path), text)?;
-    }
     Ok(folder)
+}
+
+fn files(language: Language) -> impl Iterator<Item = &'static Template> {
+    let (own, shared) = match language {
+        Language::Rust => (RUST, SDK),
+        Language::Python => (PYTHON, INTERFACES),
+        Language::Js => (JS, INTERFACES),
+        Language::C => (C, INTERFACES),
+    };
+    own.iter().chain(shared)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -73,12 +118,13 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The forms of a component's name that the templates use.
-struct Names([(&'static str, String); 6]);
+struct Names([(&'static str, String); 8]);
 
 impl Names {
     fn of(name: &ComponentName) -> Self {
         let (namespace, name) = (name.namespace(), name.name());
         let package = package_name(name);
+        let c_prefix = format!("{namespace}_{package}").replace('-', "_");
         Self([
             ("{{namespace}}", namespace.to_owned()),
             ("{{name}}", name.to_owned()),
@@ -86,6 +132,8 @@ impl Names {
             ("{{wit-name}}", package.clone()),
             ("{{rust-namespace}}", rust_module(namespace)),
             ("{{rust-name}}", rust_module(&package)),
+            ("{{C-PREFIX}}", c_prefix.to_uppercase()),
+            ("{{c-prefix}}", c_prefix),
         ])
     }
 
@@ -125,36 +173,42 @@ mod tests {
 
     #[test]
     fn a_project_is_complete_and_filled_in() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = create(parent.path(), &name("benefit/fast-match")).unwrap();
-        assert_eq!(folder, parent.path().join("benefit-fast-match"));
-        for (path, _) in TEMPLATES.iter().chain(&SDK) {
-            let text = fs::read_to_string(folder.join(path)).unwrap();
-            assert!(!text.contains("{{"), "{path} has an unfilled mark");
+        for (language, _) in Language::ALL {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = create(parent.path(), &name("benefit/fast-match"), language).unwrap();
+            assert_eq!(folder, parent.path().join("benefit-fast-match"));
+            for (path, _) in files(language) {
+                let text = fs::read_to_string(folder.join(path)).unwrap();
+                assert!(!text.contains("{{"), "{language}: {path} has an unfilled mark");
+            }
+            let manifest = Manifest::parse(&fs::read_to_string(folder.join("wares.toml")).unwrap()).unwrap();
+            assert_eq!(manifest.component.name, name("benefit:fast-match"));
+            assert_eq!(manifest.build.language, language);
+            assert_eq!(manifest.examples.len(), 2);
         }
-        let manifest = Manifest::parse(&fs::read_to_string(folder.join("wares.toml")).unwrap()).unwrap();
-        assert_eq!(manifest.component.name, name("benefit:fast-match"));
-        assert_eq!(manifest.examples.len(), 2);
     }
 
     #[test]
     fn nothing_is_overwritten() {
         let parent = tempfile::tempdir().unwrap();
-        let folder = create(parent.path(), &name("a:b")).unwrap();
+        let folder = create(parent.path(), &name("a:b"), Language::Rust).unwrap();
         fs::write(folder.join("wares.toml"), "mine").unwrap();
-        let error = create(parent.path(), &name("a:b")).unwrap_err().to_string();
+        let error = create(parent.path(), &name("a:b"), Language::Rust).unwrap_err().to_string();
         assert!(error.contains("exists already"), "{error}");
         assert_eq!(fs::read_to_string(folder.join("wares.toml")).unwrap(), "mine");
     }
 
     #[test]
     fn names_that_languages_keep_are_written_around() {
-        let cases =
-            [("type:match", "%type:match-api", "type_::match_api"), ("a:fast-match", "a:fast-match", "a::fast_match")];
-        for (text, wit, rust) in cases {
+        let cases = [
+            ("type:match", "%type:match-api", "type_::match_api", "type_match_api"),
+            ("a:fast-match", "a:fast-match", "a::fast_match", "a_fast_match"),
+        ];
+        for (text, wit, rust, c) in cases {
             let names = Names::of(&name(text));
             assert_eq!(names.fill_in("{{wit-namespace}}:{{wit-name}}"), wit);
             assert_eq!(names.fill_in("{{rust-namespace}}::{{rust-name}}"), rust);
+            assert_eq!(names.fill_in("{{c-prefix}}"), c);
         }
     }
 
@@ -172,7 +226,7 @@ mod tests {
         }
         files.push("wares-sdk/Cargo.toml".into());
         files.sort();
-        let mut shipped = SDK.map(|(path, _)| path);
+        let mut shipped: Vec<_> = SDK.iter().map(|(path, _)| *path).collect();
         shipped.sort_unstable();
         assert_eq!(files, shipped);
     }
