@@ -16,6 +16,7 @@ mod hostile;
 mod lifecycle;
 mod mirror;
 mod operations;
+mod outbound;
 mod publish;
 mod registry;
 mod reuse;

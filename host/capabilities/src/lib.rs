@@ -6,7 +6,7 @@
 //! line to that list, and, if a call holds something for it, a field to [`CallState`].
 //!
 //! What bounds a guest here: handles in [`CallState`]'s table, bytes of its log, bytes of one request for random data, bytes of
-//! HTTP header fields.
+//! HTTP header fields, and what `http` says of requests that it sends.
 //! Over a bound the guest is stopped with [`OverLimit`]; only the log is cut instead.
 
 mod capability;
@@ -23,6 +23,7 @@ mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
 pub use context::CallContext;
+pub use http::{Outbound, OutboundConfig, OutboundError, describe_metrics};
 pub use log::CallLog;
 pub use secrets::{SecretError, SecretReader};
 pub use services::Services;

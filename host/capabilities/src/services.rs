@@ -1,6 +1,6 @@
 //! What the host has for capabilities to draw on.
 
-use crate::SecretReader;
+use crate::{Outbound, SecretReader};
 use std::sync::Arc;
 
 /// Shared by all calls of a host, made once. What is not there, no guest can use.
@@ -8,4 +8,6 @@ use std::sync::Arc;
 pub struct Services {
     /// Where secrets are read.
     pub secrets: Option<Arc<dyn SecretReader>>,
+    /// What sends HTTP requests.
+    pub outbound: Option<Arc<Outbound>>,
 }

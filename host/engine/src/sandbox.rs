@@ -36,6 +36,7 @@ pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<Ca
     let Making { pre, wiring, services, limits, meter, context } = of;
     let bounds = Bounds::new(limits, Arc::clone(meter));
     let mut state = CallState::new(Arc::clone(context), Arc::clone(services), log.clone(), Box::new(bounds));
+    state.limit(limits);
     wiring.prepare(&mut state);
     let mut store = Store::try_new(pre.engine(), state)?;
     store.limiter(|state| state.limiter());
