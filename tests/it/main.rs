@@ -19,6 +19,7 @@ mod languages;
 mod lifecycle;
 mod mirror;
 mod operations;
+mod outbound;
 mod publish;
 mod raw;
 mod registry;

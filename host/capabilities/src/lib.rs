@@ -6,7 +6,7 @@
 //! line to that list, and, if a call holds something for it, a field to [`CallState`].
 //!
 //! What bounds a guest here: handles in [`CallState`]'s table, bytes of its log, bytes of one request for random data, bytes of
-//! HTTP header fields.
+//! HTTP header fields, and what `http` says of requests that it sends.
 //! Over a bound the guest is stopped with [`OverLimit`]; only the log is cut instead.
 
 mod capability;
@@ -15,6 +15,7 @@ mod context;
 mod http;
 mod log;
 mod logging;
+mod secrets;
 mod services;
 mod state;
 mod wasi;
@@ -23,7 +24,9 @@ mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
 pub use context::CallContext;
+pub use http::{Outbound, OutboundConfig, OutboundError, describe_metrics};
 pub use log::CallLog;
+pub use secrets::{SecretError, SecretReader};
 pub use services::Services;
 pub use state::{CallState, Limiter, OverLimit};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, are_asynchronous, check_imports};

@@ -1,9 +1,10 @@
 //! What one call holds while it runs.
 
-use crate::http::{self, NoRequests};
+use crate::http::{self, Requests};
 use crate::{CallContext, CallLog, Services, wasi};
 use std::any::Any;
 use std::sync::Arc;
+use wares_model::Limits;
 use wares_model::limits::RESOURCES_MAX;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
@@ -31,7 +32,9 @@ pub struct CallState {
     /// Made when a guest first uses a WASI interface: most calls of most guests only import them.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
-    requests: NoRequests,
+    /// Made when a guest first uses HTTP.
+    requests: Option<Requests>,
+    limits: Limits,
     pub(crate) config: Arc<WasiConfigVariables>,
 }
 
@@ -40,8 +43,24 @@ impl CallState {
     pub fn new(context: Arc<CallContext>, services: Arc<Services>, log: CallLog, limiter: Box<dyn Limiter>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX));
-        let (http, requests) = (http::context(), NoRequests);
-        Self { table, limiter, context, services, log, wasi: None, http, requests, config: Arc::default() }
+        let (http, limits) = (http::context(), Limits::DEFAULT);
+        Self {
+            table,
+            limiter,
+            context,
+            services,
+            log,
+            wasi: None,
+            http,
+            requests: None,
+            limits,
+            config: Arc::default(),
+        }
+    }
+
+    /// Holds capabilities within these limits, where they keep some.
+    pub fn limit(&mut self, limits: &Limits) {
+        self.limits = *limits;
     }
 
     /// The call that is served now.
@@ -53,6 +72,7 @@ impl CallState {
     pub fn hand_over(&mut self, context: &Arc<CallContext>) -> bool {
         let alike = Arc::ptr_eq(&self.context.granted, &context.granted);
         self.context = Arc::clone(context);
+        self.requests = None;
         alike
     }
 
@@ -96,6 +116,8 @@ impl WasiView for CallState {
 
 impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.requests, table: &mut self.table, ctx: &mut self.http }
+        let (context, services, log) = (&self.context, &self.services, &self.log);
+        let requests = self.requests.get_or_insert_with(|| Requests::new(context, services, log, self.limits));
+        WasiHttpCtxView { hooks: requests, table: &mut self.table, ctx: &mut self.http }
     }
 }

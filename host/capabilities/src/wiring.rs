@@ -136,8 +136,8 @@ fn advice(import: &str) -> String {
     if name.starts_with("wasi:sockets/") {
         return "no component gets sockets".to_owned();
     }
-    if ["wasi:http/outgoing-handler", "wasi:http/client"].contains(&name) {
-        return "no component may send HTTP requests yet".to_owned();
+    if name == "wasi:http/client" {
+        return "requests are sent through wasi:http/outgoing-handler@0.2: build against that".to_owned();
     }
     if name.starts_with("wasi_snapshot_preview1") || name.starts_with("wasi_unstable") {
         return "that is preview 1: build for wasm32-wasip2".to_owned();
@@ -167,9 +167,13 @@ mod tests {
 
     #[test]
     fn every_compatible_version_is_given() {
-        for import in
-            ["wasi:cli/stdout@0.2.0", "wasi:io/poll@0.2.6", "wasi:filesystem/types@0.2.12", "wasi:random/random@0.2.99"]
-        {
+        for import in [
+            "wasi:cli/stdout@0.2.0",
+            "wasi:io/poll@0.2.6",
+            "wasi:http/outgoing-handler@0.2.4",
+            "wasi:filesystem/types@0.2.12",
+            "wasi:random/random@0.2.99",
+        ] {
             assert_eq!(refusal(import), None);
         }
         assert_eq!(refusal("wasi:clocks/system-clock@0.3.2"), None);
@@ -181,8 +185,7 @@ mod tests {
     fn refusals_name_the_import_and_the_way_out() {
         for (import, advice) in [
             ("wasi:sockets/tcp@0.2.6", "no component gets sockets"),
-            ("wasi:http/outgoing-handler@0.2.6", "may send HTTP requests"),
-            ("wasi:http/client@0.3.0", "may send HTTP requests"),
+            ("wasi:http/client@0.3.0", "outgoing-handler@0.2"),
             ("wasi:cli/stdout@0.4.0", "given is version 0.2.12 and 0.3.0"),
             ("wasi:cli/stdout", "given is version 0.2.12 and 0.3.0"),
             ("wasi:config/store@0.2.0", "given is version 0.2.0-rc.1"),

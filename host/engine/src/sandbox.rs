@@ -39,6 +39,7 @@ pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<Ca
     let Making { pre, concurrency, wiring, services, limits, meter, context } = of;
     let bounds = Bounds::new(limits, Arc::clone(meter));
     let mut state = CallState::new(Arc::clone(context), Arc::clone(services), log.clone(), Box::new(bounds));
+    state.limit(limits);
     wiring.prepare(&mut state);
     let mut store = Store::try_new(pre.engine(), state)?;
     if concurrency.has_tasks() {

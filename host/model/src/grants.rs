@@ -152,6 +152,41 @@ pub struct Credential {
     pub secret: Label,
 }
 
+impl Credential {
+    fn check(&self) -> Result<(), GrantsError> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let (header, prefix) = (self.header.as_str(), self.prefix.as_str());
+        let fault = if header.is_empty() || header.len() > LABEL_BYTES_MAX || !header.bytes().all(is_token) {
+            "is no name of a header"
+        } else if is_reserved_header(header) {
+            "is a header that says how bytes travel"
+        } else if prefix.len() > LABEL_BYTES_MAX || !prefix.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            "has a prefix that is no text for a header"
+        } else {
+            return Ok(());
+        };
+        let shown: String = header.chars().take(80).collect();
+        Err(GrantsError(format!("the credential's header {shown:?} {fault}")))
+    }
+}
+
+/// Whether a header says who is addressed or how bytes travel, and so is neither a component's nor an operator's to set.
+pub fn is_reserved_header(name: &str) -> bool {
+    const RESERVED: [&str; 9] = [
+        "connection",
+        "content-length",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let name = name.to_ascii_lowercase();
+    RESERVED.contains(&name.as_str()) || name.starts_with("proxy-")
+}
+
 /// A bucket and how much it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -246,6 +281,12 @@ impl Grants {
         ];
         if let Some((name, length)) = lists.into_iter().find(|(_, length)| *length > ENTRIES_MAX) {
             return Err(GrantsError(format!("{name} has {length} entries; at most {ENTRIES_MAX} are taken")));
+        }
+        for grant in &self.http {
+            if grant.addresses.len() > ENTRIES_MAX {
+                return Err(GrantsError(format!("{} has over {ENTRIES_MAX} addresses", grant.allow)));
+            }
+            grant.credential.as_ref().map_or(Ok(()), Credential::check)?;
         }
         let mut buckets = BTreeSet::new();
         if let Some(twice) = self.keyvalue.iter().find(|grant| !buckets.insert(&grant.bucket)) {
@@ -458,6 +499,21 @@ mod tests {
         assert!(granted.http(&target("GET", "a.cn")).is_some());
         assert!(granted.http(&target("POST", "a.cn")).is_none());
         assert!(granted.http(&target("GET", "b.cn")).is_none());
+    }
+
+    #[test]
+    fn a_credential_is_one_header_that_may_be_set() {
+        let check = |header: &str, prefix: &str| {
+            let credential = serde_json::json!({"header": header, "prefix": prefix, "secret": "token"});
+            let grants = serde_json::json!({"http": [{"allow": "https://a.cn", "credential": credential}]});
+            serde_json::from_value::<Grants>(grants).unwrap().check()
+        };
+        assert_eq!(check("Authorization", "Bearer "), Ok(()));
+        for (header, prefix) in
+            [("Host", ""), ("", ""), ("x y", ""), ("a\r\nb", ""), ("transfer-encoding", ""), ("x-key", "a\r\nb: ")]
+        {
+            assert!(check(header, prefix).is_err(), "{header:?} {prefix:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub struct Limits {
     pub host_memory_bytes_max: u64,
     /// Bytes of standard output, standard error and log messages kept per call.
     pub log_bytes_max: u64,
+    /// HTTP requests that the call sends.
+    pub outbound_requests_max: u64,
+    /// Bytes of the body of each of them, and of the body of its response.
+    pub outbound_bytes_max: u64,
     /// Calls of one version running at once.
     pub concurrency_max: u64,
 }
@@ -40,6 +44,8 @@ impl Limits {
         result_bytes_max: 8 * MIB,
         host_memory_bytes_max: 8 * MIB,
         log_bytes_max: 64 * KIB,
+        outbound_requests_max: 32,
+        outbound_bytes_max: 8 * MIB,
         concurrency_max: 64,
     };
 
@@ -53,6 +59,8 @@ impl Limits {
         result_bytes_max: 32 * MIB,
         host_memory_bytes_max: 32 * MIB,
         log_bytes_max: 256 * KIB,
+        outbound_requests_max: 256,
+        outbound_bytes_max: 64 * MIB,
         concurrency_max: 256,
     };
 
@@ -101,6 +109,10 @@ pub struct LimitsAsked {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_bytes_max: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbound_requests_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbound_bytes_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u64>,
 }
 
@@ -118,7 +130,7 @@ pub struct LimitTooHigh {
     pub ceiling: u64,
 }
 
-fn fields<'a>(limits: &'a mut Limits, asked: &LimitsAsked) -> [(&'static str, &'a mut u64, Option<u64>); 9] {
+fn fields<'a>(limits: &'a mut Limits, asked: &LimitsAsked) -> [(&'static str, &'a mut u64, Option<u64>); 11] {
     [
         ("memory-bytes-max", &mut limits.memory_bytes_max, asked.memory_bytes_max),
         ("table-elements-max", &mut limits.table_elements_max, asked.table_elements_max),
@@ -128,6 +140,8 @@ fn fields<'a>(limits: &'a mut Limits, asked: &LimitsAsked) -> [(&'static str, &'
         ("result-bytes-max", &mut limits.result_bytes_max, asked.result_bytes_max),
         ("host-memory-bytes-max", &mut limits.host_memory_bytes_max, asked.host_memory_bytes_max),
         ("log-bytes-max", &mut limits.log_bytes_max, asked.log_bytes_max),
+        ("outbound-requests-max", &mut limits.outbound_requests_max, asked.outbound_requests_max),
+        ("outbound-bytes-max", &mut limits.outbound_bytes_max, asked.outbound_bytes_max),
         ("concurrency-max", &mut limits.concurrency_max, asked.concurrency_max),
     ]
 }
@@ -168,6 +182,14 @@ pub const RESOURCES_MAX: u64 = 1_000;
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
 /// Bytes in memory of the header fields that a guest makes or is given, per set of fields.
 pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
+/// Connections open at once for requests that components send.
+pub const OUTBOUND_CONNECTIONS_MAX: u64 = 1_024;
+/// Milliseconds in which such a connection must be made.
+pub const OUTBOUND_CONNECT_MS_MAX: u64 = 10_000;
+/// Milliseconds that the response to such a request may take to begin.
+pub const OUTBOUND_FIRST_BYTE_MS_MAX: u64 = 30_000;
+/// Milliseconds between two pieces of such a response.
+pub const OUTBOUND_BETWEEN_BYTES_MS_MAX: u64 = 30_000;
 /// Bytes of the keys and values that a version is configured with.
 pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
 /// Bytes of keys and values in a bucket whose grant does not say otherwise.

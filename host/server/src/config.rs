@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use wares_call::jobs::JobPolicy;
 use wares_catalog::Undeployed;
+use wares_engine::OutboundConfig;
 use wares_model::Limits;
 use wares_model::limits::{
-    HOST_CONCURRENCY_MAX, JOB_DEADLINE_SECONDS_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX,
+    HOST_CONCURRENCY_MAX, JOB_DEADLINE_SECONDS_MAX, LOADED_VERSIONS_MAX, OUTBOUND_BETWEEN_BYTES_MS_MAX,
+    OUTBOUND_CONNECT_MS_MAX, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_FIRST_BYTE_MS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX,
     RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX,
     SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
 };
@@ -42,6 +44,8 @@ pub struct Config {
     pub reuse: Reuse,
     /// Bounds of HTTP connections.
     pub http: Http,
+    /// HTTP requests that components send.
+    pub outbound: Outbound,
 }
 
 /// Section `log`.
@@ -171,6 +175,24 @@ pub struct Http {
     pub body_seconds_max: u64,
 }
 
+/// Section `outbound`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Outbound {
+    /// The DNS server to ask, as `127.0.0.1:53`; none: those of the system, and its hosts file.
+    pub dns: Option<SocketAddr>,
+    /// A PEM file of certificates that are trusted besides the system's; relative to the working directory.
+    pub extra_roots: Option<PathBuf>,
+    /// Milliseconds in which a connection must be made, DNS and TLS included.
+    pub connect_ms_max: u64,
+    /// Milliseconds from there to the beginning of the response.
+    pub first_byte_ms_max: u64,
+    /// Milliseconds between two pieces of the response.
+    pub between_bytes_ms_max: u64,
+    /// Connections open at once.
+    pub connections_max: usize,
+}
+
 /// The inclusive range of every number that is not free.
 const RANGES: &[(&str, u64, u64)] = &[
     ("drain-seconds-max", 0, 3_600),
@@ -200,6 +222,10 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("http.connections-max", 1, 1_000_000),
     ("http.head-seconds-max", 1, 3_600),
     ("http.body-seconds-max", 1, 3_600),
+    ("outbound.connect-ms-max", 1, 600_000),
+    ("outbound.first-byte-ms-max", 1, 3_600_000),
+    ("outbound.between-bytes-ms-max", 1, 3_600_000),
+    ("outbound.connections-max", 0, 100_000),
 ];
 
 /// The same for each limit of a call, in both tables.
@@ -212,6 +238,8 @@ const LIMIT_RANGES: &[(&str, u64, u64)] = &[
     ("result-bytes-max", 1, 1 << 30),
     ("host-memory-bytes-max", 1 << 10, 1 << 30),
     ("log-bytes-max", 0, 64 << 20),
+    ("outbound-requests-max", 0, 10_000),
+    ("outbound-bytes-max", 1, 1 << 30),
     ("concurrency-max", 1, 10_000),
 ];
 
@@ -228,6 +256,7 @@ impl Default for Config {
             jobs: Jobs::default(),
             reuse: Reuse::default(),
             http: Http::default(),
+            outbound: Outbound::default(),
         }
     }
 }
@@ -319,6 +348,32 @@ impl Default for Reuse {
 impl Default for Http {
     fn default() -> Self {
         Self { connections_max: 4_096, head_seconds_max: 30, body_seconds_max: 30 }
+    }
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            dns: None,
+            extra_roots: None,
+            connect_ms_max: OUTBOUND_CONNECT_MS_MAX,
+            first_byte_ms_max: OUTBOUND_FIRST_BYTE_MS_MAX,
+            between_bytes_ms_max: OUTBOUND_BETWEEN_BYTES_MS_MAX,
+            connections_max: usize::try_from(OUTBOUND_CONNECTIONS_MAX).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl From<&Outbound> for OutboundConfig {
+    fn from(outbound: &Outbound) -> Self {
+        Self {
+            dns: outbound.dns,
+            extra_roots: outbound.extra_roots.clone(),
+            connect_max: Duration::from_millis(outbound.connect_ms_max),
+            first_byte_max: Duration::from_millis(outbound.first_byte_ms_max),
+            between_bytes_max: Duration::from_millis(outbound.between_bytes_ms_max),
+            connections_max: outbound.connections_max,
+        }
     }
 }
 

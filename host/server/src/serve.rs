@@ -14,7 +14,7 @@ use wares_call::{Calls, Capacity};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
 use wares_catalog::{Catalog, Policy, Role};
-use wares_engine::{Engine, EngineConfig, KeepBounds, Services, WorkerCommand};
+use wares_engine::{Engine, EngineConfig, KeepBounds, Outbound, Services, WorkerCommand};
 use wares_http::server::Connections;
 use wares_http::{App, Draining};
 use wares_model::Timestamp;
@@ -126,7 +126,13 @@ fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
             memory_bytes_max: config.reuse.memory_bytes_max,
         },
     };
-    Ok(Engine::new(engine, Services::default())?)
+    Ok(Engine::new(engine, services(config)?)?)
+}
+
+/// What capabilities draw on.
+fn services(config: &Config) -> anyhow::Result<Services> {
+    let outbound = Outbound::new((&config.outbound).into())?;
+    Ok(Services { outbound: Some(Arc::new(outbound)), ..Services::default() })
 }
 
 async fn open_catalog(
@@ -166,6 +172,7 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()
         .context("metrics")?;
     wares_call::describe_metrics();
+    wares_engine::describe_metrics();
     describe_gauge!("wares_instances_kept", "Instances kept for further calls of the tenant they served");
     Ok(handle)
 }

@@ -6,10 +6,12 @@ use crate::client::{Access, Body, Client, Role};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use anyhow::Context as _;
+use ipnet::IpNet;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::path::PathBuf;
-use wares_model::grants::{BucketGrant, FilesAccess, FilesGrant, HttpGrant, HttpRule, Label};
+use wares_model::grants::{BucketGrant, Credential, FilesAccess, FilesGrant, HttpGrant, HttpRule, Label};
 use wares_model::{ComponentName, Grants as Granted};
 
 /// Grants.
@@ -62,6 +64,12 @@ pub struct Change {
     /// HTTP requests, as 'https://api.example.cn' or 'GET https://*.example.cn'
     #[arg(long, value_name = "RULE", group = "what")]
     http: Vec<HttpRule>,
+    /// Private, loopback or metadata addresses that hosts of --http may be at, as 10.1.2.3 or 10.1.0.0/16
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "http")]
+    address: Vec<IpNet>,
+    /// What the host adds to requests of --http: 'authorization: Bearer NAME', with the name of a secret
+    #[arg(long, value_name = "HEADER", value_parser = parse_credential, requires = "http")]
+    credential: Option<Credential>,
     /// A key-value bucket, with an own part for each tenant
     #[arg(long, value_name = "BUCKET", group = "what")]
     keyvalue: Vec<Label>,
@@ -145,11 +153,14 @@ impl Change {
     }
 
     fn add(&self, grants: &mut Granted) {
-        let known = |grants: &Granted, rule: &HttpRule| grants.http.iter().any(|grant| grant.allow == *rule);
         for rule in &self.http {
-            if !known(grants, rule) {
+            if !grants.http.iter().any(|grant| grant.allow == *rule) {
                 grants.http.push(HttpGrant { allow: rule.clone(), addresses: Vec::new(), credential: None });
             }
+        }
+        for grant in grants.http.iter_mut().filter(|grant| self.http.contains(&grant.allow)) {
+            extend(&mut grant.addresses, &self.address);
+            grant.credential = self.credential.clone().or(grant.credential.take());
         }
         for bucket in &self.keyvalue {
             if !grants.keyvalue.iter().any(|grant| grant.bucket == *bucket) {
@@ -167,7 +178,15 @@ impl Change {
     }
 
     fn remove(&self, grants: &mut Granted) {
-        grants.http.retain(|grant| !self.http.contains(&grant.allow));
+        // With addresses or a credential these alone go, and the requests stay allowed.
+        if self.address.is_empty() && self.credential.is_none() {
+            grants.http.retain(|grant| !self.http.contains(&grant.allow));
+        }
+        for grant in grants.http.iter_mut().filter(|grant| self.http.contains(&grant.allow)) {
+            grant.addresses.retain(|address| !self.address.contains(address));
+            grant.credential =
+                grant.credential.take().filter(|credential| self.credential.as_ref() != Some(credential));
+        }
         grants.keyvalue.retain(|grant| !self.keyvalue.contains(&grant.bucket));
         grants.files = match (grants.files, self.files) {
             (Some(grant), Some(FilesWord::ReadWrite)) => Some(FilesGrant { access: FilesAccess::ReadOnly, ..grant }),
@@ -186,6 +205,24 @@ impl FilesWord {
             Self::ReadWrite => FilesAccess::ReadWrite,
         }
     }
+}
+
+/// A net, or a single address.
+fn parse_address(text: &str) -> Result<IpNet, String> {
+    let single = |_| text.parse().map(|address: IpAddr| IpNet::from(address));
+    let parsed = text.parse().or_else(single);
+    parsed.map_err(|_| format!("{text:?} is no address: write one as 10.1.2.3, or a net as 10.1.0.0/16"))
+}
+
+/// `header: prefix NAME`, where the prefix may be missing.
+fn parse_credential(text: &str) -> Result<Credential, String> {
+    let usage =
+        || format!("{text:?} is no header with a secret: write 'authorization: Bearer NAME' or 'x-api-key: NAME'");
+    let (header, value) = text.split_once(':').ok_or_else(usage)?;
+    let value = value.trim();
+    let (prefix, secret) = value.split_at(value.rfind(' ').map_or(0, |at| at + 1));
+    let secret = secret.parse().map_err(|_| usage())?;
+    Ok(Credential { header: header.trim().to_owned(), prefix: prefix.to_owned(), secret })
 }
 
 fn extend<T: Clone + PartialEq>(list: &mut Vec<T>, more: &[T]) {
@@ -260,6 +297,19 @@ fn entry_text(entry: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_is_a_header_with_the_name_of_a_secret() {
+        for (text, header, prefix, secret) in [
+            ("authorization: Bearer bank", "authorization", "Bearer ", "bank"),
+            ("x-api-key:bank", "x-api-key", "", "bank"),
+        ] {
+            let credential = parse_credential(text).unwrap();
+            let parts = (credential.header.as_str(), credential.prefix.as_str(), credential.secret.as_str());
+            assert_eq!(parts, (header, prefix, secret), "{text}");
+        }
+        assert!(parse_credential("bank").is_err());
+    }
 
     #[test]
     fn people_see_what_is_asked_granted_and_used() {
