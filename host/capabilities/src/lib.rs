@@ -12,7 +12,9 @@
 mod capability;
 mod config;
 mod context;
+pub mod files;
 mod http;
+pub mod keyvalue;
 mod log;
 mod logging;
 mod services;
@@ -28,4 +30,5 @@ pub use state::{CallState, Limiter, OverLimit};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, check_imports};
 
 /// Every capability of this host.
-pub const ALL: &[&dyn Capability] = &[&wasi::Wasi, &config::Config, &logging::Logging, &http::Http];
+pub const ALL: &[&dyn Capability] =
+    &[&wasi::Wasi, &config::Config, &logging::Logging, &http::Http, &keyvalue::KeyValue, &files::FileSystem];

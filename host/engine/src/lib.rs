@@ -36,5 +36,7 @@ pub use kept::KeepBounds;
 pub use meter::Meter;
 pub use native::NativeFile;
 pub use serve::{Body, BodyError, HttpInvocation, Respond};
+pub use wares_capabilities::files::Files;
+pub use wares_capabilities::keyvalue::Buckets;
 pub use wares_capabilities::{CallContext, ImportError, RefusedImport, Services};
 pub use worker::compile_worker_main;

@@ -5,15 +5,17 @@ mod sources;
 pub use sources::{ConfigError, Sources};
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use wares_catalog::Undeployed;
 use wares_model::Limits;
+use wares_model::grants::Label;
 use wares_model::limits::{
     HOST_CONCURRENCY_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
     REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
 };
-use wares_store::SqliteSync;
+use wares_store::{RedisStore, RedisUrl, SqliteSync};
 
 /// All settings of a host, as they take effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub reuse: Reuse,
     /// Bounds of HTTP connections.
     pub http: Http,
+    /// Where key-value pairs of components are kept beside the host's own store.
+    pub keyvalue: KeyValue,
 }
 
 /// Section `log`.
@@ -136,6 +140,29 @@ pub struct Http {
     pub body_seconds_max: u64,
 }
 
+/// Section `keyvalue`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct KeyValue {
+    /// Stores by the names that grants of buckets have for them.
+    pub stores: BTreeMap<Label, KeyValueStore>,
+}
+
+/// Section `keyvalue.stores.NAME`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KeyValueStore {
+    /// A Redis or Valkey server.
+    pub url: RedisUrl,
+    /// What the names of all its keys begin with; another one for each shelf that has its pairs there.
+    #[serde(default = "redis_prefix")]
+    pub prefix: Label,
+}
+
+fn redis_prefix() -> Label {
+    RedisStore::prefix()
+}
+
 /// The inclusive range of every number that is not free.
 const RANGES: &[(&str, u64, u64)] = &[
     ("drain-seconds-max", 0, 3_600),
@@ -180,6 +207,7 @@ impl Default for Config {
             calls: Calls::default(),
             reuse: Reuse::default(),
             http: Http::default(),
+            keyvalue: KeyValue::default(),
         }
     }
 }

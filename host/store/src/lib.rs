@@ -7,19 +7,23 @@ mod backup;
 mod data_dir;
 mod grants;
 mod hashing;
+mod keyvalue;
 mod leftovers;
 mod lifecycle;
 mod records;
+mod redis;
 mod reports;
 mod restore;
 mod rollouts;
 mod sqlite;
 mod trust;
 
+pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
 pub use artifacts::Artifacts;
 pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
 pub use data_dir::{DataDir, DataDirError};
 pub use grants::{GrantStore, GrantsRecord, NewGrants};
+pub use keyvalue::{BucketName, BucketQuota, KeyPage, KeyValueError, KeyValueStore};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use records::{

@@ -5,6 +5,7 @@ mod checkpoint;
 mod copy;
 mod deployments;
 mod grants;
+mod keyvalue;
 mod ledger;
 mod lifecycle;
 mod reports;
