@@ -12,7 +12,9 @@
 mod capability;
 mod config;
 mod context;
+pub mod files;
 mod http;
+pub mod keyvalue;
 mod log;
 mod logging;
 mod secrets;
@@ -32,4 +34,12 @@ pub use state::{CallState, Limiter, OverLimit};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, are_asynchronous, check_imports};
 
 /// Every capability of this host.
-pub const ALL: &[&dyn Capability] = &[&wasi::Wasi, &wasi3::Wasi3, &config::Config, &logging::Logging, &http::Http];
+pub const ALL: &[&dyn Capability] = &[
+    &wasi::Wasi,
+    &wasi3::Wasi3,
+    &config::Config,
+    &logging::Logging,
+    &http::Http,
+    &keyvalue::KeyValue,
+    &files::FileSystem,
+];

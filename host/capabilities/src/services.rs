@@ -1,5 +1,7 @@
 //! What the host has for capabilities to draw on.
 
+use crate::files::Files;
+use crate::keyvalue::Buckets;
 use crate::{Outbound, SecretReader};
 use std::sync::Arc;
 
@@ -10,4 +12,8 @@ pub struct Services {
     pub secrets: Option<Arc<dyn SecretReader>>,
     /// What sends HTTP requests.
     pub outbound: Option<Arc<Outbound>>,
+    /// Where key-value pairs are kept.
+    pub keyvalue: Buckets,
+    /// Where files are kept.
+    pub files: Files,
 }

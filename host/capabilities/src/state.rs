@@ -1,5 +1,6 @@
 //! What one call holds while it runs.
 
+use crate::files::{FilesView, Held};
 use crate::http::{self, Requests};
 use crate::{CallContext, CallLog, Services, wasi};
 use std::any::Any;
@@ -31,11 +32,20 @@ pub struct CallState {
     log: CallLog,
     /// Made when a guest first uses a WASI interface: most calls of most guests only import them.
     wasi: Option<WasiCtx>,
+    files: Held,
     http: WasiHttpCtx,
     /// Made when a guest first uses HTTP.
     requests: Option<Requests>,
     limits: Limits,
     pub(crate) config: Arc<WasiConfigVariables>,
+}
+
+/// What a capability works with.
+pub(crate) struct View<'a> {
+    pub(crate) context: &'a Arc<CallContext>,
+    pub(crate) services: &'a Arc<Services>,
+    pub(crate) log: &'a CallLog,
+    pub(crate) table: &'a mut ResourceTable,
 }
 
 impl CallState {
@@ -51,6 +61,7 @@ impl CallState {
             services,
             log,
             wasi: None,
+            files: Held::default(),
             http,
             requests: None,
             limits,
@@ -70,7 +81,7 @@ impl CallState {
 
     /// Serves another call of the same tenant from now on, if it may use the same as the one before.
     pub fn hand_over(&mut self, context: &Arc<CallContext>) -> bool {
-        let alike = Arc::ptr_eq(&self.context.granted, &context.granted);
+        let alike = Arc::ptr_eq(&self.context.granted, &context.granted) && self.files.is_current();
         self.context = Arc::clone(context);
         self.requests = None;
         alike
@@ -100,6 +111,17 @@ impl CallState {
 
     pub(crate) fn log(&self) -> &CallLog {
         &self.log
+    }
+
+    /// What a capability works with.
+    pub(crate) fn view(&mut self) -> View<'_> {
+        View { context: &self.context, services: &self.services, log: &self.log, table: &mut self.table }
+    }
+
+    /// What files are worked with.
+    pub(crate) fn files(&mut self) -> FilesView<'_> {
+        let Self { context, services, table, files: held, .. } = self;
+        FilesView { context, services, table, held }
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {

@@ -1,4 +1,4 @@
-//! WASI 0.2 as far as a guest may have it: cli, clocks, random, io, and files of which there are none.
+//! WASI 0.2 as far as every guest has it: cli, clocks, random and io.
 //!
 //! Standard input is closed, output goes to the call's log, there are no arguments and no environment. Sockets are not
 //! here, and neither is preview 1.
@@ -8,8 +8,7 @@ use wares_model::limits::RANDOM_BYTES_MAX;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random};
+use wasmtime_wasi::p2::bindings::{cli, clocks, io, random};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 pub(crate) struct Wasi;
@@ -47,10 +46,6 @@ const INTERFACES: &[Interface] = &[
     of("wasi:cli/terminal-stdin", |l| cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)),
     of("wasi:cli/terminal-stdout", |l| cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)),
     of("wasi:cli/terminal-stderr", |l| cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)),
-    of("wasi:filesystem/types", |l| filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)),
-    of("wasi:filesystem/preopens", |l| {
-        filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)
-    }),
 ];
 
 /// What WASI holds for one call.

@@ -25,6 +25,7 @@ pub mod standing;
 pub mod tenancy;
 pub mod used;
 pub mod vetting;
+pub mod wipe;
 pub mod wit_diff;
 
 use arc_swap::{ArcSwap, Guard};

@@ -62,6 +62,14 @@ pub enum TenancyError {
     /// The operating system gave no random bytes.
     #[error("no random bytes for a new key: {0}")]
     Random(String),
+    /// What components keep for the tenant could not be removed, or only in part.
+    #[error("what components keep for tenant {tenant} is not all removed: {reason}; try again")]
+    Wipe {
+        /// Whose it is.
+        tenant: TenantId,
+        /// What failed.
+        reason: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -123,6 +123,11 @@ impl Engine {
         Ok(Self(Arc::new(Shared { wasmtime, services, native, compiler, kept, turns, working })))
     }
 
+    /// What guests draw on.
+    pub fn services(&self) -> &Services {
+        &self.0.services
+    }
+
     /// Checks that this host gives everything that a component imports.
     pub fn check_imports(&self, description: &Description) -> Result<(), ImportError> {
         wares_capabilities::check_imports(&description.imports)

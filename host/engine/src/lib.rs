@@ -40,6 +40,8 @@ pub use kept::KeepBounds;
 pub use meter::Meter;
 pub use native::NativeFile;
 pub use serve::{Body, BodyError, HttpInvocation, Respond};
+pub use wares_capabilities::files::Files;
+pub use wares_capabilities::keyvalue::Buckets;
 pub use wares_capabilities::{
     CallContext, ImportError, Outbound, OutboundConfig, OutboundError, RefusedImport, Services, describe_metrics,
 };

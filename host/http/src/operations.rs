@@ -187,6 +187,7 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("what was done to a version", "any", "GET /v1/components/{namespace}/{name}/versions/{version}/events"),
     ("files that nothing refers to; remove them", "admin", "GET, DELETE /v1/garbage"),
     ("tenants", "admin", "GET, POST /v1/tenants"),
+    ("remove what components keep for a tenant: files, key-value pairs", "admin", "DELETE /v1/tenants/{id}/data"),
     ("a tenant's keys", "admin", "GET, POST /v1/tenants/{id}/keys"),
     ("who reports for another shelf", "admin", "PUT /v1/tenants/{id}/reporter {\"key\":\"…\"}"),
     ("report what copies were used for", "tenant", "POST /v1/usage-reports {\"rows\":[…]} (Wares-Signature)"),

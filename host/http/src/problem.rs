@@ -304,7 +304,7 @@ impl From<TenancyError> for Problem {
             TenancyError::TenantExists(_) => ProblemCode::Conflict,
             TenancyError::NoTenant(_) | TenancyError::NoKey(_) => ProblemCode::NotFound,
             TenancyError::BadName(_) => ProblemCode::BadRequest,
-            TenancyError::Random(_) | TenancyError::Store(_) => return Self::host(&error),
+            TenancyError::Random(_) | TenancyError::Wipe { .. } | TenancyError::Store(_) => return Self::host(&error),
         };
         Self::new(code, error.to_string())
     }

@@ -11,6 +11,7 @@ use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wares_catalog::tenancy::NewKey;
+use wares_catalog::wipe::Wiped;
 use wares_catalog::{Catalog, Role, TenancyError};
 use wares_model::{KeyId, Namespace, TenantId, Timestamp};
 use wares_store::{KeyRecord, TenantRecord};
@@ -19,6 +20,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/tenants", get(list).post(create))
         .route("/tenants/{tenant}/keys", get(tenant_keys).post(create_tenant_key))
+        .route("/tenants/{tenant}/data", delete(wipe))
         .route("/keys", get(all_keys).merge(post(create_key)))
         .route("/keys/{id}", delete(revoke))
 }
@@ -53,6 +55,13 @@ struct TenantShape {
     name: String,
     parent: Option<TenantId>,
     created_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct WipedShape {
+    tenant: TenantId,
+    /// Key-value pairs that went, beside the files.
+    pairs: u64,
 }
 
 #[derive(Serialize)]
@@ -92,6 +101,15 @@ async fn create(
     let name = name.unwrap_or_else(|| id.to_string());
     let record = catalog.create_tenant(id, name, parent).await?;
     Ok((StatusCode::CREATED, axum::Json(tenant_shape(record))))
+}
+
+async fn wipe(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Path(tenant): Path<TenantId>,
+) -> Result<axum::Json<WipedShape>, Problem> {
+    let Wiped { pairs } = catalog.wipe_tenant(&tenant).await?;
+    Ok(axum::Json(WipedShape { tenant, pairs }))
 }
 
 async fn tenant_keys(

@@ -196,10 +196,30 @@ pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
 pub const BUCKET_BYTES_MAX: u64 = 16 * MIB;
 /// Keys in a bucket whose grant does not say otherwise.
 pub const BUCKET_KEYS_MAX: u64 = 10_000;
+/// Bytes of a key.
+pub const KEY_BYTES_MAX: usize = 1 << 10;
+/// Bytes of a value.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// Keys that a component hands over at once.
+pub const KEYS_AT_ONCE_MAX: usize = 256;
+/// Bytes of the values that a component asks for or hands over at once.
+pub const VALUES_BYTES_MAX: u64 = 4 * MIB;
+/// Keys in one part of a bucket's list.
+pub const KEY_PAGE_MAX: u32 = 500;
+/// Milliseconds that a key-value store has for one request.
+pub const KEYVALUE_MS_MAX: u64 = 5_000;
 /// Bytes of the files of one tenant and component, where the grant does not say otherwise.
 pub const FILES_BYTES_MAX: u64 = 64 * MIB;
 /// Files and directories of one tenant and component, where the grant does not say otherwise.
 pub const FILES_MAX: u64 = 1_000;
+/// Bytes of a path below a component's directory.
+pub const FILE_PATH_BYTES_MAX: usize = 1_024;
+/// Streams from and into files that one call has open.
+pub const FILE_STREAMS_MAX: usize = 64;
+/// Listings of directories that one call has open.
+pub const LISTINGS_MAX: usize = 16;
+/// Directories of tenants and components of which the host knows how full they are, beyond those in use.
+pub const DIRECTORIES_KEPT_MAX: usize = 10_000;
 /// Names of what one call used that are kept.
 pub const USED_NAMES_MAX: usize = 64;
 /// Calls of a component of which is kept what they used.

@@ -120,7 +120,7 @@ enum Command {
     /// Make, list and revoke keys
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Add and list tenants
+    /// Add and list tenants, remove what is kept for one
     #[command(subcommand)]
     Tenants(tenants::Tenants),
     /// Set what is asked of who publishes, and the keys that sign

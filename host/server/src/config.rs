@@ -5,6 +5,7 @@ mod sources;
 pub use sources::{ConfigError, Sources};
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,13 +13,14 @@ use wares_call::jobs::JobPolicy;
 use wares_catalog::Undeployed;
 use wares_engine::OutboundConfig;
 use wares_model::Limits;
+use wares_model::grants::Label;
 use wares_model::limits::{
     HOST_CONCURRENCY_MAX, JOB_DEADLINE_SECONDS_MAX, LOADED_VERSIONS_MAX, OUTBOUND_BETWEEN_BYTES_MS_MAX,
     OUTBOUND_CONNECT_MS_MAX, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_FIRST_BYTE_MS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX,
     RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX,
     SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
 };
-use wares_store::{JobBounds, JobRetention, SqliteSync};
+use wares_store::{JobBounds, JobRetention, RedisStore, RedisUrl, SqliteSync};
 
 /// All settings of a host, as they take effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub http: Http,
     /// HTTP requests that components send.
     pub outbound: Outbound,
+    /// Where key-value pairs of components are kept beside the host's own store.
+    pub keyvalue: KeyValue,
 }
 
 /// Section `log`.
@@ -193,6 +197,29 @@ pub struct Outbound {
     pub connections_max: usize,
 }
 
+/// Section `keyvalue`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct KeyValue {
+    /// Stores by the names that grants of buckets have for them.
+    pub stores: BTreeMap<Label, KeyValueStore>,
+}
+
+/// Section `keyvalue.stores.NAME`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KeyValueStore {
+    /// A Redis or Valkey server.
+    pub url: RedisUrl,
+    /// What the names of all its keys begin with; another one for each shelf that has its pairs there.
+    #[serde(default = "redis_prefix")]
+    pub prefix: Label,
+}
+
+fn redis_prefix() -> Label {
+    RedisStore::prefix()
+}
+
 /// The inclusive range of every number that is not free.
 const RANGES: &[(&str, u64, u64)] = &[
     ("drain-seconds-max", 0, 3_600),
@@ -257,6 +284,7 @@ impl Default for Config {
             reuse: Reuse::default(),
             http: Http::default(),
             outbound: Outbound::default(),
+            keyvalue: KeyValue::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::config::Config;
 use anyhow::Context as _;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +15,12 @@ use wares_call::{Calls, Capacity};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
 use wares_catalog::{Catalog, Policy, Role};
-use wares_engine::{Engine, EngineConfig, KeepBounds, Outbound, Services, WorkerCommand};
+use wares_engine::{Buckets, Engine, EngineConfig, Files, KeepBounds, Outbound, Services, WorkerCommand};
 use wares_http::server::Connections;
 use wares_http::{App, Draining};
 use wares_model::Timestamp;
 use wares_model::time::DAY_US;
-use wares_store::{Artifacts, DataDir, SqliteOptions, Store};
+use wares_store::{Artifacts, DataDir, KeyValueStore, RedisStore, SqliteOptions, SqliteStore, Store};
 
 /// Bounds of the buckets of time metrics, in seconds: from a warm call to the longest wall time.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -41,8 +42,9 @@ pub struct Running {
 pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     // Held to the end: one host per data directory.
     let data_dir = DataDir::open(&config.data_dir)?;
-    let store: Arc<dyn Store> = open_store(config, &data_dir).await?;
-    let engine = start_engine(config, &data_dir)?;
+    let database = open_store(config, &data_dir).await?;
+    let engine = start_engine(config, &data_dir, services(config, &data_dir, &database)?)?;
+    let store: Arc<dyn Store> = database;
     let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone()).await?);
 
     let capacity = Capacity {
@@ -105,13 +107,26 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     Ok(())
 }
 
-async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<SqliteStore>> {
     let options = SqliteOptions { sync: config.ledger.sync.into() };
     let store = wares_store::open_sqlite(data_dir, options).await;
     Ok(Arc::new(store.with_context(|| format!("the database in {}", config.data_dir.display()))?))
 }
 
-fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
+/// What components may draw on here.
+fn services(config: &Config, data_dir: &DataDir, database: &Arc<SqliteStore>) -> anyhow::Result<Services> {
+    let own: Arc<dyn KeyValueStore> = database.clone();
+    let mut named: HashMap<_, Arc<dyn KeyValueStore>> = HashMap::new();
+    for (name, store) in &config.keyvalue.stores {
+        let opened = RedisStore::new(&store.url, &store.prefix);
+        named.insert(name.clone(), Arc::new(opened.with_context(|| format!("keyvalue.stores.{name}"))?));
+    }
+    let files = Files::open(&data_dir.files()).context("the folder for components' files")?;
+    let outbound = Some(Arc::new(Outbound::new((&config.outbound).into())?));
+    Ok(Services { keyvalue: Buckets { own: Some(own), named }, files, outbound, ..Services::default() })
+}
+
+fn start_engine(config: &Config, data_dir: &DataDir, services: Services) -> anyhow::Result<Engine> {
     let engine = EngineConfig {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
@@ -126,13 +141,7 @@ fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
             memory_bytes_max: config.reuse.memory_bytes_max,
         },
     };
-    Ok(Engine::new(engine, services(config)?)?)
-}
-
-/// What capabilities draw on.
-fn services(config: &Config) -> anyhow::Result<Services> {
-    let outbound = Outbound::new((&config.outbound).into())?;
-    Ok(Services { outbound: Some(Arc::new(outbound)), ..Services::default() })
+    Ok(Engine::new(engine, services)?)
 }
 
 async fn open_catalog(

@@ -94,6 +94,11 @@ impl DataDir {
         self.path.join("artifacts")
     }
 
+    /// The files of components.
+    pub fn files(&self) -> PathBuf {
+        self.path.join("files")
+    }
+
     /// Native code made from them. It can be removed at any time.
     pub fn native(&self) -> PathBuf {
         self.path.join("native")

@@ -8,15 +8,18 @@ mod data_dir;
 mod grants;
 mod hashing;
 mod jobs;
+mod keyvalue;
 mod leftovers;
 mod lifecycle;
 mod records;
+mod redis;
 mod reports;
 mod restore;
 mod rollouts;
 mod sqlite;
 mod trust;
 
+pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
 pub use artifacts::Artifacts;
 pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
 pub use data_dir::{DataDir, DataDirError};
@@ -25,6 +28,7 @@ pub use jobs::{
     AttemptEnd, AttemptRecord, BegunJob, Due, JobBounds, JobCounts, JobDetail, JobQuery, JobRecord, JobRetention,
     JobStore, NewJob, QueuedJob, ScheduleKey, ScheduleRecord, Then,
 };
+pub use keyvalue::{BucketName, BucketQuota, KeyPage, KeyValueError, KeyValueStore};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use records::{

@@ -38,6 +38,16 @@ pub enum Tenants {
         #[command(flatten)]
         access: Access,
     },
+    /// Remove what components keep for a tenant: its files and key-value pairs. The tenant, its keys and its calls in the ledger
+    /// stay, and so does what components share between tenants
+    Wipe {
+        /// The tenant
+        id: TenantId,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        access: Access,
+    },
     /// List tenants
     List {
         #[command(flatten)]
@@ -65,6 +75,14 @@ impl Tenants {
                 let at = format!("/v1/tenants/{}/reporter", encode(id.as_str()));
                 let set: Value = client.send(Method::PUT, &at, Body::Json(json!({"key": key}))).await?.json()?;
                 format.print(&set, |set| format!("{} reports with {}", cell(set, "/tenant"), cell(set, "/key")))?;
+            }
+            Self::Wipe { id, format, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                let at = format!("/v1/tenants/{}/data", encode(id.as_str()));
+                let wiped: Value = client.send(Method::DELETE, &at, Body::None).await?.json()?;
+                format.print(&wiped, |wiped| {
+                    format!("removed all files and {} key-value pairs of {id}", cell(wiped, "/pairs"))
+                })?;
             }
             Self::List { format, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;

@@ -67,11 +67,13 @@ const SDK: &[Template] = &[
     ("wares-sdk/Cargo.toml", sdk!("Cargo.toml")),
     ("wares-sdk/src/bindings.rs", sdk!("src/bindings.rs")),
     ("wares-sdk/src/config.rs", sdk!("src/config.rs")),
+    ("wares-sdk/src/keyvalue.rs", sdk!("src/keyvalue.rs")),
     ("wares-sdk/src/lib.rs", sdk!("src/lib.rs")),
     ("wares-sdk/src/log.rs", sdk!("src/log.rs")),
     ("wares-sdk/src/testing.rs", sdk!("src/testing.rs")),
     ("wares-sdk/wit/world.wit", sdk!("wit/world.wit")),
     ("wares-sdk/wit/deps/wasi-config/store.wit", sdk!("wit/deps/wasi-config/store.wit")),
+    ("wares-sdk/wit/deps/wasi-keyvalue/keyvalue.wit", sdk!("wit/deps/wasi-keyvalue/keyvalue.wit")),
     ("wares-sdk/wit/deps/wasi-logging/logging.wit", sdk!("wit/deps/wasi-logging/logging.wit")),
 ];
 
@@ -216,7 +218,7 @@ mod tests {
     fn the_sdk_ships_every_file_it_has() {
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk");
         let mut files = Vec::new();
-        for folder in ["src", "wit", "wit/deps/wasi-config", "wit/deps/wasi-logging"] {
+        for folder in ["src", "wit", "wit/deps/wasi-config", "wit/deps/wasi-keyvalue", "wit/deps/wasi-logging"] {
             let entries = fs::read_dir(sdk.join(folder)).unwrap().map(Result::unwrap);
             files.extend(
                 entries
@@ -236,6 +238,7 @@ mod tests {
         let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         for (copy, original) in [
             (sdk!("wit/deps/wasi-config/store.wit"), "wasi-config/0.2.0-rc.1/store.wit"),
+            (sdk!("wit/deps/wasi-keyvalue/keyvalue.wit"), "wasi-keyvalue/0.2.0-draft/keyvalue.wit"),
             (sdk!("wit/deps/wasi-logging/logging.wit"), "wasi-logging/0.1.0-draft/logging.wit"),
         ] {
             assert_eq!(copy, fs::read_to_string(wit.join(original)).unwrap(), "{original} differs from the SDK's copy");

@@ -7,6 +7,7 @@ mod deployments;
 mod grants;
 mod job_attempts;
 mod jobs;
+mod keyvalue;
 mod ledger;
 mod lifecycle;
 mod reports;

@@ -62,7 +62,7 @@ fn sending(addr: SocketAddr, secret: &str) -> Sending {
         connections_max: 1,
     };
     let outbound = Some(Arc::new(Outbound::new(config).unwrap()));
-    let services = Services { secrets: Some(Arc::new(Bank)), outbound };
+    let services = Services { secrets: Some(Arc::new(Bank)), outbound, ..Services::default() };
     Sending {
         context: Arc::new(context.with_traceparent(Some(TRACEPARENT.into()))),
         services: Arc::new(services),

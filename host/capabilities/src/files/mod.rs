@@ -1,0 +1,79 @@
+//! `wasi:filesystem`: a directory for each tenant and component, which a call sees as `/`.
+//!
+//! *What the operator configures*: where the directories are, [`Files`]; each grant says whether files may be changed, and how
+//! much there may be. *What one call holds*: [`Held`]; directories are opened when a guest asks for them first. Everything that
+//! cannot change how much there is goes to wasmtime's implementation as it comes, and so does every path.
+//!
+//! Invariants: no path leads out of the directory (wasmtime resolves them beneath it, as one step of the kernel), and no guest
+//! makes links of any kind. A directory's counters are what is in it: whatever changes it is done by one at a time, to the end
+//! even if the call is cancelled ([`change`]), and after a start of the host they are counted anew.
+//!
+//! Bounds: bytes and files of a directory, bytes of a path, streams and listings that one call has open.
+
+mod change;
+mod directories;
+mod host;
+mod stream;
+mod usage;
+
+pub use directories::Files;
+pub(crate) use host::FilesView;
+
+use crate::{CallState, Capability, Interface};
+use directories::Directory;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use wares_model::limits::FILE_STREAMS_MAX;
+use wasmtime::component::HasData;
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
+
+pub(crate) struct FileSystem;
+
+const VERSION: &str = "0.2.12";
+const INTERFACES: &[Interface] = &[
+    Interface {
+        name: "wasi:filesystem/types",
+        version: VERSION,
+        link: |linker| types::add_to_linker::<CallState, HasFiles>(linker, CallState::files),
+    },
+    Interface {
+        name: "wasi:filesystem/preopens",
+        version: VERSION,
+        link: |linker| preopens::add_to_linker::<CallState, HasFiles>(linker, CallState::files),
+    },
+];
+
+impl Capability for FileSystem {
+    fn interfaces(&self) -> &'static [Interface] {
+        INTERFACES
+    }
+}
+
+struct HasFiles;
+
+impl HasData for HasFiles {
+    type Data<'a> = FilesView<'a>;
+}
+
+/// What a call holds of files.
+#[derive(Default)]
+pub(crate) struct Held {
+    directory: Option<Arc<Directory>>,
+    /// One permit per stream that may be open.
+    streams: Option<Arc<Semaphore>>,
+    /// Listings that are open.
+    listings: usize,
+    context: WasiFilesystemCtx,
+}
+
+impl Held {
+    /// Whether what it holds is still where the tenant's files are.
+    pub(crate) fn is_current(&self) -> bool {
+        self.directory.as_ref().is_none_or(|directory| !directory.has_ended())
+    }
+
+    fn streams(&mut self) -> &Arc<Semaphore> {
+        self.streams.get_or_insert_with(|| Arc::new(Semaphore::new(FILE_STREAMS_MAX)))
+    }
+}
