@@ -11,6 +11,9 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// Longest wait for a host to come up or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The library that sets a program's clock, where Debian has it, by machine.
+const FAKETIME: [&str; 2] =
+    ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
 
 /// The `wares` binary that was built with these tests.
 pub fn binary() -> Result<PathBuf> {
@@ -71,6 +74,25 @@ impl Host {
         let admin_key = admin_key.map(str::to_owned).or(printed_key).context("the host printed no admin key")?;
         let client = client()?;
         Ok(Self { url, admin_key, client, process })
+    }
+
+    /// Starts a host whose clock says this time in UTC (`2026-11-25 12:00:00`) when it starts, and goes on from there.
+    pub async fn start_at(
+        time: &str,
+        data_dir: &Path,
+        admin_key: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
+        let library = FAKETIME.into_iter().find(|path| Path::new(path).exists());
+        let (library, clock) = (library.context("libfaketime: install the package faketime")?, format!("@{time}"));
+        let set = [
+            ("LD_PRELOAD", library),
+            ("FAKETIME", clock.as_str()),
+            // What waits is not hurried.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("TZ", "UTC"),
+        ];
+        Self::start_in(data_dir, admin_key, &[], &[&set, variables].concat()).await
     }
 
     /// A request with this key; the caller adds a body and sends it.

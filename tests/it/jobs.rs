@@ -349,6 +349,68 @@ async fn a_host_that_is_told_to_stop_ends_the_jobs_that_run_and_keeps_those_that
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_does_not_end_in_time_when_the_host_stops_is_run_again() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let variables = [("WARES_DRAIN_SECONDS_MAX", "1")];
+    let (mut host, key) = shelf(data.path(), "", &variables).await?;
+    let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([9_000])).await?;
+    while !metric(&host, "wares_calls_running 1").await? {
+        tokio::task::yield_now().await;
+    }
+    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
+    kill_process(pid, Signal::TERM)?;
+    ensure!(host.wait().await?.success());
+    let host = Host::start_in(data.path(), Some(&host.admin_key), &[], &variables).await?;
+    let again = until_state(&host, &runs, "running").await?;
+    assert_eq!((&again["interruptions"], outcomes(&again)), (&json!(1), vec!["interrupted"]), "{again:#}");
+    let call = again["calls"][0]["call"].as_str().context("call")?;
+    assert_eq!(host.get(&format!("/v1/calls/{call}")).await?["outcome"], "cancelled");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_pass_while_the_host_is_down_and_what_is_kept_goes_in_its_time() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let variables = [("WARES_JOBS_TENANT_CONCURRENCY_MAX", "1")];
+    let host = Host::start_at("2026-11-25 12:00:00", data.path(), None, &variables).await?;
+    let retry = "[retry]\nattempts-max = 2\nbackoff-ms-first = 60000\ndeadline-seconds-max = 30";
+    host.publish(hostile("1.0.0", retry, true)?, "deploy=true").await?.error_for_status()?;
+    let key = host.tenant("north").await?;
+    let add = format!("{HOSTILE}/add");
+    let done = later(&host, &key, &add, &json!([1, 2])).await?;
+    until_state(&host, &done, "succeeded").await?;
+    // Its second attempt would come after its deadline.
+    let failed = later(&host, &key, &format!("{HOSTILE}/trap"), &json!({})).await?;
+    let failed_job = until_state(&host, &failed, "dead").await?;
+    assert_eq!((&failed_job["attempts"], code(&failed_job["problem"])), (&json!(1), "trap"), "{failed_job:#}");
+    let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([9_000])).await?;
+    until_state(&host, &runs, "running").await?;
+    let waits = later(&host, &key, &add, &json!([1, 2])).await?;
+    let admin_key = host.admin_key.clone();
+    host.kill().await?;
+
+    let host = Host::start_at("2026-11-25 12:01:00", data.path(), Some(&admin_key), &variables).await?;
+    for at in [&runs, &waits] {
+        let late = until_state(&host, at, "dead").await?;
+        assert_eq!((&late["attempts"], code(&late["problem"])), (&json!(0), "expired"), "{late:#}");
+    }
+    assert_eq!(host.get(&done).await?["result"], 3);
+    host.post(&format!("{waits}/replay"), json!({})).await?;
+    until_state(&host, &waits, "succeeded").await?;
+    host.kill().await?;
+
+    // Three days are for what succeeded, thirty for what is dead.
+    let host = Host::start_at("2026-11-28 12:01:30", data.path(), Some(&admin_key), &variables).await?;
+    let left = host.until("/v1/jobs", |jobs| jobs["items"].as_array().map(Vec::len) == Some(2)).await?;
+    ensure!(left["items"].as_array().is_some_and(|jobs| jobs.iter().all(|job| job["state"] == "dead")), "{left:#}");
+    assert_eq!(host.request(Method::GET, &done, &key).send().await?.status(), 404);
+    host.kill().await?;
+    let host = Host::start_at("2026-12-26 12:00:00", data.path(), Some(&admin_key), &variables).await?;
+    host.until("/v1/jobs", |jobs| jobs["items"] == json!([])).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_makes_and_tends_jobs() -> Result<()> {
     let data = tempfile::tempdir()?;
     let (host, key) = shelf(data.path(), QUICK, &[]).await?;

@@ -4,13 +4,9 @@ use crate::command::client;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 use wares_it::guests;
 use wares_it::host::{Host, code, problem};
 
-/// Where Debian has the library, by machine.
-const FAKETIME: [&str; 2] =
-    ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
 const SCHEDULES: &str = "/v1/tenants/north/schedules";
 const NIGHTLY: &str = "/v1/tenants/north/schedules/test/swap/nightly";
 
@@ -44,20 +40,6 @@ fn scheduled(version: &str, cron: &str) -> Result<Vec<u8>> {
     Ok(guests::with_section(guests::number(7)?, "wares:manifest", manifest.as_bytes()))
 }
 
-/// A host that takes it for this time in UTC when it starts.
-async fn start_at(time: &str, data: &Path, admin_key: Option<&str>) -> Result<Host> {
-    let library = FAKETIME.into_iter().map(PathBuf::from).find(|path| path.exists());
-    let library = library.context("libfaketime: install the package faketime")?;
-    let clock = format!("@{time}");
-    let variables = [
-        ("LD_PRELOAD", library.to_str().context("path")?),
-        ("FAKETIME", &clock),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("TZ", "UTC"),
-    ];
-    Host::start_in(data, admin_key, &[], &variables).await
-}
-
 /// The due times that a schedule has had jobs for, newest first.
 async fn due(host: &Host, schedule: &str) -> Result<Vec<String>> {
     let jobs = host.get("/v1/jobs?limit=1000").await?;
@@ -80,7 +62,7 @@ async fn enable(host: &Host, tenant: &str, schedule: &str) -> Result<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_due_time_makes_one_job_for_whom_it_is_enabled_also_over_restarts() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let host = start_at("2026-11-25 03:59:52", data.path(), None).await?;
+    let host = Host::start_at("2026-11-25 03:59:52", data.path(), None, &[]).await?;
     host.publish(scheduled("1.0.0", "0 12 * * *")?, "deploy=true").await?.error_for_status()?;
     let key = host.tenant("north").await?;
     host.tenant("south").await?;
@@ -104,11 +86,11 @@ async fn each_due_time_makes_one_job_for_whom_it_is_enabled_also_over_restarts()
     // The same noon again, by a clock that went back, and a minute that shows that the host has looked.
     let admin_key = host.admin_key.clone();
     host.kill().await?;
-    let host = start_at("2026-11-25 03:59:58", data.path(), Some(&admin_key)).await?;
+    let host = Host::start_at("2026-11-25 03:59:58", data.path(), Some(&admin_key), &[]).await?;
     let ready = host.get(SCHEDULES).await?;
     ensure!(ready["items"][2]["enabled"] == true, "{ready:#}");
     host.kill().await?;
-    let host = start_at("2026-11-25 04:00:56", data.path(), Some(&admin_key)).await?;
+    let host = Host::start_at("2026-11-25 04:00:56", data.path(), Some(&admin_key), &[]).await?;
     until_done(&host, "minutely", "2026-11-25T04:01:00.000000Z").await?;
     assert_eq!(due(&host, "nightly").await?, [noon]);
     assert_eq!(due(&host, "minutely").await?, ["2026-11-25T04:01:00.000000Z", noon]);
@@ -132,7 +114,7 @@ async fn each_due_time_makes_one_job_for_whom_it_is_enabled_also_over_restarts()
 #[tokio::test(flavor = "multi_thread")]
 async fn times_at_which_the_host_was_down_are_skipped_or_made_up_for_once() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let host = start_at("2026-11-25 00:00:00", data.path(), None).await?;
+    let host = Host::start_at("2026-11-25 00:00:00", data.path(), None, &[]).await?;
     host.publish(scheduled("1.0.0", "0 12 * * *")?, "deploy=true").await?.error_for_status()?;
     host.tenant("north").await?;
     for schedule in ["nightly", "caught-up"] {
@@ -141,11 +123,11 @@ async fn times_at_which_the_host_was_down_are_skipped_or_made_up_for_once() -> R
     let admin_key = host.admin_key.clone();
     host.kill().await?;
     // Three noons later.
-    let host = start_at("2026-11-28 00:00:00", data.path(), Some(&admin_key)).await?;
+    let host = Host::start_at("2026-11-28 00:00:00", data.path(), Some(&admin_key), &[]).await?;
     until_done(&host, "caught-up", "2026-11-27T04:00:00.000000Z").await?;
     host.kill().await?;
     // And once more: what was made up for is not again.
-    let host = start_at("2026-11-28 03:59:54", data.path(), Some(&admin_key)).await?;
+    let host = Host::start_at("2026-11-28 03:59:54", data.path(), Some(&admin_key), &[]).await?;
     let noon = "2026-11-28T04:00:00.000000Z";
     until_done(&host, "caught-up", noon).await?;
     until_done(&host, "nightly", noon).await?;

@@ -8,6 +8,15 @@ use wares_model::manifest::Example;
 use wares_model::{ComponentName, Version};
 
 const SCHEMAS: &str = "#/components/schemas/";
+const PARAMETERS: &str = "#/components/parameters/";
+/// Headers that have a call made later, and what they are for.
+const LATER: [(&str, &str); 2] = [
+    ("Prefer", "`respond-async` has the call made later: the answer is a job"),
+    (
+        "Idempotency-Key",
+        "With `Prefer: respond-async`, a name of your own: the same call under it again is the same job",
+    ),
+];
 /// Not a WIT name, so that no type takes it.
 const PROBLEM: &str = "Problem";
 
@@ -34,6 +43,7 @@ pub fn openapi(name: &ComponentName, version: &Version, description: &Descriptio
         "paths": paths,
         "components": {
             "schemas": definitions,
+            "parameters": later(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A key of a tenant"}},
         },
     })
@@ -99,6 +109,7 @@ fn operation(
         "tags": [tag_name(interface)],
         "summary": summary,
         "description": text,
+        "parameters": LATER.map(|(name, _)| json!({"$ref": format!("{PARAMETERS}{name}")})),
         "requestBody": {"required": required, "content": arguments},
         "responses": responses(description, function, &examples, schemas),
     })
@@ -132,6 +143,9 @@ fn responses(
             "content": content("application/json", ok.into(), examples, |example| example.result.as_ref()),
         },
     }));
+    let location = json!({"Location": {"description": "The job", "schema": {"type": "string"}}});
+    let queued = "With `Prefer: respond-async`: the call is made later, as a job";
+    responses.insert("202".into(), json!({"description": queued, "headers": location}));
     if outcome.split {
         let error = schemas.payload(outcome.err, Form::Result);
         let schema = json!({
@@ -176,6 +190,14 @@ fn content(
         media.insert("examples".into(), values.into());
     }
     json!({media_type: media})
+}
+
+/// The headers that have a call made later.
+fn later() -> Map<String, Value> {
+    let parameter = |(name, about): (&str, &str)| {
+        (name.to_owned(), json!({"name": name, "in": "header", "description": about, "schema": {"type": "string"}}))
+    };
+    LATER.map(parameter).into_iter().collect()
 }
 
 /// A problem document (RFC 9457) as this API writes it.

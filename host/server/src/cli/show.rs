@@ -85,6 +85,9 @@ fn for_people(all: &Value) -> String {
     lines.extend(usage(all));
     let limits = version.get("limits").and_then(Value::as_object).into_iter().flatten();
     lines.extend(section("limits", limits.map(|(name, value)| format!("{name} = {value}"))));
+    let schedules = version.pointer("/manifest/schedules").and_then(Value::as_array).into_iter().flatten();
+    let schedule = |one: &Value| format!("{}: {} ({})", cell(one, "/name"), cell(one, "/cron"), cell(one, "/function"));
+    lines.extend(section("schedules", schedules.map(schedule)));
     lines.push("  functions:".to_owned());
     lines.extend(functions(version));
     lines.join("\n")
