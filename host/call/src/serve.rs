@@ -158,13 +158,12 @@ impl Running {
         let context = &prepared.context;
         let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
         let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
-        let failed = match result {
-            // However the guest took it.
-            Err(_) if gone.load(Ordering::Relaxed) => {
-                Some(cancelled(ProblemCode::BadRequest, "the request broke off before its end"))
-            }
-            result => how_it_failed(result, said.get(), taken, deadline, limits).await,
-        };
+        let failed = how_it_failed(result, said.get(), taken, deadline, limits).await;
+        let failed = failed.map(|failed| match gone.load(Ordering::Relaxed) {
+            // Whatever became of it in the guest and its response.
+            true => cancelled(ProblemCode::BadRequest, "the request broke off before its end"),
+            false => failed,
+        });
         let recording = Instant::now();
         let (outcome, explanation) = failed.map_or((Outcome::Ok, None), |(outcome, why)| (outcome, Some(why)));
         let recorded = record.close(outcome, explanation.as_deref(), logs).await;
