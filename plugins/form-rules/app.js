@@ -8,7 +8,10 @@ export const rules = {
             return check(fields, entries);
         } catch (error) {
             // The error case of the function's result is what is thrown.
-            throw error instanceof Fault ? { field: error.field, reason: error.message } : error;
+            if (error instanceof Fault) throw { field: error.field, reason: error.message };
+            // Anything else is a mistake in here: the log says where, and the call traps.
+            console.error(`${error}\n${error.stack}`);
+            throw error;
         }
     },
 };

@@ -93,6 +93,8 @@ pub fn wasm_features() -> WasmFeatures {
         .difference(WasmFeatures::GC_TYPES)
         .union(WasmFeatures::EXTENDED_CONST)
         .union(WasmFeatures::TAIL_CALL)
+        // Texts that pass between composed components pass from one memory to another.
+        .union(WasmFeatures::MULTI_MEMORY)
         .union(WasmFeatures::COMPONENT_MODEL)
         .union(WasmFeatures::CM_MAP)
 }

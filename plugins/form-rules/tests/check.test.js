@@ -14,7 +14,7 @@ test('values are stored in one form', () => {
         [{ tag: 'number', val: { least: 0, most: 1, whole: false } }, '.50', '0.5'],
         [{ tag: 'day', val: {} }, '2026年6月1日', '2026-06-01'],
         [{ tag: 'choice', val: ['光明', '马田'] }, ' 马田 ', '马田'],
-        [{ tag: 'text', val: { least: 2, most: 4, pattern: '\\p{Script=Han}+' } }, '欧阳娜娜', '欧阳娜娜'],
+        [{ tag: 'text', val: { least: 2, most: 4, pattern: '[一-龥·]+' } }, '欧阳娜娜', '欧阳娜娜'],
     ]) {
         assert.deepEqual(one(kind, value), { problems: [], clean: [{ field: 'it', value: stored }] });
     }

@@ -2,7 +2,7 @@
 
 import json
 
-from componentize_py_types import Err
+from componentize_py_types import Err, Ok
 from wit_world import exports
 from wit_world.imports.streams import StreamError_Closed
 from wit_world.imports.types import (
@@ -13,7 +13,6 @@ from wit_world.imports.types import (
     OutgoingResponse,
     ResponseOutparam,
 )
-from componentize_py_types import Ok
 
 CHUNK_BYTES = 4096
 

@@ -1,12 +1,13 @@
 //! The compile worker: what is malformed, too large or too slow to compile ends there.
 
-use crate::fixture::{Fixture, KEEP, open};
+use crate::fixture::{Fixture, KEEP, call, open};
 use bytes::Bytes;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wares_engine::{CompileError, Concurrency, Engine, EngineConfig, EngineError, Services, WorkerCommand};
 use wares_model::{Digest, Limits};
+use wasmtime::component::Val;
 
 #[tokio::test]
 async fn malformed_components_are_refused_with_what_is_wrong() {
@@ -68,6 +69,14 @@ async fn a_bomb_ends_its_worker_and_nothing_else() {
 async fn very_many_functions_compile() {
     let fixture = Fixture::new();
     assert_eq!(fixture.compile(bomb(50_000, 1)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn components_in_one_component_hand_texts_over() {
+    let fixture = Fixture::new();
+    let composed = fixture.guest("composed").await;
+    let report = call("ask").of(&composed).await;
+    assert_eq!(report.result.unwrap(), Some(Val::U32(10)));
 }
 
 /// Says whether an error is the expected one.

@@ -30,7 +30,11 @@ pub(crate) struct C;
 impl C {
     /// Finds it, or installs it from Debian's packages.
     pub(crate) fn ensure(progress: Progress<'_>) -> Result<Self> {
-        debian::install(&PACKAGES, progress).context("components in C are compiled with Debian's clang")?;
+        if let Err(error) = link_nothing() {
+            let missing = || format!("components in C are compiled with {CLANG}, which is not ready: {error:#}");
+            debian::install(&PACKAGES, progress).with_context(missing)?;
+            link_nothing()?;
+        }
         Ok(Self)
     }
 }
@@ -61,6 +65,16 @@ impl Compiler for C {
             .adapter(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?
             .encode()
     }
+}
+
+/// Fails unless compiler, linker and libc are there.
+fn link_nothing() -> Result<()> {
+    let work = tempfile::tempdir().context("a temporary folder to try the compiler in")?;
+    let source = work.path().join("nothing.c");
+    fs::write(&source, "int nothing;\n").with_context(|| source.display().to_string())?;
+    let mut clang = Command::new(CLANG);
+    clang.args(TARGET_FLAGS).arg("-o").arg(work.path().join("nothing.wasm")).arg(source);
+    command::output(&mut clang).map(drop)
 }
 
 /// Writes header, source and type object into the folder; returns what is to be compiled and linked.

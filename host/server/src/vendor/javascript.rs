@@ -5,7 +5,7 @@ use super::project::Project;
 use super::tools::Tool;
 use super::world::World;
 use super::{Progress, command};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +17,8 @@ const LOCK: &str = include_str!("../../../../sdk/tools/js/package-lock.json");
 /// What the engine offers when a world asks for it, and what the world then says.
 const FEATURES: [(&str, &str); 2] =
     [("http", "wasi:http/outgoing-handler"), ("fetch-event", "wasi:http/incoming-handler")];
+/// Major version of Node.js from which on the packages run.
+const NODE_MAJOR_MIN: u32 = 20;
 /// The usual file with the exports.
 const ENTRY: &str = "app.js";
 
@@ -28,8 +30,11 @@ pub(crate) struct JavaScript {
 impl JavaScript {
     /// Finds it, or installs it with npm.
     pub(crate) fn ensure(progress: Progress<'_>) -> Result<Self> {
-        command::output(Command::new("npm").arg("--version"))
-            .context("components in JavaScript are made with Node.js: install Node.js 20 or newer, with npm")?;
+        check_node().with_context(|| {
+            format!(
+                "components in JavaScript are made with Node.js: install version {NODE_MAJOR_MIN} or newer, with npm"
+            )
+        })?;
         let folder = Tool { name: "componentize-js", pins: LOCK }.ensure(|folder| install(folder, progress))?;
         Ok(Self { program: folder.join("node_modules/@bytecodealliance/componentize-js/src/cli.js") })
     }
@@ -52,6 +57,14 @@ impl Compiler for JavaScript {
         command::output(&mut componentize)?;
         fs::read(&output).with_context(|| output.display().to_string())
     }
+}
+
+fn check_node() -> Result<()> {
+    command::output(Command::new("npm").arg("--version"))?;
+    let version = command::output(Command::new("node").arg("--version"))?;
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    ensure!(major.is_some_and(|major| major >= NODE_MAJOR_MIN), "this one has version {}", version.trim());
+    Ok(())
 }
 
 fn install(folder: &Path, progress: Progress<'_>) -> Result<()> {

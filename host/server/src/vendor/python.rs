@@ -41,7 +41,7 @@ impl Compiler for Python {
         let work = tempfile::tempdir().context("a temporary folder for the component")?;
         let output = work.path().join("component.wasm");
         let mut componentize = Command::new(&self.program);
-        componentize.current_dir(&project.folder).env_remove("VIRTUAL_ENV").env("PYTHONHASHSEED", "0");
+        componentize.current_dir(&project.folder).env_remove("VIRTUAL_ENV");
         componentize.args(["--quiet", "--wit-path", "wit"]);
         componentize.args(project.world().into_iter().flat_map(|world| ["--world", world]));
         componentize.args(["componentize", "--python-path"]);
