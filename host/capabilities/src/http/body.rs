@@ -107,6 +107,8 @@ pub(crate) struct ResponseBody {
     incoming: Incoming,
     measure: Measure,
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer runs: only while the guest waits for the server, not the server for the guest.
+    is_waiting: bool,
     watch: Watch,
     has_ended: bool,
     _connection: Connection,
@@ -125,7 +127,7 @@ impl ResponseBody {
             watch.ended_well();
         }
         let timer = Box::pin(sleep_until(measure.next_deadline()));
-        Self { incoming, measure, timer, watch, has_ended, _connection: connection }
+        Self { incoming, measure, timer, is_waiting: false, watch, has_ended, _connection: connection }
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Failure> {
@@ -142,8 +144,7 @@ impl ResponseBody {
             let reason = format!("the response's trailers have {bytes} bytes");
             return Err(Failure::too_large(Error::HttpResponseTrailerSectionSize(Some(bytes)), reason));
         }
-        let next = self.measure.next_deadline();
-        self.timer.as_mut().reset(next);
+        self.is_waiting = false;
         Ok(frame)
     }
 
@@ -152,7 +153,13 @@ impl ResponseBody {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.pass(frame))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Failure::of_hyper(&error)))),
-            Poll::Pending => self.timer.as_mut().poll(context).map(|()| Some(Err(self.measure.out_of_time()))),
+            Poll::Pending => {
+                if !std::mem::replace(&mut self.is_waiting, true) {
+                    let until = self.measure.next_deadline();
+                    self.timer.as_mut().reset(until);
+                }
+                self.timer.as_mut().poll(context).map(|()| Some(Err(self.measure.out_of_time())))
+            }
         }
     }
 }

@@ -4,6 +4,9 @@ use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use wasmtime_wasi_http::Error;
 
+/// Characters of a reason.
+const REASON_CHARS_MAX: usize = 400;
+
 /// A request that failed. Its reason is for the call's log; secrets and what servers said are not in it.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -15,7 +18,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(code: Error, outcome: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, outcome, reason: reason.into() }
+        let reason: String = reason.into();
+        // Some of it comes from servers.
+        let reason =
+            reason.chars().map(|each| if each.is_control() { ' ' } else { each }).take(REASON_CHARS_MAX).collect();
+        Self { code, outcome, reason }
     }
 
     /// It may not be sent.
