@@ -22,6 +22,9 @@ pub struct CallContext {
     pub version: Version,
     /// What it may use.
     pub granted: Arc<Granted>,
+    /// The tenant, then the one above it, up to the top.
+    line: Arc<[TenantId]>,
+    traceparent: Option<Box<str>>,
     used: Mutex<BTreeSet<Arc<str>>>,
 }
 
@@ -34,7 +37,30 @@ impl CallContext {
         version: Version,
         granted: Arc<Granted>,
     ) -> Self {
-        Self { call, tenant, component, version, granted, used: Mutex::default() }
+        let line = Arc::from([tenant.clone()]);
+        Self { call, tenant, component, version, granted, line, traceparent: None, used: Mutex::default() }
+    }
+
+    /// The same call of a tenant that stands below others: itself first, then the one above it, up to the top.
+    pub fn with_line(mut self, line: Arc<[TenantId]>) -> Self {
+        self.line = line;
+        self
+    }
+
+    /// The same call as part of a trace, named as W3C's `traceparent`.
+    pub fn with_traceparent(mut self, traceparent: Option<Box<str>>) -> Self {
+        self.traceparent = traceparent;
+        self
+    }
+
+    /// The tenant, then the one above it, up to the top.
+    pub fn line(&self) -> &Arc<[TenantId]> {
+        &self.line
+    }
+
+    /// What a request that the call sends says of the trace that it belongs to, as the header `traceparent`.
+    pub fn traceparent(&self) -> Option<String> {
+        self.traceparent.as_deref().map(str::to_owned)
     }
 
     /// A call outside of any shelf, which is granted nothing: a test, or an example of a version under review.
