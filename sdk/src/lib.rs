@@ -17,12 +17,13 @@
 //! ```
 //!
 //! The same crate compiles natively, so that `cargo test` tests its logic; see [`testing`] for tests in the sandbox.
-//! What a component does not use, it does not import: [`log`] and [`config`] cost nothing until they are called.
+//! What a component does not use, it does not import: [`log`], [`config`] and [`secrets`] cost nothing until they are called.
 
 #[cfg(target_family = "wasm")]
 mod bindings;
 pub mod config;
 pub mod log;
+pub mod secrets;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 

@@ -18,17 +18,20 @@ mod logging;
 mod secrets;
 mod services;
 mod state;
+mod trace;
 mod wasi;
 mod wasi3;
 mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
 pub use context::CallContext;
-pub use log::CallLog;
+pub use log::{CallLog, Written};
 pub use secrets::{SecretError, SecretReader};
 pub use services::Services;
 pub use state::{CallState, Limiter, OverLimit};
+pub use trace::{TRACES, TraceParent, add_log, traceparent};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, are_asynchronous, check_imports};
 
 /// Every capability of this host.
-pub const ALL: &[&dyn Capability] = &[&wasi::Wasi, &wasi3::Wasi3, &config::Config, &logging::Logging, &http::Http];
+pub const ALL: &[&dyn Capability] =
+    &[&wasi::Wasi, &wasi3::Wasi3, &config::Config, &logging::Logging, &http::Http, &secrets::Secrets];

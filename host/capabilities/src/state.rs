@@ -1,5 +1,6 @@
 //! What one call holds while it runs.
 
+use crate::config::CallConfig;
 use crate::http::{self, NoRequests};
 use crate::{CallContext, CallLog, Services, wasi};
 use std::any::Any;
@@ -8,7 +9,6 @@ use wares_model::limits::RESOURCES_MAX;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// A bound that a guest ran into, as the error that stops it.
@@ -32,7 +32,7 @@ pub struct CallState {
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     requests: NoRequests,
-    pub(crate) config: Arc<WasiConfigVariables>,
+    pub(crate) config: CallConfig,
 }
 
 impl CallState {
@@ -41,7 +41,7 @@ impl CallState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX));
         let (http, requests) = (http::context(), NoRequests);
-        Self { table, limiter, context, services, log, wasi: None, http, requests, config: Arc::default() }
+        Self { table, limiter, context, services, log, wasi: None, http, requests, config: CallConfig::default() }
     }
 
     /// The call that is served now.
@@ -51,7 +51,8 @@ impl CallState {
 
     /// Serves another call of the same tenant from now on, if it may use the same as the one before.
     pub fn hand_over(&mut self, context: &Arc<CallContext>) -> bool {
-        let alike = Arc::ptr_eq(&self.context.granted, &context.granted);
+        let alike = Arc::ptr_eq(&self.context.granted, &context.granted)
+            && Arc::ptr_eq(self.context.config(), context.config());
         self.context = Arc::clone(context);
         alike
     }

@@ -40,5 +40,7 @@ pub use kept::KeepBounds;
 pub use meter::Meter;
 pub use native::NativeFile;
 pub use serve::{Body, BodyError, HttpInvocation, Respond};
-pub use wares_capabilities::{CallContext, ImportError, RefusedImport, Services};
+pub use wares_capabilities::{
+    CallContext, ImportError, RefusedImport, SecretError, SecretReader, Services, TRACES, TraceParent, Written, add_log,
+};
 pub use worker::compile_worker_main;

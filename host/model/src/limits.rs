@@ -170,6 +170,12 @@ pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
 pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
 /// Bytes of the keys and values that a version is configured with.
 pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
+/// Values that an operator sets for one component.
+pub const CONFIG_VALUES_MAX: usize = 10_000;
+/// Bytes of a secret.
+pub const SECRET_BYTES_MAX: usize = 8 << 10;
+/// Values of the secrets of one component.
+pub const SECRETS_MAX: usize = 10_000;
 /// Bytes of keys and values in a bucket whose grant does not say otherwise.
 pub const BUCKET_BYTES_MAX: u64 = 16 * MIB;
 /// Keys in a bucket whose grant does not say otherwise.
@@ -178,6 +184,12 @@ pub const BUCKET_KEYS_MAX: u64 = 10_000;
 pub const FILES_BYTES_MAX: u64 = 64 * MIB;
 /// Files and directories of one tenant and component, where the grant does not say otherwise.
 pub const FILES_MAX: u64 = 1_000;
+/// Parts of one call's log of which is kept when they came and from where.
+pub const LOG_MARKS_MAX: usize = 4_096;
+/// Calls whose logs are on their way to those who follow them.
+pub const FOLLOWED_CALLS_MAX: usize = 256;
+/// Who follows logs at once.
+pub const FOLLOWERS_MAX: usize = 32;
 /// Names of what one call used that are kept.
 pub const USED_NAMES_MAX: usize = 64;
 /// Calls of a component of which is kept what they used.

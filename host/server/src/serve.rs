@@ -1,6 +1,6 @@
 //! One running host: every part made from the configuration and wired to the next, then served until told to stop.
 
-use crate::config::Config;
+use crate::config::{Config, SECRETS_KEY};
 use anyhow::Context as _;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -13,7 +13,7 @@ use wares_call::jobs::Jobs;
 use wares_call::{Calls, Capacity};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
-use wares_catalog::{Catalog, Policy, Role};
+use wares_catalog::{Catalog, KeySource, Policy, Role, Vault};
 use wares_engine::{Engine, EngineConfig, KeepBounds, Services, WorkerCommand};
 use wares_http::server::Connections;
 use wares_http::{App, Draining};
@@ -42,8 +42,10 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     // Held to the end: one host per data directory.
     let data_dir = DataDir::open(&config.data_dir)?;
     let store: Arc<dyn Store> = open_store(config, &data_dir).await?;
-    let engine = start_engine(config, &data_dir)?;
-    let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone()).await?);
+    let vault = Arc::new(Vault::open(Arc::clone(&store), key_source(config, &data_dir)).await?);
+    let services = Services { secrets: Some(vault.clone()) };
+    let engine = start_engine(config, &data_dir, services)?;
+    let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone(), vault).await?);
 
     let capacity = Capacity {
         running_max: config.calls.concurrency_max,
@@ -111,7 +113,16 @@ async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<d
     Ok(Arc::new(store.with_context(|| format!("the database in {}", config.data_dir.display()))?))
 }
 
-fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
+/// Where the keys of secrets are. The variable is for hosts whose operator keeps keys in a secret store.
+fn key_source(config: &Config, data_dir: &DataDir) -> KeySource {
+    let given = || std::env::var(SECRETS_KEY).ok().filter(|text| !text.trim().is_empty());
+    match config.secrets.key_file.as_str() {
+        "" => given().map_or_else(|| KeySource::OwnFile(data_dir.secrets_key()), |text| KeySource::Text(text.into())),
+        path => KeySource::File(path.into()),
+    }
+}
+
+fn start_engine(config: &Config, data_dir: &DataDir, services: Services) -> anyhow::Result<Engine> {
     let engine = EngineConfig {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
@@ -126,7 +137,7 @@ fn start_engine(config: &Config, data_dir: &DataDir) -> anyhow::Result<Engine> {
             memory_bytes_max: config.reuse.memory_bytes_max,
         },
     };
-    Ok(Engine::new(engine, Services::default())?)
+    Ok(Engine::new(engine, services)?)
 }
 
 async fn open_catalog(
@@ -134,6 +145,7 @@ async fn open_catalog(
     data_dir: &DataDir,
     store: Arc<dyn Store>,
     engine: Engine,
+    vault: Arc<Vault>,
 ) -> anyhow::Result<Catalog> {
     let artifacts = Artifacts::open(&data_dir.artifacts())?;
     let policy = Policy {
@@ -143,7 +155,7 @@ async fn open_catalog(
         loaded_max: config.calls.loaded_versions_max,
         undeployed: config.calls.undeployed,
     };
-    Ok(Catalog::open(store, artifacts, engine, policy).await?)
+    Ok(Catalog::open(store, artifacts, engine, policy, vault).await?)
 }
 
 /// Compilation runs in a child process of this same program.
@@ -166,6 +178,7 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()
         .context("metrics")?;
     wares_call::describe_metrics();
+    crate::traces::describe_metrics();
     describe_gauge!("wares_instances_kept", "Instances kept for further calls of the tenant they served");
     Ok(handle)
 }
