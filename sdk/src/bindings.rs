@@ -1,3 +1,3 @@
-//! The standard interfaces that the SDK may import.
+//! The interfaces that the SDK may import.
 
 wit_bindgen::generate!({ path: "wit", world: "imports", generate_all });

@@ -17,6 +17,17 @@ pub fn get(key: &str) -> Option<String> {
     }
 }
 
+/// All keys with their values.
+///
+/// # Panics
+/// As [`get`].
+pub fn all() -> Vec<(String, String)> {
+    match read_all() {
+        Ok(values) => values,
+        Err(message) => panic!("the configuration cannot be read: {message}"),
+    }
+}
+
 /// The value under the key as a number, a bool or whatever parses from text.
 pub fn parse<T>(key: &str) -> Result<T, ConfigError>
 where
@@ -97,6 +108,17 @@ fn read(key: &str) -> Result<Option<String>, String> {
     get(key).map_err(|(Error::Upstream(message) | Error::Io(message))| message)
 }
 
+#[cfg(target_family = "wasm")]
+fn read_all() -> Result<Vec<(String, String)>, String> {
+    use crate::bindings::wasi::config::store::{Error, get_all};
+    get_all().map_err(|(Error::Upstream(message) | Error::Io(message))| message)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn read_all() -> Result<Vec<(String, String)>, String> {
+    Ok(crate::testing::config_values())
+}
+
 #[cfg(not(target_family = "wasm"))]
 fn read(key: &str) -> Result<Option<String>, String> {
     Ok(crate::testing::config_value(key))
@@ -111,6 +133,7 @@ mod tests {
         crate::testing::set_config([("rate", "7"), ("city", "Shenzhen")]);
         assert_eq!(get("city").as_deref(), Some("Shenzhen"));
         assert_eq!(get("none"), None);
+        assert_eq!(all(), [("city".into(), "Shenzhen".into()), ("rate".into(), "7".into())]);
         assert_eq!(parse("rate"), Ok(7));
         assert_eq!(parse_or("none", 3), Ok(3));
         assert_eq!(parse::<u8>("none"), Err(ConfigError::Missing { key: "none".into() }));

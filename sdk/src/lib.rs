@@ -17,13 +17,15 @@
 //! ```
 //!
 //! The same crate compiles natively, so that `cargo test` tests its logic; see [`testing`] for tests in the sandbox.
-//! What a component does not use, it does not import: [`log`], [`config`] and [`keyvalue`] cost nothing until they are called.
+//! What a component does not use, it does not import: [`log`], [`config`], [`secrets`] and [`keyvalue`] cost nothing until they
+//! are called.
 
 #[cfg(target_family = "wasm")]
 mod bindings;
 pub mod config;
 pub mod keyvalue;
 pub mod log;
+pub mod secrets;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 

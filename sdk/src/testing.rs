@@ -32,6 +32,7 @@ const EXIT_COMPONENT_ERROR: i32 = 3;
 
 thread_local! {
     static CONFIG: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
+    static SECRETS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Replaces what [`config`](crate::config) finds natively, for the test (the thread) that calls it.
@@ -40,8 +41,22 @@ pub fn set_config<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) {
     CONFIG.with(|config| config.replace(values));
 }
 
+pub(crate) fn config_values() -> Vec<(String, String)> {
+    CONFIG.with_borrow(|config| config.clone().into_iter().collect())
+}
+
 pub(crate) fn config_value(key: &str) -> Option<String> {
     CONFIG.with_borrow(|config| config.get(key).cloned())
+}
+
+/// Replaces what [`secrets`](crate::secrets) finds natively, for the test (the thread) that calls it.
+pub fn set_secrets<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    let values = values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    SECRETS.with(|secrets| secrets.replace(values));
+}
+
+pub(crate) fn secret_value(name: &str) -> Option<String> {
+    SECRETS.with_borrow(|secrets| secrets.get(name).cloned())
 }
 
 /// A built component that is called in the sandbox, a fresh instance for each call.

@@ -5,14 +5,17 @@
 
 mod admission;
 mod error;
+mod follow;
 pub mod jobs;
 mod record;
 mod serve;
 mod shadow;
 mod telemetry;
+mod trace;
 
 pub use admission::Capacity;
 pub use error::{CallError, Explanation};
+pub use follow::{Followed, Followers, Following, TooManyFollowers};
 pub use shadow::Repeat;
 pub use telemetry::describe_metrics;
 
@@ -23,11 +26,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 use wares_catalog::ledger::{Ledger, Slot};
 use wares_catalog::snapshot::{ComponentEntry, Live, VersionEntry};
 use wares_catalog::tenancy::TenantEntry;
 use wares_catalog::{Catalog, Target, UsedCalls};
-use wares_engine::{CallContext, CallReport, Invocation, Meter};
+use wares_engine::{CallContext, CallReport, Invocation, Meter, TraceParent};
 use wares_model::manifest::Reuse;
 use wares_model::{Application, CallId, Outcome, ProblemCode};
 use wares_typed::{Answer, Function, Val, WriteError};
@@ -45,6 +49,8 @@ pub struct Request {
     pub interface: Option<String>,
     /// The function.
     pub function: String,
+    /// The trace that the call continues.
+    pub trace: TraceParent,
 }
 
 /// A call that has found its version and function.
@@ -60,6 +66,7 @@ pub struct Prepared {
     /// What capabilities know of the call.
     context: Arc<CallContext>,
     used: Arc<UsedCalls>,
+    followers: Followers,
     /// The component, if somebody wants to know how the call ends.
     looked_at: Option<Arc<ComponentEntry>>,
 }
@@ -96,13 +103,25 @@ pub struct Calls {
     admission: Arc<Admission>,
     /// Slots of calls that are made a second time.
     shadows: Arc<Semaphore>,
+    followers: Followers,
 }
 
 impl Calls {
     /// Calls of what is on this shelf, counted in this ledger.
     pub fn new(catalog: Arc<Catalog>, ledger: Ledger, capacity: Capacity) -> Self {
         let shadows = Arc::new(Semaphore::new(capacity.shadows_max));
-        Self { catalog, ledger, admission: Arc::new(Admission::new(capacity)), shadows }
+        Self {
+            catalog,
+            ledger,
+            admission: Arc::new(Admission::new(capacity)),
+            shadows,
+            followers: Followers::default(),
+        }
+    }
+
+    /// Who follows what calls write.
+    pub fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     /// Finds the version and the function that serve the call.
@@ -121,7 +140,8 @@ impl Calls {
 
     /// Runs a prepared call with the JSON of its arguments.
     pub async fn run(&self, prepared: &Arc<Prepared>, body: &[u8]) -> Result<Answered, CallError> {
-        let entered = self.enter(prepared, body).await.inspect_err(telemetry::refused);
+        let refused = |error: &CallError| trace::refused(prepared, error);
+        let entered = self.enter(prepared, body).await.inspect_err(telemetry::refused).inspect_err(refused);
         let answered = match entered {
             Ok(entered) => self.execute(prepared, entered, body.len()).await,
             Err(refused) => Err(refused),
@@ -137,7 +157,7 @@ impl Calls {
         entry: impl FnOnce(&Live, Option<&str>, &str) -> Result<(Arc<str>, Arc<str>), Box<Explanation>>,
     ) -> Result<Arc<Prepared>, CallError> {
         let started = Instant::now();
-        let Request { tenant, application, target, interface, function } = request;
+        let Request { tenant, application, target, interface, function, trace } = request;
         let resolved = self.catalog.snapshot().resolve(&target, &tenant.record.id);
         let resolved = resolved.map_err(|error| CallError::unresolved(call, error))?;
         let version = resolved.version;
@@ -149,6 +169,8 @@ impl Calls {
         let resolve = started.elapsed();
         let looked_at = resolved.looked_at;
         let context = context(call, &tenant, &version);
+        let span = trace::open(&trace, &context, &interface, &function, &application);
+        let context = Arc::new(context.with_trace(trace, span));
         let used = Arc::clone(self.catalog.used());
         Ok(Arc::new(Prepared {
             call,
@@ -161,6 +183,7 @@ impl Calls {
             resolve,
             context,
             used,
+            followers: self.followers.clone(),
             looked_at,
         }))
     }
@@ -201,7 +224,8 @@ impl Calls {
             context: Arc::clone(&prepared.context),
             owner: prepared.owner(),
         };
-        let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.call(invocation).await;
+        let CallReport { result, logs, wait, instantiate, run } =
+            prepared.live.component.call(invocation).instrument(prepared.context.span()).await;
         let ending = match result {
             Err(failure) => Err(error::of_failure(failure)),
             Ok(value) => lift(prepared, value.as_ref()),
@@ -230,6 +254,13 @@ struct Admitted {
     _permits: Permits,
     slot: Slot,
     queue: Duration,
+}
+
+impl Drop for Prepared {
+    /// A call that never ran, or failed on its way, ends here.
+    fn drop(&mut self) {
+        self.context.end_trace();
+    }
 }
 
 impl Prepared {
@@ -274,10 +305,11 @@ impl Prepared {
 }
 
 /// What capabilities know of a call.
-fn context(call: CallId, tenant: &TenantEntry, version: &VersionEntry) -> Arc<CallContext> {
-    let (tenant, record) = (tenant.record.id.clone(), &version.record);
+fn context(call: CallId, tenant: &TenantEntry, version: &VersionEntry) -> CallContext {
+    let (id, record) = (tenant.record.id.clone(), &version.record);
     let (component, number) = (record.component.clone(), record.version.clone());
-    Arc::new(CallContext::new(call, tenant, component, number, Arc::clone(&version.granted)))
+    let context = CallContext::new(call, id, component, number, Arc::clone(&version.granted));
+    context.with_line(Arc::clone(&tenant.line)).with_config(Arc::clone(&version.config))
 }
 
 /// The JSON of what a function returned, or why there is none.

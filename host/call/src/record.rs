@@ -1,11 +1,11 @@
 //! The ledger entry of one call, from admission to commit.
 
-use crate::{Explanation, Prepared, telemetry};
+use crate::{Explanation, Prepared, telemetry, trace};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 use wares_catalog::ledger::{LedgerError, Slot};
-use wares_engine::Meter;
+use wares_engine::{Meter, Written};
 use wares_model::{LedgerEntry, Outcome, Timestamp, Usage};
 
 /// Bytes of an entry's `detail`.
@@ -45,10 +45,9 @@ impl Record {
         mut self,
         outcome: Outcome,
         explanation: Option<&Explanation>,
-        logs: String,
+        logs: Written,
     ) -> Result<(), LedgerError> {
         let detail = explanation.map(|explanation| explanation.for_the_record(DETAIL_BYTES_MAX));
-        let logs = Some(logs).filter(|logs| !logs.is_empty());
         let entry = self.entry(outcome, detail, logs);
         match self.slot.take() {
             Some(slot) => slot.enter(entry).await,
@@ -56,11 +55,16 @@ impl Record {
         }
     }
 
-    fn entry(&self, outcome: Outcome, detail: Option<String>, logs: Option<String>) -> LedgerEntry {
+    fn entry(&self, outcome: Outcome, detail: Option<String>, logs: Written) -> LedgerEntry {
         let usage = usage(&self.meter, self.clock, &self.traffic);
         self.prepared.report(outcome, usage.wall_us);
         self.prepared.note_used();
-        LedgerEntry { outcome, detail, logs, ..identify(&self.prepared, self.started, usage) }
+        let Written { text, marks: log_marks } = logs;
+        let logs = Some(text).filter(|text| !text.is_empty());
+        let entry = LedgerEntry { outcome, detail, logs, log_marks, ..identify(&self.prepared, self.started, usage) };
+        trace::ended(&self.prepared, &entry);
+        self.prepared.followers.tell(&entry);
+        entry
     }
 }
 
@@ -91,6 +95,7 @@ pub(crate) fn identify(prepared: &Prepared, started: Timestamp, usage: Usage) ->
         usage,
         parent: None,
         logs: None,
+        log_marks: Vec::new(),
         shadow: None,
     }
 }
@@ -103,7 +108,7 @@ impl Drop for Record {
             true => (Outcome::HostError, "the host panicked"),
             false => (Outcome::Cancelled, "the caller went away before the answer"),
         };
-        let entry = self.entry(outcome, Some(detail.to_owned()), None);
+        let entry = self.entry(outcome, Some(detail.to_owned()), Written::default());
         telemetry::abandoned(&self.prepared, outcome);
         drop(slot.enter(entry));
     }

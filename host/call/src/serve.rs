@@ -6,7 +6,7 @@
 mod answer;
 
 use crate::record::{Record, Traffic};
-use crate::{Admitted, CallError, Calls, Explanation, Prepared, Request, Timing, error, telemetry};
+use crate::{Admitted, CallError, Calls, Explanation, Prepared, Request, Timing, error, telemetry, trace};
 use answer::Answer;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
@@ -16,9 +16,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
-use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, Meter};
+use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, Meter, TraceParent};
 use wares_model::{Application, CallId, Limits, Outcome, ProblemCode};
 
 /// The interfaces that answer HTTP requests, the newer one first.
@@ -54,9 +55,10 @@ impl Calls {
         tenant: Arc<TenantEntry>,
         application: Application,
         target: Target,
+        trace: TraceParent,
     ) -> Result<Arc<Prepared>, CallError> {
         let call = CallId::generate();
-        let request = Request { tenant, application, target, interface: None, function: HANDLE.to_owned() };
+        let request = Request { tenant, application, target, interface: None, function: HANDLE.to_owned(), trace };
         let prepared = self.find(call, request, |live, _, _| {
             let mut handlers = HANDLERS.iter().filter_map(|name| live.description.interface(name));
             let handler = handlers.next().filter(|_| live.component.serves_http());
@@ -83,6 +85,7 @@ impl Calls {
         hang_up: impl FnOnce() + Send + 'static,
     ) -> Result<Response, CallError> {
         let admitted = self.admit(prepared).await.inspect_err(telemetry::refused);
+        let admitted = admitted.inspect_err(|error| trace::refused(prepared, error));
         let answered = match admitted {
             Ok(admitted) => answer(prepared, admitted, request, hang_up).await,
             Err(refused) => Err(refused),
@@ -157,7 +160,8 @@ impl Running {
         };
         let context = &prepared.context;
         let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
-        let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
+        let CallReport { result, logs, wait, instantiate, run } =
+            prepared.live.component.serve(invocation).instrument(context.span()).await;
         let failed = how_it_failed(result, said.get(), taken, deadline, limits).await;
         let failed = failed.map(|failed| match gone.load(Ordering::Relaxed) {
             // Whatever became of it in the guest and its response.

@@ -130,7 +130,8 @@ impl Shadow {
         let entry = entry.enter(LedgerEntry {
             outcome: ending.outcome,
             detail: (!matches).then(|| self.difference(&ending)),
-            logs: Some(report.logs).filter(|logs| !logs.is_empty()),
+            logs: Some(report.logs.text).filter(|logs| !logs.is_empty()),
+            log_marks: report.logs.marks,
             shadow: Some(shadow),
             ..record::identify(&prepared, started, usage)
         });
@@ -155,8 +156,9 @@ impl Shadow {
         let call = CallId::generate();
         Ok(Prepared {
             call,
-            context: crate::context(call, &served.tenant, &version),
+            context: Arc::new(crate::context(call, &served.tenant, &version)),
             used: Arc::clone(&served.used),
+            followers: served.followers.clone(),
             tenant: Arc::clone(&served.tenant),
             application: Arc::clone(&served.application),
             version,

@@ -1,6 +1,6 @@
 //! What metrics and logs say of calls.
 
-use crate::{CallError, Prepared, Timing};
+use crate::{CallError, Prepared, Timing, trace};
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -79,6 +79,7 @@ pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
     HANDLES.queue.record(timing.queue);
     HANDLES.run.record(timing.instantiate + timing.run);
     HANDLES.ledger.record(timing.ledger);
+    trace::timed(prepared, timing);
     let record = &prepared.version.record;
     tracing::debug!(
         call = %prepared.call, tenant = %prepared.tenant.record.id, component = %record.component,
@@ -88,6 +89,7 @@ pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
 
 pub(crate) fn abandoned(prepared: &Prepared, outcome: Outcome) {
     count(prepared, outcome);
+    prepared.context.end_trace();
     tracing::debug!(call = %prepared.call, %outcome, "call without a listener");
 }
 

@@ -1,7 +1,8 @@
-//! `wasi:config/store`: named values that a version was deployed with.
+//! `wasi:config/store`: the values of a version's manifest, under those that an operator set.
 
 use crate::{CallState, Capability, ConfigureError, Interface, Prepare, VersionConfig};
 use std::sync::Arc;
+use wares_model::config::{self, ConfigValues};
 use wares_model::limits::CONFIG_BYTES_MAX;
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
@@ -11,9 +12,17 @@ const INTERFACES: &[Interface] = &[Interface {
     name: "wasi:config/store",
     version: "0.2.0-rc.1",
     link: |linker| {
-        wasmtime_wasi_config::add_to_linker(linker, |state: &mut CallState| WasiConfig::from(&*state.config))
+        wasmtime_wasi_config::add_to_linker(linker, |state: &mut CallState| WasiConfig::from(state.config_values()))
     },
 }];
+
+/// What configuration holds for one call.
+#[derive(Default)]
+pub(crate) struct CallConfig {
+    manifest: Arc<ConfigValues>,
+    /// What the call sees, put together when it first asks: most calls never do.
+    seen: Option<Arc<WasiConfigVariables>>,
+}
 
 impl Capability for Config {
     fn interfaces(&self) -> &'static [Interface] {
@@ -22,13 +31,31 @@ impl Capability for Config {
 
     fn configure(&self, version: &VersionConfig) -> Result<Option<Prepare>, ConfigureError> {
         // A guest may ask for all values at once, again and again.
-        let bytes: usize = version.config.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if bytes as u64 > CONFIG_BYTES_MAX {
+        let bytes = config::bytes(&version.config);
+        if bytes > CONFIG_BYTES_MAX {
             let detail = format!("config has {bytes} bytes of keys and values; at most {CONFIG_BYTES_MAX} are taken");
             return Err(ConfigureError(detail));
         }
-        let values = version.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let values = Arc::new(WasiConfigVariables::from_iter(values));
-        Ok(Some(Box::new(move |state| state.config = Arc::clone(&values))))
+        let manifest = Arc::clone(&version.config);
+        let as_shipped = Arc::new(variables(&manifest));
+        Ok(Some(Box::new(move |state| {
+            let untouched = state.context().config().is_empty();
+            let seen = untouched.then(|| Arc::clone(&as_shipped));
+            state.config = CallConfig { manifest: Arc::clone(&manifest), seen };
+        })))
     }
+}
+
+impl CallState {
+    fn config_values(&mut self) -> &WasiConfigVariables {
+        let context = Arc::clone(self.context());
+        let CallConfig { manifest, seen } = &mut self.config;
+        seen.get_or_insert_with(|| {
+            Arc::new(variables(&context.config().over(manifest, &context.version, context.line())))
+        })
+    }
+}
+
+fn variables(values: &ConfigValues) -> WasiConfigVariables {
+    WasiConfigVariables::from_iter(values.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }

@@ -1,14 +1,19 @@
 //! Which call it is, for whom, and what it may use.
 
+use crate::trace::{CallTrace, TraceParent};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use tracing::Span;
 use wares_model::limits::USED_NAMES_MAX;
-use wares_model::{CallId, ComponentName, Granted, TenantId, Version};
+use wares_model::{CallId, ComponentName, ConfigOverrides, Granted, TenantId, Version};
 
 /// What is granted outside of any shelf.
 static NOTHING: LazyLock<Arc<Granted>> = LazyLock::new(Arc::default);
+
+/// What is set over a manifest outside of any shelf.
+static NOT_SET: LazyLock<Arc<ConfigOverrides>> = LazyLock::new(Arc::default);
 
 /// What capabilities know of the call that uses them.
 pub struct CallContext {
@@ -24,7 +29,8 @@ pub struct CallContext {
     pub granted: Arc<Granted>,
     /// The tenant, then the one above it, up to the top.
     line: Arc<[TenantId]>,
-    traceparent: Option<Box<str>>,
+    config: Arc<ConfigOverrides>,
+    trace: CallTrace,
     used: Mutex<BTreeSet<Arc<str>>>,
 }
 
@@ -38,7 +44,8 @@ impl CallContext {
         granted: Arc<Granted>,
     ) -> Self {
         let line = Arc::from([tenant.clone()]);
-        Self { call, tenant, component, version, granted, line, traceparent: None, used: Mutex::default() }
+        let (config, used) = (Arc::clone(&NOT_SET), Mutex::default());
+        Self { call, tenant, component, version, granted, line, config, trace: CallTrace::default(), used }
     }
 
     /// The same call of a tenant that stands below others: itself first, then the one above it, up to the top.
@@ -47,9 +54,15 @@ impl CallContext {
         self
     }
 
-    /// The same call as part of a trace, named as W3C's `traceparent`.
-    pub fn with_traceparent(mut self, traceparent: Option<Box<str>>) -> Self {
-        self.traceparent = traceparent;
+    /// The same call with values set over those of the manifest.
+    pub fn with_config(mut self, config: Arc<ConfigOverrides>) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The same call as part of a trace: what it continues, and its own span, which may be none.
+    pub fn with_trace(mut self, parent: TraceParent, span: Span) -> Self {
+        self.trace = CallTrace::new(parent, span);
         self
     }
 
@@ -58,9 +71,24 @@ impl CallContext {
         &self.line
     }
 
+    /// What is set over the values of the component's manifest.
+    pub fn config(&self) -> &Arc<ConfigOverrides> {
+        &self.config
+    }
+
     /// What a request that the call sends says of the trace that it belongs to, as the header `traceparent`.
     pub fn traceparent(&self) -> Option<String> {
-        self.traceparent.as_deref().map(str::to_owned)
+        self.trace.traceparent()
+    }
+
+    /// The span of the call, for spans below it; a disabled one if no traces are exported.
+    pub fn span(&self) -> Span {
+        self.trace.span()
+    }
+
+    /// Ends the span of the call.
+    pub fn end_trace(&self) {
+        self.trace.end();
     }
 
     /// A call outside of any shelf, which is granted nothing: a test, or an example of a version under review.

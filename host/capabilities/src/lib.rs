@@ -17,9 +17,10 @@ mod http;
 pub mod keyvalue;
 mod log;
 mod logging;
-mod secrets;
+pub mod secrets;
 mod services;
 mod state;
+mod trace;
 mod wasi;
 mod wasi3;
 mod wiring;
@@ -27,10 +28,11 @@ mod wiring;
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
 pub use context::CallContext;
 pub use http::{Outbound, OutboundConfig, OutboundError, describe_metrics};
-pub use log::CallLog;
+pub use log::{CallLog, Written};
 pub use secrets::{SecretError, SecretReader};
 pub use services::Services;
 pub use state::{CallState, Limiter, OverLimit};
+pub use trace::{TRACES, TraceParent, add_log, traceparent};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, are_asynchronous, check_imports};
 
 /// Every capability of this host.
@@ -42,4 +44,5 @@ pub const ALL: &[&dyn Capability] = &[
     &http::Http,
     &keyvalue::KeyValue,
     &files::FileSystem,
+    &secrets::Secrets,
 ];

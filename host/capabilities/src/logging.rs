@@ -1,6 +1,7 @@
 //! `wasi:logging/logging`: messages with a level and a context, kept in the call's log.
 
 use crate::{CallLog, CallState, Capability, Interface};
+use wares_model::log::LogLevel;
 use wasmtime::component::HasData;
 
 mod bindings {
@@ -33,14 +34,13 @@ struct Messages<'a>(&'a CallLog);
 impl generated::Host for Messages<'_> {
     fn log(&mut self, level: Level, context: String, message: String) {
         let level = match level {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-            Level::Critical => "critical",
+            Level::Trace => LogLevel::Trace,
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+            Level::Critical => LogLevel::Critical,
         };
-        let context = if context.is_empty() { String::new() } else { format!(" {context}") };
-        self.0.write(&[b"[", level.as_bytes(), context.as_bytes(), b"] ", message.as_bytes(), b"\n"]);
+        self.0.write_message(level, &context, &message);
     }
 }

@@ -1,9 +1,25 @@
 //! `wares:secrets/store`: secrets that a component is granted, read when they are asked for.
+//!
+//! An own interface: WASI has none for secrets, and the one of wasmCloud, whose shape this follows, was a draft of one host
+//! and has been given up there. The value is in the guest's hands only after it said so with `reveal`.
 
-use crate::CallContext;
+use crate::{CallContext, CallState, Capability, Interface, Services};
 use async_trait::async_trait;
+use std::fmt;
+use std::sync::Arc;
 use wares_model::grants::Label;
+use wasmtime::component::{HasData, Resource};
 use zeroize::Zeroizing;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/wares-secrets/0.1.0",
+        world: "wares:secrets/imports",
+        imports: { default: async | trappable },
+        with: { "wares:secrets/store.secret": super::Secret },
+    });
+}
+use bindings::wares::secrets::store::{self as generated, Error};
 
 /// Where the host reads secrets from.
 #[async_trait]
@@ -25,4 +41,69 @@ pub enum SecretError {
     /// The store failed; the host's log says how.
     #[error("the secrets cannot be read now")]
     Unavailable,
+}
+
+pub(crate) struct Secrets;
+
+const INTERFACES: &[Interface] = &[Interface {
+    name: "wares:secrets/store",
+    version: "0.1.0",
+    link: |linker| generated::add_to_linker::<CallState, HasState>(linker, |state| state),
+}];
+
+impl Capability for Secrets {
+    fn interfaces(&self) -> &'static [Interface] {
+        INTERFACES
+    }
+}
+
+struct HasState;
+
+impl HasData for HasState {
+    type Data<'a> = &'a mut CallState;
+}
+
+/// A secret that a guest holds. It is wiped with the guest.
+pub struct Secret(Zeroizing<String>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+async fn read(context: &CallContext, services: &Services, name: &str) -> Result<Secret, Error> {
+    let name = context.granted.secret(name).ok_or(Error::NotGranted)?;
+    let reader = services.secrets.as_ref().ok_or(Error::NotSet)?;
+    context.note_used(format_args!("secret {name}"));
+    match reader.read(context, name).await {
+        Ok(value) => value.map(Secret).ok_or(Error::NotSet),
+        Err(error) => Err(Error::Unavailable(error.to_string())),
+    }
+}
+
+impl generated::Host for CallState {
+    async fn get(&mut self, name: String) -> wasmtime::Result<Result<Resource<Secret>, Error>> {
+        // A guest's state cannot be shared between threads while this waits.
+        let (context, services) = (Arc::clone(self.context()), Arc::clone(self.services()));
+        Ok(match read(&context, &services, &name).await {
+            Ok(secret) => Ok(self.table().push(secret)?),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+impl generated::HostSecret for CallState {
+    async fn reveal(&mut self, secret: Resource<Secret>) -> wasmtime::Result<String> {
+        Ok(self.table().get(&secret)?.0.to_string())
+    }
+
+    async fn reveal_bytes(&mut self, secret: Resource<Secret>) -> wasmtime::Result<Vec<u8>> {
+        Ok(self.table().get(&secret)?.0.as_bytes().to_vec())
+    }
+
+    async fn drop(&mut self, secret: Resource<Secret>) -> wasmtime::Result<()> {
+        self.table().delete(secret)?;
+        Ok(())
+    }
 }

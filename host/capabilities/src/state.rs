@@ -1,5 +1,6 @@
 //! What one call holds while it runs.
 
+use crate::config::CallConfig;
 use crate::files::{FilesView, Held};
 use crate::http::{self, Requests};
 use crate::{CallContext, CallLog, Services, wasi};
@@ -10,7 +11,6 @@ use wares_model::limits::RESOURCES_MAX;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// A bound that a guest ran into, as the error that stops it.
@@ -37,7 +37,7 @@ pub struct CallState {
     /// Made when a guest first uses HTTP.
     requests: Option<Requests>,
     limits: Limits,
-    pub(crate) config: Arc<WasiConfigVariables>,
+    pub(crate) config: CallConfig,
 }
 
 /// What a capability works with.
@@ -65,7 +65,7 @@ impl CallState {
             http,
             requests: None,
             limits,
-            config: Arc::default(),
+            config: CallConfig::default(),
         }
     }
 
@@ -81,7 +81,9 @@ impl CallState {
 
     /// Serves another call of the same tenant from now on, if it may use the same as the one before.
     pub fn hand_over(&mut self, context: &Arc<CallContext>) -> bool {
-        let alike = Arc::ptr_eq(&self.context.granted, &context.granted) && self.files.is_current();
+        let alike = Arc::ptr_eq(&self.context.granted, &context.granted)
+            && Arc::ptr_eq(self.context.config(), context.config())
+            && self.files.is_current();
         self.context = Arc::clone(context);
         self.requests = None;
         alike

@@ -5,6 +5,7 @@
 
 use crate::{CallLog, CallState, Capability, Interface, OverLimit};
 use wares_model::limits::RANDOM_BYTES_MAX;
+use wares_model::log::LogStream;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
@@ -50,7 +51,7 @@ const INTERFACES: &[Interface] = &[
 
 /// What WASI holds for one call.
 pub(crate) fn context(log: &CallLog) -> WasiCtx {
-    WasiCtxBuilder::new().stdout(log.clone()).stderr(log.clone()).build()
+    WasiCtxBuilder::new().stdout(log.stream(LogStream::Stdout)).stderr(log.stream(LogStream::Stderr)).build()
 }
 
 struct HasTable;

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod compatibility;
+pub mod config;
 pub mod deploy;
 pub mod examples;
 pub mod garbage;
@@ -20,6 +21,7 @@ pub mod reports;
 pub mod resolve;
 pub mod review;
 pub mod rollout;
+pub mod secrets;
 pub mod snapshot;
 pub mod standing;
 pub mod tenancy;
@@ -39,6 +41,7 @@ use wares_model::{ComponentName, Limits, Version};
 use wares_store::{Artifacts, Store, StoreError};
 use wares_typed::Description;
 
+pub use config::{ConfigError, ConfigRequest};
 pub use deploy::{DeployError, DeployRequest, RollbackRequest};
 pub use garbage::{Garbage, GarbageError};
 pub use grants::{GrantError, GrantsRequest, Ungranted};
@@ -49,6 +52,7 @@ pub use pull::PullError;
 pub use resolve::{ResolveError, Resolved, Target, Undeployed};
 pub use review::ReviewError;
 pub use rollout::{RolloutRequest, RolloutView};
+pub use secrets::{KeySource, SecretsError, Vault};
 pub use standing::StandingError;
 pub use tenancy::{Caller, Role, TenancyError};
 pub use used::{Used, UsedCalls};
@@ -88,6 +92,7 @@ pub struct Catalog {
     examples: Semaphore,
     /// What the last calls used.
     used: Arc<UsedCalls>,
+    vault: Arc<Vault>,
 }
 
 impl Catalog {
@@ -97,6 +102,7 @@ impl Catalog {
         artifacts: Artifacts,
         engine: Engine,
         policy: Policy,
+        vault: Arc<Vault>,
     ) -> Result<Self, StoreError> {
         let tending = Arc::<Notify>::default();
         let snapshot = Snapshot::read(store.as_ref(), &policy, &tending).await?;
@@ -116,6 +122,7 @@ impl Catalog {
             backing_up: Arc::default(),
             examples,
             used: Arc::default(),
+            vault,
         })
     }
 
@@ -132,6 +139,11 @@ impl Catalog {
     /// What the last calls used of what they are granted.
     pub fn used(&self) -> &Arc<UsedCalls> {
         &self.used
+    }
+
+    /// The secrets of components.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// What the operator set.

@@ -1,5 +1,6 @@
 //! The immutable picture of the shelf that calls read.
 
+use crate::config::NO_CONFIG;
 use crate::places::Draws;
 use crate::rollout::Rollout;
 use crate::standing::NamespaceEntry;
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, Semaphore};
 use wares_model::manifest::{Reuse, Text};
 use wares_model::{
-    Asked, ComponentName, Granted, Grants, Limits, Namespace, Retry, Schedule, SignerKey, TenantId, Version,
+    Asked, ComponentName, ConfigOverrides, Granted, Grants, Limits, Namespace, Retry, Schedule, SignerKey, TenantId,
+    Version,
 };
 use wares_store::{Deployment, GrantsRecord, KeyRecord, Store, StoreError, TrustRecord, VersionRecord};
 use wares_typed::Description;
@@ -26,6 +28,7 @@ static SERIALS: AtomicU64 = AtomicU64::new(0);
 pub struct Snapshot {
     pub(crate) components: BTreeMap<ComponentName, Arc<ComponentEntry>>,
     pub(crate) grants: BTreeMap<ComponentName, Arc<GrantsRecord>>,
+    pub(crate) config: BTreeMap<ComponentName, Arc<ConfigOverrides>>,
     pub(crate) namespaces: BTreeMap<Namespace, Arc<NamespaceEntry>>,
     pub(crate) tenants: BTreeMap<TenantId, Arc<TenantEntry>>,
     pub(crate) keys: HashMap<KeyHash, Arc<KeyRecord>>,
@@ -69,6 +72,8 @@ pub struct VersionEntry {
     pub limits: Limits,
     /// What its calls may use of the world.
     pub granted: Arc<Granted>,
+    /// What is set over the values of its manifest.
+    pub config: Arc<ConfigOverrides>,
     /// One permit per call that may run at once.
     pub slots: Arc<Semaphore>,
     serial: u64,
@@ -149,6 +154,9 @@ impl Snapshot {
         for grants in store.grants().await? {
             snapshot.put_grants(grants);
         }
+        for value in store.config(None).await? {
+            snapshot.put_config(value);
+        }
         for record in store.versions().await? {
             snapshot.put_version(Arc::new(VersionEntry::new(record)?));
         }
@@ -199,7 +207,8 @@ impl Snapshot {
     }
 
     pub(crate) fn put_version(&mut self, version: Arc<VersionEntry>) {
-        let version = version.with_grants(self.granted_to(&version.record.component));
+        let component = &version.record.component;
+        let version = version.with_grants(self.granted_to(component), self.config_of(component));
         let component = Arc::make_mut(self.components.entry(version.record.component.clone()).or_default());
         component.versions.insert(version.record.version.clone(), Arc::new(version));
     }
@@ -253,6 +262,7 @@ impl VersionEntry {
             trust: Arc::default(),
             limits,
             granted,
+            config: Arc::clone(&NO_CONFIG),
             slots,
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
         })
@@ -266,18 +276,18 @@ impl VersionEntry {
     /// The same version with another record; what is loaded and who runs in it carries over.
     pub(crate) fn with_record(&self, record: VersionRecord) -> Self {
         let (summary, trust, slots) = (self.summary.clone(), Arc::clone(&self.trust), Arc::clone(&self.slots));
-        let granted = Arc::clone(&self.granted);
-        Self { record, summary, trust, limits: self.limits, granted, slots, serial: self.serial }
+        let (granted, config) = (Arc::clone(&self.granted), Arc::clone(&self.config));
+        Self { record, summary, trust, limits: self.limits, granted, config, slots, serial: self.serial }
     }
 
-    /// The same version under these grants; what is loaded and who runs in it carries over.
-    fn with_grants(&self, grants: Arc<Grants>) -> Self {
+    /// The same version under these grants and values; what is loaded and who runs in it carries over.
+    fn with_grants(&self, grants: Arc<Grants>, config: Arc<ConfigOverrides>) -> Self {
         let unchanged = *self.granted.grants() == *grants;
         let granted = match unchanged {
             true => Arc::clone(&self.granted),
             false => Arc::new(Granted::new(&self.summary.asked, grants)),
         };
-        Self { granted, ..self.with_record(self.record.clone()) }
+        Self { granted, config, ..self.with_record(self.record.clone()) }
     }
 
     /// The same version in another standing; what is loaded and who runs in it carries over.

@@ -24,6 +24,8 @@ const REASON_CHARS_MAX: usize = 1_000;
 pub struct TenantEntry {
     /// What the store says of it.
     pub record: TenantRecord,
+    /// Itself, then the tenant above it, up to the top.
+    pub line: Arc<[TenantId]>,
     /// One permit per call that may run at once.
     pub slots: Arc<Semaphore>,
 }
@@ -31,7 +33,8 @@ pub struct TenantEntry {
 impl TenantEntry {
     pub(crate) fn new(record: TenantRecord, policy: &Policy) -> Self {
         let permits = usize::try_from(policy.tenant_concurrency_max).unwrap_or(usize::MAX);
-        Self { record, slots: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))) }
+        let line = Arc::from([record.id.clone()]);
+        Self { record, line, slots: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))) }
     }
 }
 
@@ -117,7 +120,11 @@ impl Snapshot {
         self.keys.values().any(|key| key.role == Role::Admin)
     }
 
-    pub(crate) fn put_tenant(&mut self, tenant: TenantEntry) {
+    /// Puts a tenant below its parent, which is there.
+    pub(crate) fn put_tenant(&mut self, mut tenant: TenantEntry) {
+        let parent = tenant.record.parent.as_ref().and_then(|parent| self.tenants.get(parent));
+        let above = parent.iter().flat_map(|parent| parent.line.iter());
+        tenant.line = std::iter::once(&tenant.record.id).chain(above).cloned().collect();
         self.tenants.insert(tenant.record.id.clone(), Arc::new(tenant));
     }
 

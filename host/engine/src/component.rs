@@ -10,7 +10,7 @@ use crate::turns::{Habit, Turns};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring};
+use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring, Written};
 use wares_model::Limits;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
@@ -40,7 +40,7 @@ pub struct CallReport<T = Option<Val>> {
     /// The function's result, if it has one, or why there is none.
     pub result: Result<T, Failure>,
     /// What the guest wrote to standard output, standard error and its log.
-    pub logs: String,
+    pub logs: Written,
     /// The time that it waited for other calls of long CPU time.
     pub wait: Duration,
     /// The time to make the instance; next to nothing if it was kept from an earlier call.
@@ -103,7 +103,7 @@ impl Component {
         let Some(export) = self.export(invocation.interface, invocation.function) else {
             let place = invocation.interface.unwrap_or("the world");
             let result = Err(Failure::Host(format!("no export {} in {place}", invocation.function)));
-            return clock.report(result, String::new());
+            return clock.report(result, Written::default());
         };
         let owner = self.owner(&invocation);
         let kept = owner.and_then(|owner| self.kept.take(self.keeper, owner));
@@ -177,7 +177,7 @@ impl Clock {
     }
 
     /// What did not happen took no time.
-    pub(crate) fn report<T>(self, result: Result<T, Failure>, logs: String) -> CallReport<T> {
+    pub(crate) fn report<T>(self, result: Result<T, Failure>, logs: Written) -> CallReport<T> {
         let ended = Instant::now();
         let in_turn = self.in_turn.into_inner().unwrap_or(ended);
         let instantiated = self.instantiated.into_inner().unwrap_or(ended);

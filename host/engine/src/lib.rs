@@ -43,6 +43,7 @@ pub use serve::{Body, BodyError, HttpInvocation, Respond};
 pub use wares_capabilities::files::Files;
 pub use wares_capabilities::keyvalue::Buckets;
 pub use wares_capabilities::{
-    CallContext, ImportError, Outbound, OutboundConfig, OutboundError, RefusedImport, Services, describe_metrics,
+    CallContext, ImportError, Outbound, OutboundConfig, OutboundError, RefusedImport, SecretError, SecretReader,
+    Services, TRACES, TraceParent, Written, add_log, describe_metrics,
 };
 pub use worker::compile_worker_main;

@@ -6,6 +6,7 @@ use crate::jobs::{self, When};
 use crate::lifecycle;
 use crate::path::{self, Path};
 use crate::problem::{CALL_ID, COMPONENT, VERSION};
+use crate::traced::Traced;
 use crate::{App, Problem, body};
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +17,7 @@ use axum::routing::post;
 use std::fmt::Write as _;
 use wares_call::{Prepared, Request, Timing};
 use wares_catalog::Target;
+use wares_engine::TraceParent;
 use wares_model::ComponentName;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -33,26 +35,29 @@ async fn by_world(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    Traced(trace): Traced,
     Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, None, function), body).await
+    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace), body).await
 }
 
 async fn by_component(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    Traced(trace): Traced,
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function), body).await
+    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace), body).await
 }
 
 async fn by_interface(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    Traced(trace): Traced,
     Path((package, interface, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -63,7 +68,7 @@ async fn by_interface(
     })?;
     let (interface, requirement) = path::with_requirement(&interface)?;
     let target = Target::Interface { package, interface: interface.to_owned(), requirement };
-    answer(app, when, request(key, target, None, function), body).await
+    answer(app, when, request(key, target, None, function, trace), body).await
 }
 
 pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
@@ -71,9 +76,9 @@ pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> 
     Ok(Target::Component { name: path::component(namespace, name)?, requirement })
 }
 
-fn request(key: TenantKey, target: Target, interface: Option<String>, function: String) -> Request {
+fn request(key: TenantKey, target: Target, interface: Option<String>, function: String, trace: TraceParent) -> Request {
     let TenantKey { tenant, application } = key;
-    Request { tenant, application, target, interface, function }
+    Request { tenant, application, target, interface, function, trace }
 }
 
 async fn answer(app: App, when: When, request: Request, body: Body) -> Result<Response, Problem> {

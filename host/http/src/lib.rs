@@ -7,6 +7,7 @@ mod backup;
 mod body;
 mod calls;
 mod components;
+mod config;
 mod deployments;
 mod etag;
 mod garbage;
@@ -14,6 +15,7 @@ mod grants;
 mod hop_by_hop;
 mod jobs;
 mod lifecycle;
+mod logs;
 mod namespaces;
 mod operations;
 mod page;
@@ -23,10 +25,12 @@ mod publications;
 mod reports;
 mod rollouts;
 mod schedules;
+mod secrets;
 mod serve;
 pub mod server;
 mod submissions;
 mod tenants;
+mod traced;
 mod usage;
 
 use axum::Router;
@@ -34,6 +38,7 @@ use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 use wares_call::Calls;
 use wares_call::jobs::Jobs;
 use wares_catalog::Catalog;
@@ -65,17 +70,28 @@ impl FromRef<App> for Arc<Catalog> {
 
 /// Whether the host has been told to stop: it finishes what it has begun and takes nothing new.
 #[derive(Clone, Default)]
-pub struct Draining(Arc<AtomicBool>);
+pub struct Draining(Arc<(AtomicBool, Notify)>);
 
 impl Draining {
     /// From now on, take nothing new.
     pub fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.0.store(true, Ordering::SeqCst);
+        self.0.1.notify_waiters();
     }
 
     /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.0.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it has begun.
+    pub(crate) async fn begun(&self) {
+        let begun = self.0.1.notified();
+        tokio::pin!(begun);
+        begun.as_mut().enable();
+        if !self.0.0.load(Ordering::SeqCst) {
+            begun.await;
+        }
     }
 }
 
@@ -92,6 +108,9 @@ pub fn router(app: App) -> Router {
         .merge(lifecycle::routes())
         .merge(garbage::routes())
         .merge(grants::routes())
+        .merge(secrets::routes())
+        .merge(config::routes())
+        .merge(logs::routes())
         .merge(namespaces::routes())
         .merge(submissions::routes())
         .merge(reports::routes())

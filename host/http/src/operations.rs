@@ -168,6 +168,19 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("what a component asks for, is granted and used", "admin", "GET /v1/components/{namespace}/{name}/grants"),
     ("grant", "admin", "PUT /v1/components/{namespace}/{name}/grants (If-Match)"),
     ("grants so far", "admin", "GET /v1/components/{namespace}/{name}/grants/history"),
+    ("a component's secrets, without their values", "admin", "GET /v1/components/{namespace}/{name}/secrets?tenant="),
+    (
+        "set, show and remove a secret",
+        "admin",
+        "PUT, GET, DELETE /v1/components/{namespace}/{name}/secrets/{secret}?tenant= {\"value\":\"…\"}",
+    ),
+    ("bring all secrets under the first key", "admin", "POST /v1/secrets/rekey"),
+    ("values set over a manifest's", "admin", "GET /v1/components/{namespace}/{name}/config"),
+    (
+        "set and remove a value",
+        "admin",
+        "PUT, DELETE /v1/components/{namespace}/{name}/config/{key}?version=&amp;tenant= {\"value\":\"…\"}",
+    ),
     ("deployments so far", "any", "GET /v1/components/{namespace}/{name}/deployment/history"),
     (
         "yank a version, or take that back",
@@ -195,6 +208,7 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("all keys; new ones of admins, reviewers, publishers", "admin", "GET, POST /v1/keys"),
     ("revoke a key", "admin", "DELETE /v1/keys/{id}"),
     ("usage", "any", "GET /v1/usage?from=&amp;to=&amp;group_by=tenant,component,version,function,outcome,day"),
+    ("what calls wrote", "admin", "GET /v1/logs?component=&amp;tenant=&amp;call=&amp;limit=&amp;follow=true"),
     ("one call", "any", "GET /v1/calls/{id}"),
     ("a backup of the whole shelf", "admin", "GET /v1/backup"),
     ("health and metrics", "none; metrics: admin", "GET /healthz /readyz /metrics"),

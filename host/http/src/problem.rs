@@ -11,8 +11,8 @@ use wares_call::{CallError, Explanation};
 use wares_catalog::backup::TakeBackupError;
 use wares_catalog::reports::ReportError;
 use wares_catalog::{
-    DeployError, GarbageError, GrantError, LifecycleError, LoadError, NamespaceError, PublishError, PullError,
-    ResolveError, ReviewError, StandingError, TenancyError,
+    ConfigError, DeployError, GarbageError, GrantError, LifecycleError, LoadError, NamespaceError, PublishError,
+    PullError, ResolveError, ReviewError, SecretsError, StandingError, TenancyError,
 };
 use wares_engine::CompileError;
 use wares_model::ProblemCode;
@@ -287,6 +287,32 @@ impl From<GrantError> for Problem {
             GrantError::Invalid(_) | GrantError::Reason(_) => ProblemCode::BadRequest,
             GrantError::Conflict { .. } => ProblemCode::Conflict,
             GrantError::Store(_) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SecretsError> for Problem {
+    fn from(error: SecretsError) -> Self {
+        let code = match &error {
+            SecretsError::NoTenant(_) | SecretsError::NotSet { .. } => ProblemCode::NotFound,
+            SecretsError::Length => ProblemCode::BadRequest,
+            SecretsError::TooMany(_)
+            | SecretsError::Seal(_)
+            | SecretsError::Keys { .. }
+            | SecretsError::Store(StoreError::RevisionConflict { .. }) => ProblemCode::Conflict,
+            SecretsError::Store(_) => return Self::host(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        let code = match &error {
+            ConfigError::NoTenant(_) | ConfigError::NotSet { .. } => ProblemCode::NotFound,
+            ConfigError::BadKey | ConfigError::TooLarge(_) => ProblemCode::BadRequest,
+            ConfigError::Store(_) => return Self::host(&error),
         };
         Self::new(code, error.to_string())
     }

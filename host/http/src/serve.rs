@@ -2,6 +2,7 @@
 
 use crate::auth::TenantKey;
 use crate::server::HangUp;
+use crate::traced::Traced;
 use crate::{App, Problem, ahead, calls, hop_by_hop, lifecycle};
 use axum::Router;
 use axum::body::Body;
@@ -32,7 +33,8 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let TenantKey { tenant, application } = TenantKey::from_request_parts(&mut parts, &app).await?;
     let Address { namespace, name, prefix, path } = Address::of(&parts.uri)?;
     let target = calls::component(&namespace, &name)?;
-    let prepared = app.calls.prepare_http(tenant, application, target).await?;
+    let Ok(Traced(trace)) = Traced::from_request_parts(&mut parts, &app).await;
+    let prepared = app.calls.prepare_http(tenant, application, target, trace).await?;
     let bytes_max = prepared.version().limits.body_bytes_max;
     // What says no length is stopped on the way.
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());

@@ -1,5 +1,6 @@
 //! What the ledger says of one call.
 
+use crate::log::LogMark;
 use crate::{CallId, ComponentName, TenantId, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -144,6 +145,9 @@ pub struct LedgerEntry {
     pub parent: Option<CallId>,
     /// What the guest wrote to standard output, standard error and its log, capped by its limit.
     pub logs: Option<String>,
+    /// Which part of it came when and from where; none for what was kept before there were any.
+    #[serde(skip)]
+    pub log_marks: Vec<LogMark>,
     /// Set for a call that only repeats another one: it is kept apart from all sums and never billed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowOf>,

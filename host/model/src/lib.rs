@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O or knows wasmtime. Every type parses at the edge and is trusted inside.
 
+pub mod config;
 pub mod digest;
 pub mod entry;
 pub mod grants;
@@ -10,6 +11,7 @@ pub mod ids;
 pub mod job;
 pub mod limits;
 pub mod line;
+pub mod log;
 pub mod manifest;
 pub mod name;
 pub mod namespace;
@@ -20,6 +22,7 @@ pub mod schedule;
 pub mod signature;
 pub mod time;
 
+pub use config::ConfigOverrides;
 pub use digest::Digest;
 pub use entry::{Application, LedgerEntry, Outcome, ShadowOf, Usage};
 pub use grants::{Asked, Granted, Grants};

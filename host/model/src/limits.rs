@@ -192,6 +192,12 @@ pub const OUTBOUND_FIRST_BYTE_MS_MAX: u64 = 30_000;
 pub const OUTBOUND_BETWEEN_BYTES_MS_MAX: u64 = 30_000;
 /// Bytes of the keys and values that a version is configured with.
 pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
+/// Values that an operator sets for one component.
+pub const CONFIG_VALUES_MAX: usize = 10_000;
+/// Bytes of a secret.
+pub const SECRET_BYTES_MAX: usize = 8 << 10;
+/// Values of the secrets of one component.
+pub const SECRETS_MAX: usize = 10_000;
 /// Bytes of keys and values in a bucket whose grant does not say otherwise.
 pub const BUCKET_BYTES_MAX: u64 = 16 * MIB;
 /// Keys in a bucket whose grant does not say otherwise.
@@ -220,6 +226,12 @@ pub const FILE_STREAMS_MAX: usize = 64;
 pub const LISTINGS_MAX: usize = 16;
 /// Directories of tenants and components of which the host knows how full they are, beyond those in use.
 pub const DIRECTORIES_KEPT_MAX: usize = 10_000;
+/// Parts of one call's log of which is kept when they came and from where.
+pub const LOG_MARKS_MAX: usize = 4_096;
+/// Calls whose logs are on their way to those who follow them.
+pub const FOLLOWED_CALLS_MAX: usize = 256;
+/// Who follows logs at once.
+pub const FOLLOWERS_MAX: usize = 32;
 /// Names of what one call used that are kept.
 pub const USED_NAMES_MAX: usize = 64;
 /// Calls of a component of which is kept what they used.

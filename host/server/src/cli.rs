@@ -6,6 +6,7 @@ mod call;
 mod calls;
 mod check;
 mod components;
+mod config;
 mod demo;
 mod deploy;
 mod gc;
@@ -15,6 +16,7 @@ mod jobs;
 mod keys;
 mod lifecycle;
 mod list;
+mod logs;
 mod mirror;
 mod namespaces;
 mod new;
@@ -22,6 +24,7 @@ mod publish;
 mod push;
 mod rollout;
 mod schedules;
+mod secrets;
 mod serve;
 mod shadow;
 mod show;
@@ -93,6 +96,8 @@ enum Command {
     /// Have calls made at set times for a tenant
     #[command(subcommand)]
     Schedules(schedules::Schedules),
+    /// Show what calls wrote, or follow it
+    Logs(logs::Logs),
     /// Choose the versions that take traffic
     Deploy(deploy::Deploy),
     /// Go back to an earlier deployment
@@ -113,6 +118,12 @@ enum Command {
     /// Set what components may use of the world
     #[command(subcommand)]
     Grants(grants::Grants),
+    /// Set values over those of a component's manifest
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Set secrets of components
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
     /// Remove files that nothing on the shelf refers to
     Gc(gc::Gc),
     /// Sum up what calls used
@@ -173,6 +184,7 @@ impl Command {
             Self::Calls(command) => command.run(settings).await,
             Self::Jobs(command) => command.run(settings).await,
             Self::Schedules(command) => command.run(settings).await,
+            Self::Logs(command) => command.run(settings).await,
             Self::Deploy(command) => command.run(settings).await,
             Self::Rollback(command) => command.run(settings).await,
             Self::History(command) => command.run(settings).await,
@@ -182,6 +194,8 @@ impl Command {
             Self::Yank(command) => command.run(settings).await,
             Self::Stop(command) => command.run(settings).await,
             Self::Grants(command) => command.run(settings).await,
+            Self::Config(command) => command.run(settings).await,
+            Self::Secrets(command) => command.run(settings).await,
             Self::Gc(command) => command.run(settings).await,
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,

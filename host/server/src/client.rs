@@ -2,6 +2,7 @@
 
 mod credentials;
 mod download;
+mod follow;
 
 pub use credentials::{Access, ClientFile, Role};
 pub use download::DownloadError;
@@ -257,7 +258,7 @@ pub fn use_ring() {
 }
 
 /// Plain HTTP needs no certificates, and a machine without any can use it all the same.
-fn http(scheme: &str) -> anyhow::Result<reqwest::Client> {
+pub fn http(scheme: &str) -> anyhow::Result<reqwest::Client> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("wares/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())

@@ -2,7 +2,7 @@
 
 mod sources;
 
-pub use sources::{ConfigError, Sources};
+pub use sources::{ConfigError, SECRETS_KEY, Sources};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +50,10 @@ pub struct Config {
     pub outbound: Outbound,
     /// Where key-value pairs of components are kept beside the host's own store.
     pub keyvalue: KeyValue,
+    /// How secrets are sealed.
+    pub secrets: Secrets,
+    /// Where traces of calls go.
+    pub traces: Traces,
 }
 
 /// Section `log`.
@@ -220,6 +224,25 @@ fn redis_prefix() -> Label {
     RedisStore::prefix()
 }
 
+/// Section `secrets`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Secrets {
+    /// The file with the keys that secrets are sealed with, one of 64 hexadecimal digits per line, the current one first.
+    /// Empty: the keys are in WARES_SECRETS_KEY, or else in a file that the host makes in its data directory.
+    pub key_file: String,
+}
+
+/// Section `traces`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Traces {
+    /// The URL of a collector that takes OTLP over HTTP, as `http://127.0.0.1:4318/v1/traces`. Empty: no traces.
+    pub endpoint: String,
+    /// Of so many traces that begin here one is exported. A trace that a caller began is exported if the caller says so.
+    pub sample_one_in: u64,
+}
+
 /// The inclusive range of every number that is not free.
 const RANGES: &[(&str, u64, u64)] = &[
     ("drain-seconds-max", 0, 3_600),
@@ -253,6 +276,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("outbound.first-byte-ms-max", 1, 3_600_000),
     ("outbound.between-bytes-ms-max", 1, 3_600_000),
     ("outbound.connections-max", 0, 100_000),
+    ("traces.sample-one-in", 1, 1_000_000_000),
 ];
 
 /// The same for each limit of a call, in both tables.
@@ -285,6 +309,8 @@ impl Default for Config {
             http: Http::default(),
             outbound: Outbound::default(),
             keyvalue: KeyValue::default(),
+            secrets: Secrets::default(),
+            traces: Traces::default(),
         }
     }
 }
@@ -405,6 +431,12 @@ impl From<&Outbound> for OutboundConfig {
     }
 }
 
+impl Default for Traces {
+    fn default() -> Self {
+        Self { endpoint: String::new(), sample_one_in: 1 }
+    }
+}
+
 impl From<LedgerSync> for SqliteSync {
     fn from(sync: LedgerSync) -> Self {
         match sync {
@@ -442,10 +474,27 @@ impl Config {
                 return Some(Fault { name: default, message });
             }
         }
+        if let Some(fault) = self.traces.fault() {
+            return Some(fault);
+        }
         let filter = self.log.filter.parse::<tracing_subscriber::EnvFilter>().err()?;
         let message =
             format!("log.filter = {:?}: {filter}; write a level or target=level, comma-separated", self.log.filter);
         Some(Fault { name: "log.filter".to_owned(), message })
+    }
+}
+
+impl Traces {
+    fn fault(&self) -> Option<Fault> {
+        let is_url = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        if self.endpoint.is_empty() || self.endpoint.parse().is_ok_and(|url| is_url(&url)) {
+            return None;
+        }
+        let message = format!(
+            "traces.endpoint = {:?} is not the URL of a collector: write it as http://127.0.0.1:4318/v1/traces",
+            self.endpoint
+        );
+        Some(Fault { name: "traces.endpoint".to_owned(), message })
     }
 }
 

@@ -15,6 +15,7 @@ mod serve;
 mod shell;
 mod signer_file;
 mod telemetry;
+mod traces;
 mod vendor;
 
 use clap::Parser as _;

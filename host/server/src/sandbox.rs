@@ -124,8 +124,8 @@ impl Opened {
         let (context, limits) = (Arc::new(CallContext::unshelved()), &self.limits);
         let invocation = Invocation { interface, function, arguments, limits, meter, context, owner: None };
         let CallReport { result, logs, .. } = self.component.call(invocation).await;
-        if !logs.is_empty() {
-            output::note(logs.trim_end());
+        if !logs.text.is_empty() {
+            output::note(logs.text.trim_end());
         }
         let value = result.map_err(of_failure)?;
         self.write(called, value.as_ref())

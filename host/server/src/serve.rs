@@ -1,6 +1,6 @@
 //! One running host: every part made from the configuration and wired to the next, then served until told to stop.
 
-use crate::config::Config;
+use crate::config::{Config, SECRETS_KEY};
 use anyhow::Context as _;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -14,7 +14,7 @@ use wares_call::jobs::Jobs;
 use wares_call::{Calls, Capacity};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
-use wares_catalog::{Catalog, Policy, Role};
+use wares_catalog::{Catalog, KeySource, Policy, Role, Vault};
 use wares_engine::{Buckets, Engine, EngineConfig, Files, KeepBounds, Outbound, Services, WorkerCommand};
 use wares_http::server::Connections;
 use wares_http::{App, Draining};
@@ -43,9 +43,11 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     // Held to the end: one host per data directory.
     let data_dir = DataDir::open(&config.data_dir)?;
     let database = open_store(config, &data_dir).await?;
-    let engine = start_engine(config, &data_dir, services(config, &data_dir, &database)?)?;
-    let store: Arc<dyn Store> = database;
-    let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone()).await?);
+    let store: Arc<dyn Store> = database.clone();
+    let vault = Arc::new(Vault::open(Arc::clone(&store), key_source(config, &data_dir)).await?);
+    let services = services(config, &data_dir, database, Arc::clone(&vault))?;
+    let engine = start_engine(config, &data_dir, services)?;
+    let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone(), vault).await?);
 
     let capacity = Capacity {
         running_max: config.calls.concurrency_max,
@@ -114,8 +116,12 @@ async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<S
 }
 
 /// What components may draw on here.
-fn services(config: &Config, data_dir: &DataDir, database: &Arc<SqliteStore>) -> anyhow::Result<Services> {
-    let own: Arc<dyn KeyValueStore> = database.clone();
+fn services(
+    config: &Config,
+    data_dir: &DataDir,
+    own: Arc<dyn KeyValueStore>,
+    secrets: Arc<Vault>,
+) -> anyhow::Result<Services> {
     let mut named: HashMap<_, Arc<dyn KeyValueStore>> = HashMap::new();
     for (name, store) in &config.keyvalue.stores {
         let opened = RedisStore::new(&store.url, &store.prefix);
@@ -123,7 +129,17 @@ fn services(config: &Config, data_dir: &DataDir, database: &Arc<SqliteStore>) ->
     }
     let files = Files::open(&data_dir.files()).context("the folder for components' files")?;
     let outbound = Some(Arc::new(Outbound::new((&config.outbound).into())?));
-    Ok(Services { keyvalue: Buckets { own: Some(own), named }, files, outbound, ..Services::default() })
+    let keyvalue = Buckets { own: Some(own), named };
+    Ok(Services { secrets: Some(secrets), outbound, keyvalue, files })
+}
+
+/// Where the keys of secrets are. The variable is for hosts whose operator keeps keys in a secret store.
+fn key_source(config: &Config, data_dir: &DataDir) -> KeySource {
+    let given = || std::env::var(SECRETS_KEY).ok().filter(|text| !text.trim().is_empty());
+    match config.secrets.key_file.as_str() {
+        "" => given().map_or_else(|| KeySource::OwnFile(data_dir.secrets_key()), |text| KeySource::Text(text.into())),
+        path => KeySource::File(path.into()),
+    }
 }
 
 fn start_engine(config: &Config, data_dir: &DataDir, services: Services) -> anyhow::Result<Engine> {
@@ -149,6 +165,7 @@ async fn open_catalog(
     data_dir: &DataDir,
     store: Arc<dyn Store>,
     engine: Engine,
+    vault: Arc<Vault>,
 ) -> anyhow::Result<Catalog> {
     let artifacts = Artifacts::open(&data_dir.artifacts())?;
     let policy = Policy {
@@ -158,7 +175,7 @@ async fn open_catalog(
         loaded_max: config.calls.loaded_versions_max,
         undeployed: config.calls.undeployed,
     };
-    Ok(Catalog::open(store, artifacts, engine, policy).await?)
+    Ok(Catalog::open(store, artifacts, engine, policy, vault).await?)
 }
 
 /// Compilation runs in a child process of this same program.
@@ -182,6 +199,7 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         .context("metrics")?;
     wares_call::describe_metrics();
     wares_engine::describe_metrics();
+    crate::traces::describe_metrics();
     describe_gauge!("wares_instances_kept", "Instances kept for further calls of the tenant they served");
     Ok(handle)
 }

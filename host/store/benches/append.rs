@@ -94,6 +94,7 @@ impl Subjects {
             usage: Usage { cpu_us: 180, wall_us: 220, memory_peak_bytes: 1 << 21, bytes_in: 300, bytes_out: 900 },
             parent: None,
             logs: None,
+            log_marks: Vec::new(),
             shadow: None,
         }
     }

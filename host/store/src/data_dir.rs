@@ -104,6 +104,11 @@ impl DataDir {
         self.path.join("native")
     }
 
+    /// The key that secrets are sealed with, if the operator names none.
+    pub fn secrets_key(&self) -> PathBuf {
+        self.path.join("secrets.key")
+    }
+
     /// The key that vouches for native code.
     pub fn native_key(&self) -> PathBuf {
         self.path.join("native.key")

@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod backup;
+mod config;
 mod data_dir;
 mod grants;
 mod hashing;
@@ -16,12 +17,15 @@ mod redis;
 mod reports;
 mod restore;
 mod rollouts;
+mod sealing;
+mod secrets;
 mod sqlite;
 mod trust;
 
 pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
 pub use artifacts::Artifacts;
 pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
+pub use config::{ConfigRecord, ConfigStore};
 pub use data_dir::{DataDir, DataDirError};
 pub use grants::{GrantStore, GrantsRecord, NewGrants};
 pub use jobs::{
@@ -32,12 +36,14 @@ pub use keyvalue::{BucketName, BucketQuota, KeyPage, KeyValueError, KeyValueStor
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use records::{
-    Deployment, GroupBy, Inserted, KeyRecord, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
+    Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
     UsageQuery, UsageRow, VersionRecord,
 };
 pub use reports::{ReportQuery, ReportStore, ReportedUsage, ReporterRecord};
 pub use restore::{RestoreError, check_backup, restore_backup};
 pub use rollouts::{Mismatch, RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts};
+pub use sealing::{SealError, SealingKeys, SealingKeysError, SecretPlace};
+pub use secrets::{SealedSecret, SecretRecord, SecretStore};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 pub use trust::{
     Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord, SubmissionState,
@@ -67,7 +73,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore + JobStore {
+pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore + JobStore + SecretStore + ConfigStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 
@@ -143,6 +149,9 @@ pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore + JobStore 
 
     /// The entry of one call, while it is kept.
     async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError>;
+
+    /// Calls that wrote a log, newest first. For those of a tenant or a component only so many of the newest logs are searched.
+    async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError>;
 
     /// Sums over the aggregates, ordered by what they are grouped by. Ends of the period count by their minute: see
     /// [`UsageQuery`].

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use wares_model::{
-    ComponentName, Digest, Evidence, KeyId, Namespace, Outcome, ShadowTraffic, Stickiness, TenantId, Timestamp, Version,
+    CallId, ComponentName, Digest, Evidence, KeyId, Namespace, Outcome, ShadowTraffic, Stickiness, TenantId, Timestamp,
+    Version,
 };
 
 /// A version on the shelf.
@@ -296,4 +297,17 @@ pub struct UsageRow {
     pub bytes_out: u64,
     /// Highest memory of one call in bytes.
     pub memory_peak_bytes: u64,
+}
+
+/// Which logs are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    /// Of calls of this tenant.
+    pub tenant: Option<TenantId>,
+    /// Of calls of this component.
+    pub component: Option<ComponentName>,
+    /// Of this call.
+    pub call: Option<CallId>,
+    /// Of so many calls.
+    pub limit: u32,
 }

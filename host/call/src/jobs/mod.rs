@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
+use wares_engine::TraceParent;
 use wares_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use wares_model::{Digest, JobId, JobState, ProblemCode, Retry, TenantId, Timestamp};
 use wares_store::{Due, JobBounds, JobDetail, JobQuery, JobRecord, JobRetention, NewJob, QueuedJob, Store, StoreError};
@@ -265,7 +266,7 @@ impl Inner {
         arguments: &[u8],
         retry: Retry,
     ) -> Result<NewJob, JobError> {
-        let Request { tenant, application, target, interface, function } = request;
+        let Request { tenant, application, target, interface, function, .. } = request;
         let named = Named { target: target.clone(), interface: interface.clone(), function: function.clone() };
         let call = named.to_json()?;
         let created_at = Timestamp::now();
@@ -309,7 +310,8 @@ impl Inner {
             Box::new(Explanation::new(ProblemCode::NotFound, format!("there is no tenant {}", job.tenant)))
         })?;
         let Named { target, interface, function } = named;
-        Ok(Request { tenant, application: job.application.as_str().into(), target, interface, function })
+        let application = job.application.as_str().into();
+        Ok(Request { tenant, application, target, interface, function, trace: TraceParent::None })
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use wares_catalog::snapshot::{Snapshot, VersionEntry};
 use wares_catalog::tenancy::TenantEntry;
 use wares_catalog::{Target, nearest::nearest};
+use wares_engine::TraceParent;
 use wares_model::schedule::{DueTimes, Missed, Schedule};
 use wares_model::{ComponentName, TenantId, Timestamp, Version};
 use wares_store::{Due, QueuedJob, ScheduleKey, ScheduleRecord, StoreError};
@@ -216,6 +217,7 @@ impl Inner {
             target: Target::Component { name: key.component.clone(), requirement: None },
             interface: schedule.interface.clone(),
             function: schedule.function.clone(),
+            trace: TraceParent::None,
         };
         let due = Due { component: key.component.clone(), schedule: key.name.clone(), at };
         let job = match is_run {

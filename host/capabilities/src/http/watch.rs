@@ -75,7 +75,7 @@ impl Watch {
         self.outcome = outcome;
         let target = self.target.as_deref().unwrap_or("a request");
         tracing::debug!(parent: &self.span, target, outcome, reason, "outbound request failed");
-        self.log.write(&[format!("[http] {target}: {reason}\n").as_bytes()]);
+        self.log.say(format_args!("[http] {target}: {reason}"));
         code
     }
 }

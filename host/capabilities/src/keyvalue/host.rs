@@ -55,7 +55,7 @@ impl View<'_> {
     }
 
     fn say(&self, what: std::fmt::Arguments<'_>) {
-        self.log.write(&[b"[warn wares] ", what.to_string().as_bytes(), b"\n"]);
+        self.log.say(format_args!("[keyvalue] {what}"));
     }
 
     /// An open bucket, which the call uses now.

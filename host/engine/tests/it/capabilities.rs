@@ -12,7 +12,7 @@ async fn every_0_2_version_of_wasi_is_given() {
         fixture.engine.check_imports(&wares_typed::describe(&wasm).unwrap()).unwrap();
         let wasi = fixture.load(wasm).await;
         let report = call("print").of(&wasi).await;
-        assert_eq!((report.result, report.logs.as_str()), (Ok(None), "a line that is written\n"), "{version}");
+        assert_eq!((report.result, report.logs.text.as_str()), (Ok(None), "a line that is written\n"), "{version}");
     }
 }
 
@@ -21,11 +21,11 @@ async fn logs_keep_the_order_and_the_limit() {
     let fixture = Fixture::new();
     let wasi = fixture.load(wasi_guest()).await;
     let said = call("say").of(&wasi).await;
-    assert_eq!(said.logs, "[warn a context] a line that is written\n");
+    assert_eq!(said.logs.text, "[warn a context] a line that is written\n");
 
     let flood = call("flood").with(Val::U32(100)).within(|limits| limits.log_bytes_max = 5_000).of(&wasi).await;
     assert_eq!(flood.result, Ok(None));
-    let (kept, note) = flood.logs.split_at(5_000);
+    let (kept, note) = flood.logs.text.split_at(5_000);
     assert!(kept.starts_with('\0') && note.contains(&format!("{} more bytes", 100 * 4096 - 5_000)), "{note}");
 }
 

@@ -31,7 +31,7 @@ impl Demo {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let config = self.flags.load(settings)?;
         let plugins = find_plugins(self.plugins)?;
-        telemetry::install(&config.log)?;
+        let traces = telemetry::install(&config.log, &config.traces)?;
         let stop = stop_signal()?;
         let build = tokio::task::spawn_blocking(move || super::build::all_that_can_be(&plugins));
         let mut stop = std::pin::pin!(stop);
@@ -40,7 +40,11 @@ impl Demo {
             // The compiler got the same signal from the terminal; there is nothing to drain yet.
             () = &mut stop => std::process::exit(Exit::Failed as i32),
         };
-        run(&config, &built, stop).await
+        let ended = run(&config, &built, stop).await;
+        if let Some(traces) = traces {
+            traces.finish().await;
+        }
+        ended
     }
 }
 

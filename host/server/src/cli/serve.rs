@@ -41,9 +41,13 @@ impl Serve {
             output::text(&config.to_toml()?)?;
             return Ok(Exit::Ok);
         }
-        telemetry::install(&config.log)?;
+        let traces = telemetry::install(&config.log, &config.traces)?;
         let stop = stop_signal()?;
-        crate::serve::serve(&config, |running| announce(&running), stop).await?;
+        let served = crate::serve::serve(&config, |running| announce(&running), stop).await;
+        if let Some(traces) = traces {
+            traces.finish().await;
+        }
+        served?;
         Ok(Exit::Ok)
     }
 }

@@ -11,7 +11,10 @@ pub const DEFAULT_FILE: &str = "wares-host.toml";
 /// What variables with settings start with.
 const PREFIX: &str = "WARES_";
 /// Variables that start the same but are no settings: those of the command line, and those that `wares test` sets.
-const RESERVED: &[&str] = &["WARES_CONFIG", "WARES_HOST", "WARES_KEY", "WARES_BIN", "WARES_COMPONENT"];
+const RESERVED: &[&str] = &["WARES_CONFIG", "WARES_HOST", "WARES_KEY", "WARES_BIN", "WARES_COMPONENT", SECRETS_KEY];
+
+/// The variable with the keys of secrets: no setting, so that no print of the settings shows it.
+pub const SECRETS_KEY: &str = "WARES_SECRETS_KEY";
 
 /// Whether a `WARES_*` variable is not a setting: one of ours, or one that Kubernetes makes for a service named `wares`.
 fn is_reserved(variable: &str) -> bool {
@@ -235,6 +238,7 @@ mod tests {
             ("", &[("WARES_LEDGER_SYNC", "often")], &["WARES_LEDGER_SYNC", "ledger.sync", "often"]),
             ("", &[("WARES_CALLS_CONCURRENCY_MAX", "0")], &["WARES_CALLS_CONCURRENCY_MAX", "1 to 2000"]),
             ("[limits.default]\ncpu-ms-max = 20000", &[], &["host.toml", "limits.ceiling.cpu-ms-max = 10000"]),
+            ("[traces]\nendpoint = 'collector'", &[], &["host.toml", "traces.endpoint", "4318/v1/traces"]),
             ("[log]\nfilter = 'a=b=c'", &[], &["host.toml", "log.filter"]),
         ];
         for (file, variables, words) in cases {

@@ -70,8 +70,10 @@ const SDK: &[Template] = &[
     ("wares-sdk/src/keyvalue.rs", sdk!("src/keyvalue.rs")),
     ("wares-sdk/src/lib.rs", sdk!("src/lib.rs")),
     ("wares-sdk/src/log.rs", sdk!("src/log.rs")),
+    ("wares-sdk/src/secrets.rs", sdk!("src/secrets.rs")),
     ("wares-sdk/src/testing.rs", sdk!("src/testing.rs")),
     ("wares-sdk/wit/world.wit", sdk!("wit/world.wit")),
+    ("wares-sdk/wit/deps/wares-secrets/store.wit", sdk!("wit/deps/wares-secrets/store.wit")),
     ("wares-sdk/wit/deps/wasi-config/store.wit", sdk!("wit/deps/wasi-config/store.wit")),
     ("wares-sdk/wit/deps/wasi-keyvalue/keyvalue.wit", sdk!("wit/deps/wasi-keyvalue/keyvalue.wit")),
     ("wares-sdk/wit/deps/wasi-logging/logging.wit", sdk!("wit/deps/wasi-logging/logging.wit")),
@@ -218,7 +220,9 @@ mod tests {
     fn the_sdk_ships_every_file_it_has() {
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk");
         let mut files = Vec::new();
-        for folder in ["src", "wit", "wit/deps/wasi-config", "wit/deps/wasi-keyvalue", "wit/deps/wasi-logging"] {
+        let folders = ["wares-secrets", "wasi-config", "wasi-keyvalue", "wasi-logging"];
+        let folders = folders.map(|folder| format!("wit/deps/{folder}"));
+        for folder in ["src", "wit"].into_iter().chain(folders.iter().map(String::as_str)) {
             let entries = fs::read_dir(sdk.join(folder)).unwrap().map(Result::unwrap);
             files.extend(
                 entries
@@ -237,6 +241,7 @@ mod tests {
     fn the_sdk_has_the_released_interfaces() {
         let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         for (copy, original) in [
+            (sdk!("wit/deps/wares-secrets/store.wit"), "wares-secrets/0.1.0/store.wit"),
             (sdk!("wit/deps/wasi-config/store.wit"), "wasi-config/0.2.0-rc.1/store.wit"),
             (sdk!("wit/deps/wasi-keyvalue/keyvalue.wit"), "wasi-keyvalue/0.2.0-draft/keyvalue.wit"),
             (sdk!("wit/deps/wasi-logging/logging.wit"), "wasi-logging/0.1.0-draft/logging.wit"),

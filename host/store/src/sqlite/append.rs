@@ -3,7 +3,7 @@
 //! Every call passes here, so that there is no thread and no future between a batch and its database: a batch takes the
 //! thread that hands it in for as long as SQLite needs, tens of microseconds and more the more entries there are.
 
-use super::{SqliteSync, signed};
+use super::{SqliteSync, signed, to_json};
 use crate::StoreError;
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ const ENTRIES: &str =
 const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 /// Entries that one statement writes, because running a statement costs something besides its rows.
 const ENTRIES_AT_ONCE: usize = 16;
-const LOG: &str = "INSERT INTO logs (call, text) VALUES (?, ?)";
+const LOG: &str = "INSERT INTO logs (call, text, marks) VALUES (?, ?, ?)";
 const SHADOW: &str = "INSERT INTO shadows (call, of_call, component, revision, matches) VALUES (?, ?, ?, ?, ?)";
 /// Sums stop at the largest integer: beyond it SQLite would go on in floating point, and nothing could read them any more.
 const AGGREGATE: &str = "INSERT INTO aggregates (unit_us, bucket, subject, outcome, calls, cpu_us, wall_us, bytes_in,
@@ -128,7 +128,8 @@ impl Appender {
             if inserted == rows {
                 for (entry, subject) in some {
                     if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
-                        transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text])?;
+                        let marks = to_json("marks", &entry.log_marks)?;
+                        transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text, marks])?;
                     }
                     match &entry.shadow {
                         None => add(&mut sums, entry, *subject),

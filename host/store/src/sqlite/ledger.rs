@@ -1,20 +1,23 @@
 //! Reading and pruning the tables `entries`, `logs` and `shadows`.
 
-use super::{SqliteStore, parse, signed, unsigned};
-use crate::StoreError;
+use super::{SqliteStore, parse, parse_json, signed, unsigned};
+use crate::{LogQuery, StoreError};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use wares_model::{CallId, LedgerEntry, ShadowOf, Timestamp, Usage};
+use wares_model::{CallId, ComponentName, LedgerEntry, ShadowOf, TenantId, Timestamp, Usage};
 
 /// Entries that pruning removes in one transaction.
 pub(super) const PRUNE_STEP: u64 = 500;
+/// Logs, the newest, among which those of a tenant or a component are looked for.
+const LOGS_SEARCHED_MAX: u32 = 20_000;
 /// The largest time that a UUID version 7 can hold.
 const ID_MILLISECONDS_MAX: i64 = (1 << 48) - 1;
 
 impl SqliteStore {
     pub(super) async fn entry(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError> {
         let row = sqlx::query(
-            "SELECT entries.*, subjects.*, logs.text AS logs, shadows.of_call, shadows.revision, shadows.matches
+            "SELECT entries.*, subjects.*, logs.text AS logs, logs.marks, shadows.of_call, shadows.revision,
+                    shadows.matches
              FROM entries JOIN subjects ON subjects.id = entries.subject
              LEFT JOIN logs ON logs.call = entries.call LEFT JOIN shadows ON shadows.call = entries.call
              WHERE entries.call = ?",
@@ -23,6 +26,32 @@ impl SqliteStore {
         .fetch_optional(&self.readers)
         .await?;
         row.map(|row| read_entry(id, &row)).transpose()
+    }
+
+    pub(super) async fn logged(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError> {
+        let LogQuery { tenant, component, call, limit } = query;
+        let rows = sqlx::query(
+            "SELECT entries.*, subjects.*, found.text AS logs, found.marks, shadows.of_call, shadows.revision,
+                    shadows.matches
+             FROM (SELECT * FROM logs WHERE ?1 IS NULL OR call = ?1 ORDER BY call DESC LIMIT ?2) AS found
+             CROSS JOIN entries ON entries.call = found.call JOIN subjects ON subjects.id = entries.subject
+             LEFT JOIN shadows ON shadows.call = entries.call
+             WHERE (?3 IS NULL OR tenant = ?3) AND (?4 IS NULL OR subjects.component = ?4)
+             ORDER BY entries.call DESC LIMIT ?5",
+        )
+        .bind(call.as_ref().map(|call| call.as_bytes().to_vec()))
+        .bind(LOGS_SEARCHED_MAX)
+        .bind(tenant.as_ref().map(TenantId::as_str))
+        .bind(component.as_ref().map(ComponentName::as_str))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let id = |row: &SqliteRow| -> Result<CallId, StoreError> {
+            let bytes: Vec<u8> = row.try_get("call")?;
+            let bytes = bytes.try_into().map_err(|_| StoreError::Corrupt("a call's id".to_owned()))?;
+            Ok(CallId::from_bytes(bytes))
+        };
+        rows.iter().map(|row| read_entry(id(row)?, row)).collect()
     }
 
     pub(super) async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -85,6 +114,10 @@ fn read_entry(call: CallId, row: &SqliteRow) -> Result<LedgerEntry, StoreError> 
         },
         parent: other_call("parent")?,
         logs: row.try_get("logs")?,
+        log_marks: match row.try_get("marks")? {
+            None => Vec::new(),
+            Some(marks) => parse_json("marks of a log", marks)?,
+        },
         shadow: match other_call("of_call")? {
             None => None,
             Some(call) => Some(ShadowOf { call, revision: number("revision")?, matches: row.try_get("matches")? }),

@@ -2,6 +2,7 @@
 
 mod append;
 mod checkpoint;
+mod config;
 mod copy;
 mod deployments;
 mod grants;
@@ -13,6 +14,7 @@ mod lifecycle;
 mod reports;
 mod rollouts;
 mod schedules;
+mod secrets;
 mod shadows;
 mod signers;
 mod tenancy;
@@ -21,7 +23,7 @@ mod usage;
 mod versions;
 
 use crate::{
-    DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, NewRevision, NewVersion, RolloutEnd,
+    DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, LogQuery, NewRevision, NewVersion, RolloutEnd,
     RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionChange, VersionEvent,
     VersionRecord,
 };
@@ -271,6 +273,10 @@ impl Store for SqliteStore {
 
     async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError> {
         self.entry(id).await
+    }
+
+    async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError> {
+        self.logged(query).await
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError> {

@@ -1,7 +1,7 @@
 //! What the host adds to requests, as the server sees it and the guest does not.
 
 use super::*;
-use crate::{OutboundConfig, SecretError, SecretReader};
+use crate::{OutboundConfig, SecretError, SecretReader, TraceParent};
 use http_body_util::Empty;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -64,7 +64,7 @@ fn sending(addr: SocketAddr, secret: &str) -> Sending {
     let outbound = Some(Arc::new(Outbound::new(config).unwrap()));
     let services = Services { secrets: Some(Arc::new(Bank)), outbound, ..Services::default() };
     Sending {
-        context: Arc::new(context.with_traceparent(Some(TRACEPARENT.into()))),
+        context: Arc::new(context.with_trace(TraceParent::of_headers(TRACEPARENT, None), tracing::Span::none())),
         services: Arc::new(services),
         log: CallLog::new(4096),
         limits: Limits::DEFAULT,
@@ -89,7 +89,7 @@ async fn the_credential_and_the_trace_reach_the_server_and_nobody_else() {
     let head = head.await.unwrap();
     assert!(head.contains(&format!("\r\nauthorization: Bearer {SECRET}\r\n")), "{head}");
     assert!(head.contains(&format!("\r\ntraceparent: {TRACEPARENT}\r\n")) && !head.contains("forged"), "{head}");
-    assert_eq!(sending.log.take(), "");
+    assert_eq!(sending.log.take().text, "");
     let used: Vec<_> = sending.context.used().iter().map(|one| one.to_string()).collect();
     assert_eq!(used, [format!("http GET http://{addr}"), "secret bank".to_owned()]);
 }
@@ -106,7 +106,7 @@ async fn a_credential_that_cannot_be_sent_sends_nothing_and_says_nothing_of_itse
         let sending = sending(addr, secret);
         let error = sending.clone().send(1, request(addr, headers), RequestOptions::default()).await.unwrap_err();
         assert!(matches!(error, Error::HttpRequestDenied | Error::ConfigurationError), "{secret}: {error}");
-        let log = sending.log.take();
+        let log = sending.log.take().text;
         assert!(log.contains(word) && !log.contains(SECRET), "{secret}: {log}");
         assert!(!head.is_finished());
         head.abort();

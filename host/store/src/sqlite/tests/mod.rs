@@ -48,6 +48,7 @@ fn entry(function: &str, outcome: Outcome, started: i64) -> LedgerEntry {
         usage: Usage { cpu_us: 1, wall_us: 2, memory_peak_bytes: 3, bytes_in: 4, bytes_out: 5 },
         parent: None,
         logs: None,
+        log_marks: Vec::new(),
         shadow: None,
     }
 }

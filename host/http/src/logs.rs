@@ -1,0 +1,103 @@
+//! What calls wrote: the last ones from the ledger, or each as it ends.
+
+use crate::auth::Admin;
+use crate::page::{PageQuery, limit_from_text};
+use crate::path::Query;
+use crate::{App, Draining, Problem};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use futures::stream;
+use serde::Deserialize;
+use serde_json::json;
+use std::convert::Infallible;
+use wares_call::{Followed, Following};
+use wares_model::{CallId, ComponentName, LedgerEntry, ProblemCode, TenantId};
+use wares_store::LogQuery;
+
+/// Seconds after which one who would follow may try again.
+const RETRY_SECONDS: u64 = 60;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/logs", get(logs))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogsQuery {
+    #[serde(default)]
+    follow: bool,
+    tenant: Option<TenantId>,
+    component: Option<ComponentName>,
+    call: Option<CallId>,
+    #[serde(default, deserialize_with = "limit_from_text")]
+    limit: Option<usize>,
+}
+
+/// Which calls are wanted.
+struct Wanted {
+    tenant: Option<TenantId>,
+    component: Option<ComponentName>,
+    call: Option<CallId>,
+}
+
+impl Wanted {
+    fn has(&self, entry: &LedgerEntry) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| *tenant == entry.tenant)
+            && self.component.as_ref().is_none_or(|component| *component == entry.component)
+            && self.call.is_none_or(|call| call == entry.call)
+    }
+}
+
+async fn logs(State(app): State<App>, _admin: Admin, Query(query): Query<LogsQuery>) -> Result<Response, Problem> {
+    let LogsQuery { follow, tenant, component, call, limit } = query;
+    if follow {
+        let following = app.calls.followers().follow().map_err(|error| {
+            let problem = Problem::new(ProblemCode::Overloaded, error.to_string());
+            problem.with_header(header::RETRY_AFTER, RETRY_SECONDS.to_string())
+        })?;
+        return Ok(stream_of(following, Wanted { tenant, component, call }, app.draining));
+    }
+    let limit = u32::try_from(PageQuery::new(limit, None).limit()).unwrap_or(u32::MAX);
+    let calls = app.catalog.store().logged_calls(LogQuery { tenant, component, call, limit }).await?;
+    let items: Vec<_> = calls.iter().rev().flat_map(LedgerEntry::call_log_lines).collect();
+    Ok(axum::Json(json!({"items": items})).into_response())
+}
+
+/// A JSON object per line, until the reader goes, does not keep up, or the host ends.
+fn stream_of(following: Following, wanted: Wanted, draining: Draining) -> Response {
+    let lines = stream::unfold(Some((following, wanted, draining)), |state| async {
+        let (mut following, wanted, draining) = state?;
+        loop {
+            let next = tokio::select! {
+                next = following.next() => next?,
+                () = draining.begun() => return None,
+            };
+            match next {
+                Followed::Call(entry) if wanted.has(&entry) => {
+                    return Some((Ok::<_, Infallible>(lines(&entry)), Some((following, wanted, draining))));
+                }
+                Followed::Call(_) => {}
+                Followed::CutOff(missed) => {
+                    let detail = format!("{missed} calls were missed: this reader does not keep up and is cut off");
+                    return Some((Ok(line(&json!({"cut-off": detail}))), None));
+                }
+            }
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+fn lines(entry: &LedgerEntry) -> Bytes {
+    entry.call_log_lines().flat_map(|one| line(&one)).collect()
+}
+
+fn line(value: &impl serde::Serialize) -> Bytes {
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}

@@ -1,0 +1,77 @@
+//! `wares logs`: what calls wrote.
+
+use super::Settings;
+use super::components::cell;
+use crate::client::{Access, Role, query};
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use wares_model::{CallId, ComponentName, TenantId};
+
+/// Shows what calls wrote.
+#[derive(Debug, clap::Args)]
+pub struct Logs {
+    /// Of this component
+    name: Option<ComponentName>,
+    /// Go on with each call as it ends, until interrupted
+    #[arg(long)]
+    follow: bool,
+    /// Of calls of this tenant
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    /// Of this call
+    #[arg(long, value_name = "ID")]
+    call: Option<CallId>,
+    /// Of so many calls, the last ones
+    #[arg(long, value_name = "CALLS", default_value_t = 100, conflicts_with = "follow")]
+    last: u32,
+    #[command(flatten)]
+    format: Format,
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Logs {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
+        let Self { name, follow, tenant, call, last, format, access } = self;
+        let client = access.client(&settings.load()?.data_dir, Role::Admin)?;
+        let parameters = query([
+            ("component", name.map(|name| name.to_string())),
+            ("tenant", tenant.map(|tenant| tenant.to_string())),
+            ("call", call.map(|call| call.to_string())),
+            ("limit", (!follow).then(|| last.to_string())),
+            ("follow", follow.then(|| "true".to_owned())),
+        ]);
+        let path = format!("/v1/logs?{parameters}");
+        if !follow {
+            let mut answer: Value = client.get(&path).await?;
+            let items = answer.get_mut("items").map(Value::take).context("the answer has no items")?;
+            format.print(&items, |items| {
+                items.as_array().into_iter().flatten().map(for_people).collect::<Vec<_>>().join("\n")
+            })?;
+            return Ok(Exit::Ok);
+        }
+        let shown = client.follow(&path, |line| {
+            let value: Value = serde_json::from_slice(line).context("a line of the answer")?;
+            if let Some(why) = value.get("cut-off").and_then(Value::as_str) {
+                bail!("{why}; start again, or narrow it down with a component or --tenant");
+            }
+            if format.json { output::json(&value) } else { output::text(&for_people(&value)) }
+        });
+        tokio::select! {
+            ended = shown => ended?,
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// When, which call, how important, and what.
+fn for_people(line: &Value) -> String {
+    let at = |pointer: &str| cell(line, pointer);
+    let level = if line.get("level").is_some() { at("/level") } else { at("/stream") };
+    let part = line.get("context").and_then(Value::as_str).map(|part| format!("{part}: "));
+    let (part, component) = (part.unwrap_or_default(), format!("{}@{}", at("/component"), at("/version")));
+    format!("{} {} {} {component} {level} {part}{}", at("/at"), at("/call"), at("/tenant"), at("/message"))
+}

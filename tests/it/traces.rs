@@ -1,0 +1,185 @@
+//! Traces: spans of calls arrive at a real collector, with the guest's log and the caller's trace; a collector that is not
+//! there costs no call anything.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use wares_it::guests;
+use wares_it::host::{Host, success};
+
+/// Longest wait for a collector or for spans in it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+/// A collector that prints the spans which it is sent.
+struct Collector {
+    endpoint: String,
+    lines: Lines<BufReader<ChildStdout>>,
+    _process: Child,
+}
+
+/// A span as the collector prints it: its ids, its name, its attributes, and its events one after the other.
+#[derive(Debug, Default)]
+struct Seen {
+    fields: BTreeMap<String, String>,
+    attributes: BTreeMap<String, String>,
+    events: Vec<String>,
+}
+
+impl Collector {
+    async fn start() -> Result<Self> {
+        let free = || Ok::<_, anyhow::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+        let (http, grpc) = (free()?, free()?);
+        let mut command = Command::new("rotel-agent");
+        command.args(["start", "--exporter", "blackhole", "--disable-batching"]);
+        command.args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"]);
+        command.arg("--otlp-http-endpoint").arg(http.to_string());
+        command.arg("--otlp-grpc-endpoint").arg(grpc.to_string());
+        let process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
+        let mut process = process.context("rotel-agent: tests/run installs it in target/tools")?;
+        let lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
+        let listening = async { while tokio::net::TcpStream::connect(http).await.is_err() {} };
+        tokio::time::timeout(PATIENCE, listening).await.context("the collector did not come up")?;
+        Ok(Self { endpoint: format!("http://{http}/v1/traces"), lines, _process: process })
+    }
+
+    /// The next span whose attributes are as wanted.
+    async fn span(&mut self, is_wanted: impl Fn(&Seen) -> bool) -> Result<Seen> {
+        let mut seen = Seen::default();
+        let mut read = async || {
+            let mut in_events = false;
+            loop {
+                let line = self.lines.next_line().await?.context("the collector ended")?;
+                let text = line.trim();
+                // What ends a span is the beginning of whatever comes next: the last event of the host's own is told of at once.
+                if text.starts_with("Span #") || text.starts_with("ResourceSpans #") {
+                    seen = Seen::default();
+                    in_events = false;
+                } else if text == "Events:" {
+                    in_events = true;
+                } else if let Some((name, value)) = text.strip_prefix("-> ").and_then(|text| text.split_once(": ")) {
+                    match in_events {
+                        true => seen.events.push(format!("{name} = {value}")),
+                        false => drop(seen.attributes.insert(name.to_owned(), value.to_owned())),
+                    }
+                } else if let Some((name, value)) = text.split_once(": ") {
+                    seen.fields.insert(name.trim().to_owned(), value.trim().to_owned());
+                }
+                if is_wanted(&seen) {
+                    return anyhow::Ok(());
+                }
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, read()).await;
+        found.with_context(|| format!("no such span came; the last one was {seen:?}"))??;
+        Ok(seen)
+    }
+}
+
+async fn confidant(data: &Path, settings: &[(&str, &str)]) -> Result<(Host, String)> {
+    let host = Host::start_in(data, None, &[], settings).await?;
+    let grants = json!({"grants": {"secrets": ["token", "spare"]}});
+    host.put("/v1/components/test/confides/grants", grants).await?;
+    host.publish(guests::built("confides")?, "deploy=true").await?.error_for_status()?;
+    let key = host.tenant("north").await?;
+    Ok((host, key))
+}
+
+async fn say(host: &Host, key: &str, line: &str, traceparent: Option<&str>) -> Result<String> {
+    let request = host.request(reqwest::Method::POST, "/v1/call/test/confides/confidant/say", key);
+    let request = traceparent.into_iter().fold(request, |request, value| request.header("traceparent", value));
+    let response = request.json(&json!({"line": line})).send().await?.error_for_status()?;
+    Ok(response.headers()["wares-call-id"].to_str()?.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_continues_its_callers_trace_and_tells_what_the_guest_wrote() -> Result<()> {
+    let mut collector = Collector::start().await?;
+    let data = tempfile::tempdir()?;
+    let (host, key) = confidant(data.path(), &[("WARES_TRACES_ENDPOINT", &collector.endpoint)]).await?;
+    let call = say(&host, &key, "hello", Some(&format!("00-{TRACE}-{PARENT}-01"))).await?;
+    let told = |seen: &Seen| seen.events.iter().any(|event| event == "stream = Str(stderr)");
+    let seen = collector.span(told).await?;
+    assert_eq!((seen.fields["Trace ID"].as_str(), seen.fields["Parent ID"].as_str()), (TRACE, PARENT), "{seen:?}");
+    assert_eq!(seen.fields["Name"], "test:confides/say");
+    assert_eq!(seen.fields["Kind"], "SPAN_KIND_SERVER");
+    for (name, value) in [
+        ("wares.call", call.as_str()),
+        ("wares.tenant", "north"),
+        ("wares.component", "test:confides"),
+        ("wares.version", "1.0.0"),
+        ("wares.outcome", "ok"),
+    ] {
+        assert_eq!(seen.attributes[name], format!("Str({value})"), "{name} of {seen:?}");
+    }
+    for name in ["wares.run_us", "wares.queue_us", "wares.ledger_us", "wares.cpu_us"] {
+        assert!(seen.attributes[name].starts_with("Int("), "{name} of {seen:?}");
+    }
+    let events = seen.events.join(" | ");
+    for words in
+        ["message = Str(logged hello)", "level = Str(warn)", "message = Str(out hello)", "message = Str(err hello)"]
+    {
+        assert!(events.contains(words), "{words} is not in {events}");
+    }
+
+    // Without a caller's trace one begins here; one that the caller does not want kept is not.
+    say(&host, &key, "quiet", Some(&format!("00-{TRACE}-{PARENT}-00"))).await?;
+    let call = say(&host, &key, "own", None).await?;
+    let seen = collector.span(told).await?;
+    assert_eq!(seen.attributes["wares.call"], format!("Str({call})"));
+    assert_ne!(seen.fields["Trace ID"], TRACE);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_fail_say_so_and_secrets_are_in_no_span() -> Result<()> {
+    let mut collector = Collector::start().await?;
+    let data = tempfile::tempdir()?;
+    let (host, key) = confidant(data.path(), &[("WARES_TRACES_ENDPOINT", &collector.endpoint)]).await?;
+    host.put("/v1/components/test/confides/secrets/token", json!({"value": "hush-9"})).await?;
+    let secret = host.call("test/confides/confidant/secret", &key, &json!({"name": "token"})).await?;
+    assert_eq!(success(secret).await?, json!("hush-9"));
+    let seen = collector.span(|seen| seen.attributes.contains_key("wares.ledger_us")).await?;
+    assert!(!format!("{seen:?}").contains("hush"), "{seen:?}");
+
+    host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
+    let refused = host.call("test/hostile/trap", &key, &json!({})).await?;
+    assert_eq!(refused.status(), 502, "{}", refused.text().await?);
+    let seen = collector.span(|seen| seen.attributes.contains_key("wares.ledger_us")).await?;
+    assert_eq!(seen.attributes["wares.outcome"], "Str(trap)", "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_not_there_costs_spans_and_no_calls() -> Result<()> {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let data = tempfile::tempdir()?;
+    let endpoint = format!("http://{gone}/v1/traces");
+    let (mut host, key) = confidant(data.path(), &[("WARES_TRACES_ENDPOINT", &endpoint)]).await?;
+    for _ in 0..50 {
+        say(&host, &key, "anyone?", None).await?;
+    }
+    let dropped = async {
+        loop {
+            let request = host.request(reqwest::Method::GET, "/metrics", &host.admin_key);
+            let metrics = request.send().await?.error_for_status()?.text().await?;
+            let line = metrics.lines().find(|line| line.starts_with("wares_trace_spans_dropped_total{"));
+            let count = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+            if count == Some(50) {
+                return anyhow::Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, dropped).await.context("the spans were not counted as dropped")??;
+    let pid = host.pid().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?)).context("pid")?;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    assert!(host.wait().await?.success());
+    Ok(())
+}
