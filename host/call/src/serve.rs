@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
-use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, Meter};
+use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation};
 use wares_model::{Application, CallId, Outcome, ProblemCode};
 
 /// The interface that answers HTTP requests.
@@ -127,8 +127,8 @@ impl Running {
         let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, taken } = self;
         let limits = &prepared.version.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.wall_ms_max);
-        let meter = Arc::new(Meter::default());
-        let record = Record::open(Arc::clone(&prepared), slot, Arc::clone(&meter), traffic);
+        let record = Record::open(Arc::clone(&prepared), slot, traffic);
+        prepared.begin();
         let said = Arc::new(OnceLock::new());
         let respond = {
             let said = Arc::clone(&said);
@@ -137,8 +137,8 @@ impl Running {
                 let _ = said.set(response.map(|response| drop(respond.send(response))));
             })
         };
-        let context = &prepared.context;
-        let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
+        let (meter, context) = (&prepared.meter, &prepared.context);
+        let invocation = HttpInvocation { request, limits, meter, context, respond };
         let CallReport { result, logs, wait, instantiate, run } = prepared.live.component.serve(invocation).await;
         let failed = match (result, said.get()) {
             (Err(failure), _) => Some(error::of_failure(failure)),

@@ -1,9 +1,10 @@
 //! Which call it is, for whom, and what it may use.
 
+use crate::Shelf;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 use wares_model::limits::USED_NAMES_MAX;
 use wares_model::{CallId, ComponentName, Granted, TenantId, Version};
 
@@ -23,6 +24,8 @@ pub struct CallContext {
     /// What it may use.
     pub granted: Arc<Granted>,
     used: Mutex<BTreeSet<Arc<str>>>,
+    /// Held by the call itself: an instance that is kept after it holds its context, and must not hold the host.
+    shelf: Option<Weak<dyn Shelf>>,
 }
 
 impl CallContext {
@@ -34,7 +37,17 @@ impl CallContext {
         version: Version,
         granted: Arc<Granted>,
     ) -> Self {
-        Self { call, tenant, component, version, granted, used: Mutex::default() }
+        Self { call, tenant, component, version, granted, used: Mutex::default(), shelf: None }
+    }
+
+    /// The same call, with a way to call other components for as long as whoever runs it holds that.
+    pub fn with_shelf(self, shelf: Weak<dyn Shelf>) -> Self {
+        Self { shelf: Some(shelf), ..self }
+    }
+
+    /// What calls other components for it.
+    pub(crate) fn shelf(&self) -> Option<Arc<dyn Shelf>> {
+        self.shelf.as_ref()?.upgrade()
     }
 
     /// A call outside of any shelf, which is granted nothing: a test, or an example of a version under review.

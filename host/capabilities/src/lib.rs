@@ -16,6 +16,7 @@ mod http;
 mod log;
 mod logging;
 mod services;
+mod shelf;
 mod state;
 mod wasi;
 mod wiring;
@@ -24,6 +25,7 @@ pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConf
 pub use context::CallContext;
 pub use log::CallLog;
 pub use services::Services;
+pub use shelf::{Shelf, ShelfCall, ShelfFailure, ShelfImport, Spent, is_same_type, link_shelf};
 pub use state::{CallState, Limiter, OverLimit};
 pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, check_imports};
 

@@ -15,7 +15,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use tokio::sync::Mutex as AsyncMutex;
-use wares_capabilities::{ImportError, Services, VersionConfig, Wiring, WiringError};
+use wares_capabilities::{ImportError, Services, VersionConfig, Wiring, WiringError, link_shelf};
 use wares_model::Digest;
 use wares_typed::Description;
 use wasmtime::component::Linker;
@@ -231,10 +231,11 @@ impl Engine {
                 native.component_type().imports(&shared.wasmtime).map(|(name, _)| name.to_owned()).collect();
             let mut linker = Linker::new(&shared.wasmtime);
             let wiring = Wiring::new(&mut linker, &imports, &version)?;
+            let shelf = link_shelf(&mut linker, &native)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
             let services = Arc::clone(&shared.services);
-            Ok(Component::new(pre, wiring, services, Arc::clone(&shared.kept), Arc::clone(&shared.turns)))
+            Ok(Component::new(pre, wiring, shelf, services, Arc::clone(&shared.kept), Arc::clone(&shared.turns)))
         };
         blocking(link).await
     }

@@ -29,12 +29,14 @@ mod turns;
 mod worker;
 
 pub use compile::{CompileError, WorkerCommand};
-pub use component::{CallReport, Component, Invocation};
+pub use component::{CallReport, Component, Invocation, OtherType};
 pub use engine::{Engine, EngineConfig, EngineError, LoadError};
 pub use failure::Failure;
 pub use kept::KeepBounds;
 pub use meter::Meter;
 pub use native::NativeFile;
 pub use serve::{Body, BodyError, HttpInvocation, Respond};
-pub use wares_capabilities::{CallContext, ImportError, RefusedImport, Services};
+pub use wares_capabilities::{
+    CallContext, ImportError, RefusedImport, Services, Shelf, ShelfCall, ShelfFailure, ShelfImport, Spent,
+};
 pub use worker::compile_worker_main;

@@ -16,6 +16,7 @@ mod operations;
 mod page;
 mod path;
 mod problem;
+mod providers;
 mod publications;
 mod reports;
 mod rollouts;
@@ -86,6 +87,7 @@ pub fn router(app: App) -> Router {
         .merge(lifecycle::routes())
         .merge(garbage::routes())
         .merge(grants::routes())
+        .merge(providers::routes())
         .merge(namespaces::routes())
         .merge(submissions::routes())
         .merge(reports::routes())

@@ -168,6 +168,14 @@ pub const RESOURCES_MAX: u64 = 1_000;
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
 /// Bytes in memory of the header fields that a guest makes or is given, per set of fields.
 pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
+/// Calls of components that one call makes, those that its calls make included.
+pub const COMPONENT_CALLS_MAX: u64 = 64;
+/// Calls of components within each other, below the one that came from outside.
+pub const COMPONENT_CALL_DEPTH_MAX: usize = 8;
+/// Calls at once that may call components. Each has room in the engine's pool for as many instances as it may go deep.
+pub const COMPOSED_CALLS_MAX: u64 = 64;
+/// Bytes of the reason why a component's call of another one failed.
+pub const COMPONENT_CALL_REASON_BYTES_MAX: usize = 2 << 10;
 /// Bytes of the keys and values that a version is configured with.
 pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
 /// Bytes of keys and values in a bucket whose grant does not say otherwise.

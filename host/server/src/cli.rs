@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod gc;
 mod grants;
+mod graph;
 mod history;
 mod keys;
 mod lifecycle;
@@ -17,6 +18,7 @@ mod list;
 mod mirror;
 mod namespaces;
 mod new;
+mod providers;
 mod publish;
 mod push;
 mod rollout;
@@ -105,6 +107,11 @@ enum Command {
     /// Set what components may use of the world
     #[command(subcommand)]
     Grants(grants::Grants),
+    /// Choose who provides interfaces
+    #[command(subcommand)]
+    Providers(providers::Providers),
+    /// Show which components use which
+    Graph(graph::Graph),
     /// Remove files that nothing on the shelf refers to
     Gc(gc::Gc),
     /// Sum up what calls used
@@ -172,6 +179,8 @@ impl Command {
             Self::Yank(command) => command.run(settings).await,
             Self::Stop(command) => command.run(settings).await,
             Self::Grants(command) => command.run(settings).await,
+            Self::Providers(command) => command.run(settings).await,
+            Self::Graph(command) => command.run(settings).await,
             Self::Gc(command) => command.run(settings).await,
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,

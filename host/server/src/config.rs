@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use wares_catalog::Undeployed;
 use wares_model::Limits;
 use wares_model::limits::{
-    HOST_CONCURRENCY_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
-    REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
+    COMPOSED_CALLS_MAX, HOST_CONCURRENCY_MAX, LOADED_VERSIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX,
+    REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX,
+    TENANT_CONCURRENCY_MAX,
 };
 use wares_store::SqliteSync;
 
@@ -105,6 +106,8 @@ pub struct Calls {
     pub loaded_versions_max: u64,
     /// Calls made again in another version, to compare, running at once beside the others; 0 makes none.
     pub shadows_max: usize,
+    /// Of the calls running at once, those that may call other components; each keeps room for all the calls within it.
+    pub composed_max: usize,
     /// Whether callers may name versions that were never deployed: `never`, `exact` (`@=1.2.3`), or `matching` (whatever no
     /// deployed version satisfies).
     pub undeployed: Undeployed,
@@ -146,6 +149,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.queue-ms-max", 0, 60_000),
     ("calls.loaded-versions-max", 1, 1_000_000),
     ("calls.shadows-max", 0, 100),
+    ("calls.composed-max", 1, 200),
     ("reuse.instances-max", 0, 1_000),
     ("reuse.calls-max", 1, 1_000_000_000),
     ("reuse.age-seconds-max", 1, 86_400),
@@ -212,6 +216,7 @@ impl Default for Calls {
             queue_ms_max: QUEUE_MS_MAX,
             loaded_versions_max: LOADED_VERSIONS_MAX,
             shadows_max: count(SHADOWS_MAX),
+            composed_max: count(COMPOSED_CALLS_MAX),
             undeployed: Undeployed::Never,
         }
     }

@@ -9,6 +9,7 @@ mod grants;
 mod hashing;
 mod leftovers;
 mod lifecycle;
+mod providers;
 mod records;
 mod reports;
 mod restore;
@@ -22,6 +23,7 @@ pub use data_dir::{DataDir, DataDirError};
 pub use grants::{GrantStore, GrantsRecord, NewGrants};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
+pub use providers::{ProviderRecord, ProviderStore};
 pub use records::{
     Deployment, GroupBy, Inserted, KeyRecord, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
     UsageQuery, UsageRow, VersionRecord,
@@ -58,7 +60,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore {
+pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore + ProviderStore {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 

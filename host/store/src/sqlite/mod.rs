@@ -7,6 +7,7 @@ mod deployments;
 mod grants;
 mod ledger;
 mod lifecycle;
+mod providers;
 mod reports;
 mod rollouts;
 mod shadows;
