@@ -8,6 +8,7 @@ use super::rust::Rust;
 use super::{Progress, section};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use wares_model::manifest::{Language, Manifest, SECTION};
 use wares_typed::{DOCUMENTATION_SECTION, Documentation};
@@ -42,7 +43,9 @@ pub(crate) trait Compiler {
 pub(crate) fn build(folder: &Path, without: WithoutCompiler, progress: Progress<'_>) -> Result<Vec<Built>> {
     let mut compilers = Compilers { ready: BTreeMap::new(), rust: None, progress };
     let mut built = Vec::new();
-    for project in projects(folder, &mut compilers)? {
+    // Tests of a project run in its folder, and find the component by its path.
+    let folder = fs::canonicalize(folder).with_context(|| folder.display().to_string())?;
+    for project in projects(&folder, &mut compilers)? {
         let language = project.manifest.build.language;
         let recipe = recipe(language).map(|recipe| project.fingerprint(recipe)).transpose()?;
         if !project.is_made_from(recipe.as_deref()) {

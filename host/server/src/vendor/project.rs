@@ -132,7 +132,7 @@ pub(crate) fn find(folder: &Path, mut crates: impl FnMut(&Path) -> Result<Vec<Pr
     }
     ensure!(
         !found.is_empty(),
-        "neither {} nor a folder beside it has the file: name the folder of a project (`wares new` makes one) or of several",
+        "{} does not exist, and no folder beside it has one: name the folder of a project (`wares new` makes one) or of several",
         folder.join(FILE_NAME).display()
     );
     Ok(found)
