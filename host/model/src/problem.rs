@@ -77,8 +77,8 @@ problems! {
         "The call used more CPU time than its limit allows and was stopped.";
     LimitWall "limit-wall" 504 "Over its wall time"
         "The call took longer than its limit allows and was stopped.";
-    Expired "expired" 504 "The deadline of the job has passed"
-        "The job was not done in time: the host was down or busy, or its attempts failed until then. `POST /v1/jobs/{id}/replay` queues it again.";
+    Expired "expired" 504 "The job was given up"
+        "Its deadline passed before an attempt had a result, or the host ended again and again while it ran. `detail` says which; `POST /v1/jobs/{id}/replay` queues it again.";
     HostError "host-error" 500 "The host failed"
         "Something went wrong in the host itself. It is in the host's log under the call id; tell the operator.";
     Overloaded "overloaded" 503 "No free slot"

@@ -147,3 +147,71 @@ fn after_refusal(job: &JobRecord, explanation: &Explanation, at: Timestamp) -> O
     let next = at.plus(backoff::after_refusals(job.refusals + 1).max(asked));
     (passes && next < job.deadline_at).then_some(next)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wares_model::{Digest, JobId, Retry};
+
+    fn job() -> JobRecord {
+        let now = Timestamp::now();
+        JobRecord {
+            id: JobId::generate(),
+            tenant: "north".parse().unwrap(),
+            application: "app".into(),
+            call: "{}".into(),
+            fingerprint: Digest::of(b""),
+            retry: Retry { attempts_max: 3, backoff_ms_first: 10, backoff_ms_max: 10, ..Retry::default() },
+            state: JobState::Running,
+            attempts: 0,
+            interruptions: 0,
+            refusals: 0,
+            created_at: now,
+            next_at: now,
+            deadline_at: now.plus(Duration::from_secs(100)),
+            finished_at: None,
+            cancel_requested: false,
+            idempotency_key: None,
+            due: None,
+            arguments_bytes: 2,
+            result_bytes: None,
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn what_may_end_otherwise_the_next_time_is_tried_again() {
+        let now = Timestamp::now();
+        let explain = |code| Explanation::new(code, String::new());
+        let failed = |job: &JobRecord, code| after_failure(job, &explain(code), now).is_some();
+        let refused = |job: &JobRecord, code| after_refusal(job, &explain(code), now).is_some();
+        let (job, late) = (job(), JobRecord { deadline_at: now, ..job() });
+        for code in [ProblemCode::Trap, ProblemCode::LimitWall, ProblemCode::HostError] {
+            assert!(failed(&job, code) && !failed(&late, code), "{code}");
+        }
+        assert!(!failed(&JobRecord { attempts: 2, ..job.clone() }, ProblemCode::Trap), "the third attempt is the last");
+        assert!(!failed(&job, ProblemCode::ComponentError));
+        let asks = JobRecord { retry: Retry { component_errors: true, ..job.retry }, ..job.clone() };
+        assert!(failed(&asks, ProblemCode::ComponentError));
+        for code in [ProblemCode::Overloaded, ProblemCode::RateLimited, ProblemCode::LedgerUnavailable] {
+            let often = JobRecord {
+                refusals: 1_000,
+                attempts: 2,
+                deadline_at: now.plus(Duration::from_secs(61)),
+                ..job.clone()
+            };
+            assert!(refused(&often, code) && !refused(&late, code), "{code}");
+        }
+        for code in [ProblemCode::NotFound, ProblemCode::Stopped, ProblemCode::BadArguments, ProblemCode::Untrusted] {
+            assert!(!refused(&job, code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_may_be_what_ends_the_host_is_given_up() {
+        assert!(given_up(&job()).is_none());
+        assert!(given_up(&JobRecord { interruptions: JOB_INTERRUPTIONS_MAX, ..job() }).is_none());
+        assert!(given_up(&JobRecord { interruptions: JOB_INTERRUPTIONS_MAX + 1, ..job() }).is_some());
+        assert!(given_up(&JobRecord { deadline_at: Timestamp::now(), ..job() }).is_some());
+    }
+}
