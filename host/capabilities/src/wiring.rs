@@ -137,9 +137,6 @@ fn advice(import: &str) -> String {
     if name.starts_with("wasi:sockets/") {
         return "no component gets sockets".to_owned();
     }
-    if name == "wasi:http/client" {
-        return "requests are sent through wasi:http/outgoing-handler@0.2: build against that".to_owned();
-    }
     if name.starts_with("wasi_snapshot_preview1") || name.starts_with("wasi_unstable") {
         return "that is preview 1: build for wasm32-wasip2".to_owned();
     }
@@ -178,6 +175,7 @@ mod tests {
             assert_eq!(refusal(import), None);
         }
         assert_eq!(refusal("wasi:clocks/system-clock@0.3.2"), None);
+        assert_eq!(refusal("wasi:http/client@0.3.2"), None);
         assert_eq!(refusal("wasi:config/store@0.2.0-rc.1"), None);
         assert_eq!(refusal("wasi:logging/logging@0.1.0-draft"), None);
     }
@@ -193,7 +191,6 @@ mod tests {
     fn refusals_name_the_import_and_the_way_out() {
         for (import, advice) in [
             ("wasi:sockets/tcp@0.2.6", "no component gets sockets"),
-            ("wasi:http/client@0.3.0", "outgoing-handler@0.2"),
             ("wasi:cli/stdout@0.4.0", "given is version 0.2.12 and 0.3.0"),
             ("wasi:cli/stdout", "given is version 0.2.12 and 0.3.0"),
             ("wasi:config/store@0.2.0", "given is version 0.2.0-rc.1"),

@@ -51,6 +51,42 @@ async fn a_component_that_sends_requests_takes_no_traffic_until_they_are_granted
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn components_of_wasi_0_3_send_requests_by_the_same_rules() -> Result<()> {
+    let (shelf, upstream) = (Shelf::ungranted(&[]).await?, Upstream::start("127.0.0.1:0").await?);
+    let wasm = guests::built("test-outbound-async")?;
+    let (status, document) = problem(shelf.host.publish(wasm.clone(), "deploy=true").await?).await?;
+    assert_eq!((status, code(&document)), (422, "invalid-component"), "{document:#}");
+    let grant = json!({"allow": "http://*.wares.test:*", "addresses": ["127.0.0.1/32"]});
+    shelf.host.put("/v1/components/test/outbound-async/grants", json!({"grants": {"http": [grant]}})).await?;
+    shelf.host.publish(wasm, "deploy=true").await?.error_for_status()?;
+
+    let port = upstream.port();
+    let get = async |place: &str| {
+        let path = format!("/serve/test/outbound-async/?{place}");
+        shelf.host.request(Method::GET, &path, &shelf.key).send().await
+    };
+    let text = get(&format!("good.wares.test:{port}/seen")).await?.error_for_status()?.text().await?;
+    assert!(text.starts_with("GET /seen HTTP/1.1\r\n"), "{text}");
+    for (place, word) in [
+        (format!("evil.wares.test:{port}/"), "DestinationIpProhibited"),
+        (format!("good.other.test:{port}/"), "HttpRequestDenied"),
+        (format!("good.wares.test:{port}/nothing"), "HttpResponseIncomplete"),
+    ] {
+        let response = get(&place).await?;
+        let call = call_id(&response)?;
+        let (status, document) = problem(response).await?;
+        assert_eq!((status, code(&document)), (422, "component-error"), "{place}: {document:#}");
+        assert!(document.to_string().contains(word), "{place}: {document:#}");
+        assert_eq!(shelf.entry(&call).await?["outcome"], "component-error", "{place}");
+    }
+    // What breaks off later breaks the answer off.
+    let broken = get(&format!("good.wares.test:{port}/early")).await?;
+    assert!(broken.bytes().await.is_err(), "it must not seem complete");
+    upstream.until(|seen| seen.opened == 3 && seen.closed == 3).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_pass_with_bodies_and_trailers_both_ways() -> Result<()> {
     let (shelf, upstream) = (Shelf::new().await?, Upstream::start("127.0.0.1:0").await?);
     let authority = format!("good.wares.test:{}", upstream.port());
@@ -70,6 +106,38 @@ async fn requests_pass_with_bodies_and_trailers_both_ways() -> Result<()> {
     let names: Vec<_> = told["headers"].as_array().context("headers")?.iter().map(|field| field[0].clone()).collect();
     assert_eq!(names, ["trailer"], "what concerns the connection alone does not reach the component");
     assert_eq!(log, "");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_is_seen_by_the_server_and_not_by_the_component() -> Result<()> {
+    const SECRET: &str = "word-of-the-bank";
+    let (shelf, upstream) = (Shelf::new().await?, Upstream::start("127.0.0.1:0").await?);
+    let rule = format!("http://good.wares.test:{}", upstream.port());
+    let credential = json!({"header": "authorization", "prefix": "Bearer ", "secret": "bank"});
+    let mut grants = usual_grants();
+    let grant = json!({"allow": rule, "addresses": ["127.0.0.1/32"], "credential": credential});
+    // The first grant that allows a request is the one that it goes by.
+    grants["http"].as_array_mut().context("grants")?.insert(0, grant);
+    shelf.grant(grants).await?;
+
+    let ask = json!({"authority": format!("good.wares.test:{}", upstream.port()), "path": "/trailers"});
+    let (told, log) = shelf.ask_one(ask.clone()).await?;
+    assert_eq!(error(&told), "ErrorCode::ConfigurationError", "{told:#}");
+    assert!(log.contains("no secret of this name is set"), "{log}");
+    assert_eq!(upstream.seen().opened, 0);
+
+    shelf.host.put("/v1/components/test/outbound/secrets/bank", json!({"value": SECRET})).await?;
+    let mut own = ask.clone();
+    own["headers"] = json!([["authorization", "Bearer own"]]);
+    let told = shelf.ask(json!([ask, own])).await?;
+    assert_eq!(told.each[0]["status"], 200, "{:#} {}", told.each[0], told.log);
+    assert_eq!(error(&told.each[1]), "ErrorCode::HttpRequestDenied", "{:#}", told.each[1]);
+    let seen = upstream.seen();
+    assert!(seen.heads[0].contains(&format!("\r\nauthorization: Bearer {SECRET}\r\n")), "{}", seen.heads[0]);
+    assert_eq!(seen.opened, 1, "its own word for the credential is not sent");
+    let all = format!("{:?} {}", told.each, told.log);
+    assert!(!all.contains(SECRET), "{all}");
     Ok(())
 }
 

@@ -23,7 +23,7 @@ mod watch;
 pub use outbound::{Outbound, OutboundConfig, OutboundError};
 pub use watch::describe_metrics;
 
-use crate::{CallContext, CallLog, CallState, Capability, Interface, Services};
+use crate::{CallContext, CallLog, CallState, Capability, Interface, Services, wasi3};
 use http::Request;
 use send::Sending;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ use wares_model::Limits;
 use wares_model::limits::HTTP_FIELDS_BYTES_MAX;
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
 use wasmtime_wasi_http::p2::bindings::http::types::{self, LinkOptions};
+use wasmtime_wasi_http::p3::bindings::http::client;
 use wasmtime_wasi_http::{
     Error, RequestOptions, Result, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpHooks, WasiHttpView as _,
 };
@@ -47,6 +48,11 @@ const INTERFACES: &[Interface] = &[
         name: "wasi:http/outgoing-handler",
         version: "0.2.12",
         link: |linker| outgoing_handler::add_to_linker::<CallState, WasiHttp>(linker, CallState::http),
+    },
+    Interface {
+        name: "wasi:http/client",
+        version: wasi3::VERSION,
+        link: |linker| client::add_to_linker::<CallState, WasiHttp>(linker, CallState::http),
     },
 ];
 

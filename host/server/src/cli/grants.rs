@@ -326,6 +326,18 @@ mod tests {
             "lacking": ["a:b@1.0.0 asks for more"],
             "used": {"of-calls": 3, "items": [{"what": "http GET https://a.cn", "calls": 2}]},
         });
-        insta::assert_snapshot!(for_people(&shown), @"");
+        insta::assert_snapshot!(for_people(&shown), @r"
+        a:b, grants at revision 2
+        granted:
+          http https://a.cn
+          files read-only (bytes-max 1, files-max 2)
+        1.0.0 asks for:
+          http https://a.cn
+          secrets token
+          not granted: secret token
+        WARNING: a:b@1.0.0 asks for more
+        used by the last 3 calls that used anything:
+          http GET https://a.cn (2 calls)
+        ");
     }
 }
