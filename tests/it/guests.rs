@@ -58,6 +58,26 @@ impl<'a> Echo<'a> {
     }
 }
 
+/// The component `test:NAME` that calls `test:NEXT` so many times.
+pub fn link(name: &str, next: &str, times: u32) -> Result<Vec<u8>> {
+    with_words("link", &[("NAME", name), ("NEXT", next), ("TIMES", &times.to_string())])
+}
+
+/// The component `test:NAME` that calls nobody and adds `offset`, after some work in core instructions; there is a local
+/// `$left` of 32 bits.
+pub fn link_end(name: &str, offset: u32, work: &str) -> Result<Vec<u8>> {
+    with_words("link-end", &[("NAME", name), ("OFFSET", &offset.to_string()), ("WORK", work)])
+}
+
+/// The component `tests/guests/FILE.wat`, words replaced below the comment that it begins with.
+pub fn with_words(file: &str, words: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let path = root().join("tests/guests").join(format!("{file}.wat"));
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let code = text.find("(component").context("a component")?;
+    let code = text.get(code..).unwrap_or_default().to_owned();
+    Ok(wat::parse_str(words.iter().fold(code, |code, (word, value)| code.replace(word, value)))?)
+}
+
 /// The built component of `plugins/NAME`.
 pub fn plugin(name: &str) -> Result<Vec<u8>> {
     let path = root().join("plugins/target/wares").join(format!("{name}.wasm"));

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use wares_catalog::ledger::Ledger;
 use wares_model::ProblemCode;
+use wares_model::limits::COMPONENT_CALL_DEPTH_MAX;
 
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -31,11 +32,22 @@ pub struct Capacity {
     pub wait_max: Duration,
     /// Calls made a second time in another version, running at once beside the others.
     pub shadows_max: usize,
+    /// Calls running at once that may call components.
+    pub composed_max: usize,
+}
+
+impl Capacity {
+    /// Instances that calls of components need beside those of the calls that came from outside.
+    pub fn instances_below(&self) -> usize {
+        self.composed_max.saturating_mul(COMPONENT_CALL_DEPTH_MAX)
+    }
 }
 
 pub(crate) struct Admission {
     capacity: Capacity,
     host: Arc<Semaphore>,
+    /// Of the host's calls, those that may call components.
+    composed: Arc<Semaphore>,
     queue: Mutex<Queue>,
 }
 
@@ -78,6 +90,7 @@ pub(crate) struct Permits {
     _tenant: OwnedSemaphorePermit,
     _version: OwnedSemaphorePermit,
     _host: OwnedSemaphorePermit,
+    _composed: Option<OwnedSemaphorePermit>,
 }
 
 /// A place in the queue for as long as a call waits.
@@ -102,7 +115,8 @@ impl Drop for Waiting<'_> {
 
 impl Admission {
     pub(crate) fn new(capacity: Capacity) -> Self {
-        Self { capacity, host: Arc::new(Semaphore::new(capacity.running_max)), queue: Mutex::default() }
+        let [host, composed] = [capacity.running_max, capacity.composed_max].map(|most| Arc::new(Semaphore::new(most)));
+        Self { capacity, host, composed, queue: Mutex::default() }
     }
 
     /// Lets the call in when tenant, version and host have a free slot, in this order, and the ledger can be written.
@@ -114,7 +128,8 @@ impl Admission {
             return Err(refuse(Explanation::new(ProblemCode::LedgerUnavailable, detail)));
         }
         let (tenant, version) = (&prepared.tenant.slots, &prepared.version.slots);
-        if let Some(permits) = self.at_once(tenant, version) {
+        let composed = prepared.caller.as_ref().map(|_| &self.composed);
+        if let Some(permits) = self.at_once(tenant, version, composed) {
             return Ok(permits);
         }
         let Some((waiting, wait_max)) = self.join_queue() else {
@@ -128,6 +143,14 @@ impl Admission {
             _tenant: wait(tenant, deadline).await.ok_or_else(|| late(ProblemCode::RateLimited, "the tenant"))?,
             _version: wait(version, deadline).await.ok_or_else(|| late(ProblemCode::Overloaded, "the version"))?,
             _host: wait(&self.host, deadline).await.ok_or_else(|| late(ProblemCode::Overloaded, "the host"))?,
+            _composed: match composed {
+                None => None,
+                Some(composed) => {
+                    let what = "the host, for a call that may call components,";
+                    let permit = wait(composed, deadline).await;
+                    Some(permit.ok_or_else(|| late(ProblemCode::Overloaded, what))?)
+                }
+            },
         };
         if waiting.is_stale() {
             let detail = "more calls come in than can be served; this one waited too long to be let in".to_owned();
@@ -141,8 +164,31 @@ impl Admission {
         self.host.available_permits() > self.capacity.running_max / 2 && self.queue.lock().length == 0
     }
 
-    fn at_once(&self, tenant: &Arc<Semaphore>, version: &Arc<Semaphore>) -> Option<Permits> {
+    /// Waits for a slot of the version, for a call that another one makes: it has its place in all else with that one.
+    pub(crate) async fn admit_below(
+        &self,
+        prepared: &Prepared,
+        wait_max: Duration,
+    ) -> Result<OwnedSemaphorePermit, CallError> {
+        let wait_max = wait_max.min(self.capacity.wait_max);
+        wait(&prepared.version.slots, Instant::now() + wait_max).await.ok_or_else(|| {
+            let detail = format!("{:?} had no free slot within {wait_max:?}", prepared.version);
+            CallError::new(prepared.call, Explanation::new(ProblemCode::Overloaded, detail))
+        })
+    }
+
+    fn at_once(
+        &self,
+        tenant: &Arc<Semaphore>,
+        version: &Arc<Semaphore>,
+        composed: Option<&Arc<Semaphore>>,
+    ) -> Option<Permits> {
+        let _composed = match composed {
+            None => None,
+            Some(composed) => Some(Arc::clone(composed).try_acquire_owned().ok()?),
+        };
         Some(Permits {
+            _composed,
             _tenant: Arc::clone(tenant).try_acquire_owned().ok()?,
             _version: Arc::clone(version).try_acquire_owned().ok()?,
             _host: Arc::clone(&self.host).try_acquire_owned().ok()?,
@@ -170,7 +216,13 @@ mod tests {
     use super::*;
 
     fn admission(waiting_max: usize) -> Admission {
-        Admission::new(Capacity { running_max: 1, waiting_max, wait_max: Duration::from_secs(1), shadows_max: 0 })
+        Admission::new(Capacity {
+            running_max: 1,
+            waiting_max,
+            wait_max: Duration::from_secs(1),
+            shadows_max: 0,
+            composed_max: 1,
+        })
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use wares_catalog::ResolveError;
 use wares_catalog::ledger::LedgerError;
 use wares_catalog::nearest::nearest;
 use wares_catalog::snapshot::VersionEntry;
-use wares_engine::Failure;
+use wares_engine::{Failure, Spent};
 use wares_model::{CallId, Outcome, ProblemCode};
 use wares_typed::{ArgumentError, Description, Function};
 
@@ -184,6 +184,12 @@ pub(crate) fn of_failure(failure: Failure) -> (Outcome, Box<Explanation>) {
         Failure::LimitWall => {
             let detail = "the call was stopped: it used up its wall time (wall-ms-max)".to_owned();
             (Outcome::LimitWall, Explanation::new(ProblemCode::LimitWall, detail))
+        }
+        Failure::SpentBelow { spent: Spent::Cpu, what } => {
+            (Outcome::LimitCpu, Explanation::new(ProblemCode::LimitCpu, what))
+        }
+        Failure::SpentBelow { spent: Spent::Wall, what } => {
+            (Outcome::LimitWall, Explanation::new(ProblemCode::LimitWall, what))
         }
         Failure::LimitMemory { what } => (Outcome::LimitMemory, Explanation::new(ProblemCode::LimitMemory, what)),
         Failure::Host(error) => (Outcome::HostError, Explanation::host(&error)),

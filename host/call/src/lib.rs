@@ -4,6 +4,7 @@
 //! [`Calls::run`] does the rest. Once a call is admitted every way out passes the ledger, a caller that goes away included.
 
 mod admission;
+mod compose;
 mod error;
 mod follow;
 pub mod jobs;
@@ -20,6 +21,7 @@ pub use shadow::Repeat;
 pub use telemetry::describe_metrics;
 
 use admission::{Admission, Permits};
+use compose::{Above, Caller};
 use record::{Record, Traffic};
 use std::fmt;
 use std::sync::Arc;
@@ -63,12 +65,32 @@ pub struct Prepared {
     interface: Arc<str>,
     function: Arc<str>,
     resolve: Duration,
+    /// Counts what it uses.
+    meter: Arc<Meter>,
     /// What capabilities know of the call.
     context: Arc<CallContext>,
     used: Arc<UsedCalls>,
     followers: Followers,
     /// The component, if somebody wants to know how the call ends.
     looked_at: Option<Arc<ComponentEntry>>,
+    /// What it calls other components with, if it does.
+    caller: Option<Arc<Caller>>,
+    /// The call that made it, if a component did.
+    parent: Option<CallId>,
+}
+
+/// What serves a call, and whose call it is.
+struct Found {
+    tenant: Arc<TenantEntry>,
+    application: Application,
+    version: Arc<VersionEntry>,
+    live: Arc<Live>,
+    interface: Arc<str>,
+    function: Arc<str>,
+    resolve: Duration,
+    looked_at: Option<Arc<ComponentEntry>>,
+    /// The trace that the call continues.
+    trace: TraceParent,
 }
 
 /// A call that was answered.
@@ -166,13 +188,25 @@ impl Calls {
         let interface = resolved.interface.or(interface);
         let (interface, function) = entry(&live, interface.as_deref(), &function)
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
-        let resolve = started.elapsed();
-        let looked_at = resolved.looked_at;
+        let (resolve, looked_at) = (started.elapsed(), resolved.looked_at);
+        let found = Found { tenant, application, version, live, interface, function, resolve, looked_at, trace };
+        Ok(self.prepared(call, found, Arc::default(), None))
+    }
+
+    /// A call that is ready to be made, by another one if there is one above.
+    fn prepared(&self, call: CallId, found: Found, meter: Arc<Meter>, above: Option<&Above<'_>>) -> Arc<Prepared> {
+        let caller = Caller::of(self, call, &found, &meter, above);
+        let Found { tenant, application, version, live, interface, function, resolve, looked_at, trace } = found;
         let context = context(call, &tenant, &version);
+        let context = match &caller {
+            None => context,
+            Some(caller) => context.with_shelf(caller.for_context()),
+        };
         let span = trace::open(&trace, &context, &interface, &function, &application);
         let context = Arc::new(context.with_trace(trace, span));
         let used = Arc::clone(self.catalog.used());
-        Ok(Arc::new(Prepared {
+        let parent = above.map(Above::call);
+        Arc::new(Prepared {
             call,
             tenant,
             application,
@@ -181,11 +215,14 @@ impl Calls {
             interface,
             function,
             resolve,
+            meter,
             context,
             used,
             followers: self.followers.clone(),
             looked_at,
-        }))
+            caller,
+            parent,
+        })
     }
 
     /// Waits for all that a call needs before it may run.
@@ -212,15 +249,15 @@ impl Calls {
         bytes_in: usize,
     ) -> Result<Answered, CallError> {
         let Admitted { _permits, slot, queue } = admitted;
-        let meter = Arc::new(Meter::default());
         let traffic = Arc::new(Traffic::of(bytes_in, 0));
-        let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&meter), Arc::clone(&traffic));
+        let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&traffic));
+        prepared.begin();
         let invocation = Invocation {
             interface: prepared.interface(),
             function: &prepared.function,
-            arguments,
+            arguments: arguments.into(),
             limits: &prepared.version.limits,
-            meter,
+            meter: Arc::clone(&prepared.meter),
             context: Arc::clone(&prepared.context),
             owner: prepared.owner(),
         };
@@ -284,6 +321,11 @@ impl Prepared {
             Reuse::None => None,
             Reuse::Tenant => Some(self.tenant.record.id.as_str()),
         }
+    }
+
+    /// The call runs from now on.
+    fn begin(&self) {
+        self.caller.iter().for_each(|caller| caller.begin());
     }
 
     /// Tells a rollout how the call ended, if it is one of its calls.

@@ -28,35 +28,52 @@ impl Traffic {
 pub(crate) struct Record {
     prepared: Arc<Prepared>,
     slot: Option<Slot>,
-    meter: Arc<Meter>,
     traffic: Arc<Traffic>,
     started: Timestamp,
     clock: Instant,
 }
 
 impl Record {
-    pub(crate) fn open(prepared: Arc<Prepared>, slot: Slot, meter: Arc<Meter>, traffic: Arc<Traffic>) -> Self {
+    pub(crate) fn open(prepared: Arc<Prepared>, slot: Slot, traffic: Arc<Traffic>) -> Self {
         telemetry::began();
-        Self { prepared, slot: Some(slot), meter, traffic, started: Timestamp::now(), clock: Instant::now() }
+        Self { prepared, slot: Some(slot), traffic, started: Timestamp::now(), clock: Instant::now() }
     }
 
-    /// Writes the entry and waits until it is durable.
+    /// Writes the entry and waits until it and those of the calls below are durable.
     pub(crate) async fn close(
-        mut self,
+        self,
         outcome: Outcome,
         explanation: Option<&Explanation>,
         logs: Written,
     ) -> Result<(), LedgerError> {
+        let caller = self.prepared.caller.clone();
+        self.hand_in(outcome, explanation, logs).await?;
+        match caller {
+            None => Ok(()),
+            Some(caller) => caller.entered().await,
+        }
+    }
+
+    /// Writes the entry. The future tells when it is durable.
+    pub(crate) fn hand_in(
+        mut self,
+        outcome: Outcome,
+        explanation: Option<&Explanation>,
+        logs: Written,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
         let detail = explanation.map(|explanation| explanation.for_the_record(DETAIL_BYTES_MAX));
         let entry = self.entry(outcome, detail, logs);
-        match self.slot.take() {
-            Some(slot) => slot.enter(entry).await,
-            None => Ok(()),
+        let entering = self.slot.take().map(|slot| slot.enter(entry));
+        async {
+            match entering {
+                Some(entering) => entering.await,
+                None => Ok(()),
+            }
         }
     }
 
     fn entry(&self, outcome: Outcome, detail: Option<String>, logs: Written) -> LedgerEntry {
-        let usage = usage(&self.meter, self.clock, &self.traffic);
+        let usage = usage(&self.prepared.meter, self.clock, &self.traffic);
         self.prepared.report(outcome, usage.wall_us);
         self.prepared.note_used();
         let Written { text, marks: log_marks } = logs;
@@ -93,7 +110,7 @@ pub(crate) fn identify(prepared: &Prepared, started: Timestamp, usage: Usage) ->
         detail: None,
         started,
         usage,
-        parent: None,
+        parent: prepared.parent,
         logs: None,
         log_marks: Vec::new(),
         shadow: None,

@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
-use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, Meter, TraceParent};
+use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, TraceParent};
 use wares_model::{Application, CallId, Limits, Outcome, ProblemCode};
 
 /// The interfaces that answer HTTP requests, the newer one first.
@@ -147,8 +147,8 @@ impl Running {
         let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, gone, taken } = self;
         let limits = &prepared.version.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.wall_ms_max);
-        let meter = Arc::new(Meter::default());
-        let record = Record::open(Arc::clone(&prepared), slot, Arc::clone(&meter), traffic);
+        let record = Record::open(Arc::clone(&prepared), slot, traffic);
+        prepared.begin();
         let said = Arc::new(OnceLock::new());
         let respond = {
             let said = Arc::clone(&said);
@@ -158,8 +158,8 @@ impl Running {
                 let _ = said.set(response.map(|response| drop(respond.send(response))));
             })
         };
-        let context = &prepared.context;
-        let invocation = HttpInvocation { request, limits, meter: &meter, context, respond };
+        let (meter, context) = (&prepared.meter, &prepared.context);
+        let invocation = HttpInvocation { request, limits, meter, context, respond };
         let CallReport { result, logs, wait, instantiate, run } =
             prepared.live.component.serve(invocation).instrument(context.span()).await;
         let failed = how_it_failed(result, said.get(), taken, deadline, limits).await;

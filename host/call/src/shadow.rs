@@ -107,11 +107,11 @@ impl Shadow {
         }
         let _slot = Arc::clone(&self.version.slots).try_acquire_owned().map_err(|_| NotMade::Shed)?;
         let entry = self.calls.ledger.slot().await.map_err(|_| NotMade::Shed)?;
-        let (started, clock, meter) = (Timestamp::now(), Instant::now(), Arc::new(Meter::default()));
+        let (started, clock, meter) = (Timestamp::now(), Instant::now(), Arc::clone(&prepared.meter));
         let invocation = Invocation {
             interface: prepared.interface(),
             function: &prepared.function,
-            arguments,
+            arguments: arguments.into(),
             limits: &prepared.version.limits,
             meter: Arc::clone(&meter),
             context: Arc::clone(&prepared.context),
@@ -156,6 +156,8 @@ impl Shadow {
         let call = CallId::generate();
         Ok(Prepared {
             call,
+            meter: Arc::<Meter>::default(),
+            // Its calls of other components would be counted and billed: a version that makes some takes no shadow calls.
             context: Arc::new(crate::context(call, &served.tenant, &version)),
             used: Arc::clone(&served.used),
             followers: served.followers.clone(),
@@ -167,6 +169,8 @@ impl Shadow {
             function,
             resolve: Duration::ZERO,
             looked_at: None,
+            caller: None,
+            parent: None,
         })
     }
 

@@ -1,10 +1,11 @@
 //! Which call it is, for whom, and what it may use.
 
+use crate::Shelf;
 use crate::trace::{CallTrace, TraceParent};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 use tracing::Span;
 use wares_model::limits::USED_NAMES_MAX;
 use wares_model::{CallId, ComponentName, ConfigOverrides, Granted, TenantId, Version};
@@ -32,6 +33,8 @@ pub struct CallContext {
     config: Arc<ConfigOverrides>,
     trace: CallTrace,
     used: Mutex<BTreeSet<Arc<str>>>,
+    /// Held by the call itself: an instance that is kept after it holds its context, and must not hold the host.
+    shelf: Option<Weak<dyn Shelf>>,
 }
 
 impl CallContext {
@@ -45,7 +48,7 @@ impl CallContext {
     ) -> Self {
         let line = Arc::from([tenant.clone()]);
         let (config, used) = (Arc::clone(&NOT_SET), Mutex::default());
-        Self { call, tenant, component, version, granted, line, config, trace: CallTrace::default(), used }
+        Self { call, tenant, component, version, granted, line, config, trace: CallTrace::default(), used, shelf: None }
     }
 
     /// The same call of a tenant that stands below others: itself first, then the one above it, up to the top.
@@ -89,6 +92,16 @@ impl CallContext {
     /// Ends the span of the call.
     pub fn end_trace(&self) {
         self.trace.end();
+    }
+
+    /// The same call, with a way to call other components for as long as whoever runs it holds that.
+    pub fn with_shelf(self, shelf: Weak<dyn Shelf>) -> Self {
+        Self { shelf: Some(shelf), ..self }
+    }
+
+    /// What calls other components for it.
+    pub(crate) fn shelf(&self) -> Option<Arc<dyn Shelf>> {
+        self.shelf.as_ref()?.upgrade()
     }
 
     /// A call outside of any shelf, which is granted nothing: a test, or an example of a version under review.

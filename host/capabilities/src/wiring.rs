@@ -3,6 +3,7 @@
 use crate::{ALL, CallState, Capability, Interface, Prepare, VersionConfig, wasi3};
 use semver::Version;
 use std::fmt;
+use wares_model::InterfaceName;
 use wasmtime::component::Linker;
 
 /// How alike a known name must be to be suggested.
@@ -36,11 +37,11 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// Checks that every import is one that this host gives.
+/// Checks that every import is one that this host gives, or that another component may provide.
 pub fn check_imports(imports: &[String]) -> Result<(), ImportError> {
     let refused: Vec<_> = imports
         .iter()
-        .filter(|import| find(import).is_none())
+        .filter(|import| find(import).is_none() && InterfaceName::of_shelf(import).is_none())
         .map(|import| RefusedImport { import: import.clone(), advice: advice(import) })
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(ImportError { refused }) }
@@ -182,6 +183,13 @@ mod tests {
     }
 
     #[test]
+    fn interfaces_of_others_are_left_to_the_shelf() {
+        assert_eq!(refusal("acme:tax/rates@1.0.0"), None);
+        assert_eq!(refusal("acme:tax/rates"), None);
+        assert!(refusal("wares:unheard/of@1.0.0").is_some());
+    }
+
+    #[test]
     fn refusals_name_the_import_and_the_way_out() {
         for (import, advice) in [
             ("wasi:sockets/tcp@0.2.6", "no component gets sockets"),
@@ -190,7 +198,6 @@ mod tests {
             ("wasi:cli/stdout", "given is version 0.2.12 and 0.3.0"),
             ("wasi:config/store@0.2.0", "given is version 0.2.0-rc.1"),
             ("wasi:cli/stdot@0.2.6", "did you mean wasi:cli/stdout@0.2.12?"),
-            ("acme:unheard/of@1.0.0", "build the component without it"),
             ("do-something", "build the component without it"),
             ("wasi_snapshot_preview1", "wasm32-wasip2"),
         ] {

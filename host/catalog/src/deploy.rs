@@ -4,7 +4,7 @@ use crate::places;
 use crate::resolve::ResolveError;
 use crate::rollout::Rollout;
 use crate::snapshot::{Snapshot, VersionEntry};
-use crate::{Catalog, LoadError, StandingError, Ungranted};
+use crate::{Catalog, CompositionError, LoadError, StandingError, Ungranted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -80,6 +80,9 @@ pub enum DeployError {
     /// A version asks for more than it is granted.
     #[error(transparent)]
     Ungranted(#[from] Ungranted),
+    /// A version imports of other components what it would not get.
+    #[error(transparent)]
+    Composition(#[from] CompositionError),
     /// A version does not load.
     #[error("{version} cannot run here: {source}")]
     Load {
@@ -188,10 +191,15 @@ impl Catalog {
     pub(crate) async fn change_deployment(&self, revision: NewRevision) -> Result<Arc<Deployment>, DeployError> {
         check_shape(&revision)?;
         let shadow = revision.shadow.iter().map(|shadow| &shadow.version);
+        let mut new = Vec::new();
         for version in revision.traffic.keys().chain(shadow) {
             let entry = self.usable(&revision.component, version)?;
             self.live(&entry).await.map_err(|source| DeployError::Load { version: version.clone(), source })?;
+            if !self.has_traffic(&entry) {
+                new.push(entry);
+            }
         }
+        self.check_composition(&revision.component, &new).await?;
         let changing = self.change().await;
         self.commit(&changing, revision).await
     }
@@ -233,6 +241,12 @@ impl Catalog {
         Ok(Arc::new(deployment))
     }
 
+    fn has_traffic(&self, version: &VersionEntry) -> bool {
+        let snapshot = self.snapshot();
+        let deployment = snapshot.component(&version.record.component).and_then(|entry| entry.deployment.as_ref());
+        deployment.is_some_and(|now| now.traffic.contains_key(&version.record.version))
+    }
+
     /// The version, if it may take traffic: one that is held back may not, and one that is yanked only if it does so already.
     fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
         let snapshot = self.snapshot();
@@ -256,7 +270,14 @@ impl Catalog {
         if !(1..=100).contains(percent) {
             return Err(DeployError::Invalid(format!("shadow.percent = {percent} is not from 1 to 100")));
         }
-        if !self.usable(component, version)?.summary.pure {
+        let entry = self.usable(component, version)?;
+        if entry.imports_others() {
+            return Err(DeployError::Invalid(format!(
+                "{version} calls other components, whose calls would be counted and billed a second time: it takes no shadow \
+                 traffic"
+            )));
+        }
+        if !entry.summary.pure {
             return Err(DeployError::Invalid(format!(
                 "{version} does not declare itself pure, so that its calls may have effects and are not made twice: a pure \
                  component says `pure = true` in its manifest, under [component]"

@@ -83,7 +83,8 @@ async fn run_one(
     let meter = Arc::new(Meter::default());
     let context = Arc::new(CallContext::unshelved());
     let name = &function.name;
-    let invocation = Invocation { interface, function: name, arguments, limits, meter, context, owner: None };
+    let invocation =
+        Invocation { interface, function: name, arguments: arguments.into(), limits, meter, context, owner: None };
     let value = component.call(invocation).await.result.map_err(failed)?;
     let most = usize::try_from(limits.result_bytes_max).unwrap_or(usize::MAX);
     let answer = wares_typed::write_result(description, function, value.as_ref(), most);
@@ -116,7 +117,7 @@ fn failed(failure: Failure) -> String {
         Failure::Trap { reason, .. } => format!("it trapped: {reason}"),
         Failure::LimitCpu => "it used up its CPU time (cpu-ms-max)".to_owned(),
         Failure::LimitWall => "it used up its wall time (wall-ms-max)".to_owned(),
-        Failure::LimitMemory { what } => what,
+        Failure::LimitMemory { what } | Failure::SpentBelow { what, .. } => what,
         Failure::Host(error) => format!("the host failed: {error}"),
     }
 }

@@ -131,45 +131,9 @@ impl Snapshot {
             ResolveError::not_found(format!("there is no version {version} of {name}"), newest(component))
         })
     }
-
-    /// Of the components whose deployed version exports the interface: the one named like the interface's package, else the
-    /// first by name.
-    fn provider(
-        &self,
-        package: &ComponentName,
-        interface: &str,
-        requirement: Option<&VersionReq>,
-        tenant: &TenantId,
-    ) -> Result<Resolved, ResolveError> {
-        let wanted = format!("{package}/{interface}");
-        let offer = |(name, component): (&ComponentName, &Arc<ComponentEntry>)| {
-            let version = deployed(name, component, tenant).ok()?;
-            let full = version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement))?.clone();
-            Some(Resolved { version, interface: Some(full), looked_at: looked_at(component) })
-        };
-        let like_named = self.component(package).map(|component| (package, component));
-        like_named.into_iter().chain(&self.components).find_map(offer).ok_or_else(|| {
-            let known = self.components().flat_map(|(_, component)| component.latest());
-            let known = known.flat_map(|version| version.summary.interfaces.iter().map(String::as_str));
-            let detail = match requirement {
-                None => format!("no deployed component provides the interface {wanted}"),
-                Some(requirement) => format!("no deployed component provides {wanted} at {requirement}"),
-            };
-            ResolveError::not_found(detail, nearest(&wanted, known))
-        })
-    }
 }
 
-/// Whether the interface `full` (`ns:pkg/name@1.0.0`) is `wanted` (`ns:pkg/name`) at a version that will do.
-fn provides(full: &str, wanted: &str, requirement: Option<&VersionReq>) -> bool {
-    let (name, version) = full.split_once('@').map_or((full, None), |(name, version)| (name, Some(version)));
-    name == wanted
-        && requirement.is_none_or(|requirement| {
-            version.and_then(|version| version.parse().ok()).is_some_and(|version| requirement.matches(&version))
-        })
-}
-
-fn deployed(
+pub(crate) fn deployed(
     name: &ComponentName,
     component: &ComponentEntry,
     tenant: &TenantId,
@@ -201,7 +165,7 @@ fn owner<'a>(
     places::owner(deployment, place)
 }
 
-fn looked_at(component: &Arc<ComponentEntry>) -> Option<Arc<ComponentEntry>> {
+pub(crate) fn looked_at(component: &Arc<ComponentEntry>) -> Option<Arc<ComponentEntry>> {
     component.is_looked_at().then(|| Arc::clone(component))
 }
 

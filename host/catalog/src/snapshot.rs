@@ -2,12 +2,13 @@
 
 use crate::config::NO_CONFIG;
 use crate::places::Draws;
+use crate::providers::Choices;
 use crate::rollout::Rollout;
 use crate::standing::NamespaceEntry;
 use crate::tenancy::{KeyHash, TenantEntry};
 use crate::{Policy, Undeployed};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,10 @@ pub struct Snapshot {
     pub(crate) components: BTreeMap<ComponentName, Arc<ComponentEntry>>,
     pub(crate) grants: BTreeMap<ComponentName, Arc<GrantsRecord>>,
     pub(crate) config: BTreeMap<ComponentName, Arc<ConfigOverrides>>,
+    /// By interface without version: components of which some version exports it.
+    pub(crate) offers: HashMap<Arc<str>, Arc<BTreeSet<ComponentName>>>,
+    /// By interface without version: who was chosen to provide it.
+    pub(crate) choices: HashMap<Arc<str>, Arc<Choices>>,
     pub(crate) namespaces: BTreeMap<Namespace, Arc<NamespaceEntry>>,
     pub(crate) tenants: BTreeMap<TenantId, Arc<TenantEntry>>,
     pub(crate) keys: HashMap<KeyHash, Arc<KeyRecord>>,
@@ -157,6 +162,9 @@ impl Snapshot {
         for value in store.config(None).await? {
             snapshot.put_config(value);
         }
+        for choice in store.providers().await? {
+            snapshot.put_choice(choice);
+        }
         for record in store.versions().await? {
             snapshot.put_version(Arc::new(VersionEntry::new(record)?));
         }
@@ -209,6 +217,7 @@ impl Snapshot {
     pub(crate) fn put_version(&mut self, version: Arc<VersionEntry>) {
         let component = &version.record.component;
         let version = version.with_grants(self.granted_to(component), self.config_of(component));
+        self.put_offers(&version);
         let component = Arc::make_mut(self.components.entry(version.record.component.clone()).or_default());
         component.versions.insert(version.record.version.clone(), Arc::new(version));
     }

@@ -66,7 +66,7 @@ async fn measure(
                 let invocation = Invocation {
                     interface: None,
                     function,
-                    arguments: arguments.clone(),
+                    arguments: arguments.clone().into(),
                     limits: &Limits::DEFAULT,
                     meter: Arc::new(Meter::default()),
                     context: Arc::clone(&context),

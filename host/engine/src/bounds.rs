@@ -13,16 +13,15 @@ use wasmtime::ResourceLimiter;
 pub(crate) struct Bounds {
     memory: Account,
     tables: Account,
-    cpu_ns_max: u64,
+    cpu_ms_max: u64,
     meter: Arc<Meter>,
 }
 
 impl Bounds {
     pub(crate) fn new(limits: &Limits, meter: Arc<Meter>) -> Self {
         let table_elements_max = limits.table_elements_max.min(TABLE_ELEMENTS_MAX);
-        let cpu_ns_max = limits.cpu_ms_max.saturating_mul(1_000_000);
         let (memory, tables) = (Account::new(limits.memory_bytes_max), Account::new(table_elements_max));
-        Self { memory, tables, cpu_ns_max, meter }
+        Self { memory, tables, cpu_ms_max: limits.cpu_ms_max, meter }
     }
 
     /// Counts for another call from now on. What the instance holds, it goes on holding.
@@ -31,9 +30,9 @@ impl Bounds {
         self.meter = meter;
     }
 
-    /// Whether the call that runs now has used up its CPU time. Ask only on the thread that runs it.
+    /// Whether the call that runs now, with those that it made, has used up its CPU time. Ask only on the thread that runs it.
     pub(crate) fn is_out_of_cpu(&self) -> bool {
-        self.meter.cpu_ns_within_poll() >= self.cpu_ns_max
+        self.meter.cpu_ns_left(self.cpu_ms_max) == 0
     }
 
     /// Bytes of all memories.

@@ -7,12 +7,13 @@ use crate::meter::{Meter, Metered};
 use crate::sandbox::{Making, Sandbox};
 use crate::serve::Handler;
 use crate::turns::{Habit, Turns};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring, Written};
+use wares_capabilities::{CallContext, CallLog, CallState, Services, ShelfImport, Wiring, Written, is_same_type};
 use wares_model::Limits;
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
 
 /// What to run, and within which limits.
@@ -22,7 +23,7 @@ pub struct Invocation<'a> {
     /// The function's name.
     pub function: &'a str,
     /// Its arguments, of the function's types.
-    pub arguments: Vec<Val>,
+    pub arguments: Cow<'a, [Val]>,
     /// What the call may use.
     pub limits: &'a Limits,
     /// Counts what it uses.
@@ -53,6 +54,7 @@ pub struct CallReport<T = Option<Val>> {
 pub struct Component {
     pub(crate) pre: InstancePre<CallState>,
     pub(crate) wiring: Wiring,
+    shelf: Vec<ShelfImport>,
     pub(crate) services: Arc<Services>,
     pub(crate) concurrency: Concurrency,
     /// What it answers HTTP requests with, if it does.
@@ -68,8 +70,17 @@ pub struct Component {
 
 struct Export {
     index: ComponentExportIndex,
-    results: usize,
+    ty: ComponentFunc,
     habit: Habit,
+}
+
+/// Why a function cannot be called where another one of its name is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherType {
+    /// There is no function of this name.
+    Missing,
+    /// Its parameters or its result are of other types.
+    Differs,
 }
 
 /// The moments of a call.
@@ -84,6 +95,7 @@ impl Component {
         pre: InstancePre<CallState>,
         concurrency: Concurrency,
         wiring: Wiring,
+        shelf: Vec<ShelfImport>,
         services: Arc<Services>,
         kept: Arc<KeptInstances>,
         turns: Arc<Turns>,
@@ -92,7 +104,7 @@ impl Component {
         let keeper = kept.keeper();
         let http = Handler::of(&pre);
         let http_habit = Habit::default();
-        Self { pre, wiring, services, concurrency, http, exports, kept, keeper, turns, http_habit }
+        Self { pre, wiring, shelf, services, concurrency, http, exports, kept, keeper, turns, http_habit }
     }
 
     /// Runs a function in an instance of its own, or in one that is kept for the owner.
@@ -110,7 +122,10 @@ impl Component {
         let log = kept.as_ref().map_or_else(|| CallLog::new(invocation.limits.log_bytes_max), |kept| kept.log.clone());
         let meter = &*invocation.meter;
         let run = Metered::new(self.run(export, &invocation, kept, &log, &clock), meter);
-        let result = within_wall_time(invocation.limits, self.turns.take(run, meter, &export.habit)).await;
+        let result = match meter.is_below() {
+            true => within_wall_time(invocation.limits, run).await,
+            false => within_wall_time(invocation.limits, self.turns.take(run, meter, &export.habit)).await,
+        };
         let logs = log.take();
         let result = result.map(|(value, sandbox)| {
             // Only now that the log is empty for the next call.
@@ -120,6 +135,17 @@ impl Component {
             value
         });
         clock.report(result, logs)
+    }
+
+    /// What it imports of other components.
+    pub fn shelf_imports(&self) -> &[ShelfImport] {
+        &self.shelf
+    }
+
+    /// Checks that it exports this function, and with this type.
+    pub fn check_function(&self, interface: &str, function: &str, ty: &ComponentFunc) -> Result<(), OtherType> {
+        let export = self.export(Some(interface), function).ok_or(OtherType::Missing)?;
+        if is_same_type(&export.ty, ty) { Ok(()) } else { Err(OtherType::Differs) }
     }
 
     pub(crate) fn making<'a>(
@@ -158,7 +184,7 @@ impl Component {
             None => Sandbox::new(&self.making(limits, meter, context), log.clone()).await?,
         };
         clock.instantiated();
-        let result = sandbox.call(export.index, export.results, &invocation.arguments).await?;
+        let result = sandbox.call(export.index, export.ty.results().len(), &invocation.arguments).await?;
         Ok((result, self.owner(invocation).is_some().then_some(sandbox)))
     }
 }
@@ -213,25 +239,25 @@ impl Drop for Component {
 fn exports(component: &wasmtime::component::Component) -> HashMap<String, HashMap<String, Export>> {
     let engine = component.engine();
     let mut found: HashMap<String, HashMap<String, Export>> = HashMap::new();
-    let mut add = |interface: &str, name: &str, index: Option<ComponentExportIndex>, results: usize| {
+    let mut add = |interface: &str, name: &str, index: Option<ComponentExportIndex>, ty: ComponentFunc| {
         if let Some(index) = index {
             found
                 .entry(interface.to_owned())
                 .or_default()
-                .insert(name.to_owned(), Export { index, results, habit: Habit::default() });
+                .insert(name.to_owned(), Export { index, ty, habit: Habit::default() });
         }
     };
     for (name, item) in component.component_type().exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(function) => {
-                add("", name, component.get_export_index(None, name), function.results().len());
+                add("", name, component.get_export_index(None, name), function);
             }
             ComponentItem::ComponentInstance(interface) => {
                 let parent = component.get_export_index(None, name);
                 for (function, item) in interface.exports(engine) {
                     if let ComponentItem::ComponentFunc(ty) = item.ty {
                         let index = component.get_export_index(parent.as_ref(), function);
-                        add(name, function, index, ty.results().len());
+                        add(name, function, index, ty);
                     }
                 }
             }

@@ -16,7 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use tokio::sync::Mutex as AsyncMutex;
-use wares_capabilities::{ImportError, Services, VersionConfig, Wiring, WiringError};
+use wares_capabilities::{ImportError, Services, VersionConfig, Wiring, WiringError, link_shelf};
 use wares_model::Digest;
 use wares_typed::Description;
 use wasmtime::component::Linker;
@@ -242,11 +242,12 @@ impl Engine {
             let imports: Vec<_> = native.component_type().imports(wasmtime).map(|(name, _)| name.to_owned()).collect();
             let mut linker = Linker::new(wasmtime);
             let wiring = Wiring::new(&mut linker, &imports, &version)?;
+            let shelf = link_shelf(&mut linker, &native)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
             let services = Arc::clone(&shared.services);
             let (kept, turns) = (Arc::clone(&shared.kept), Arc::clone(&shared.turns));
-            Ok(Component::new(pre, concurrency, wiring, services, kept, turns))
+            Ok(Component::new(pre, concurrency, wiring, shelf, services, kept, turns))
         };
         blocking(link).await
     }

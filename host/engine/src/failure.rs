@@ -1,7 +1,7 @@
 //! Why a call ended without a result: the guest's own fault, a limit, or this host's.
 
 use std::fmt::{self, Write as _};
-use wares_capabilities::OverLimit;
+use wares_capabilities::{OverLimit, ShelfFailure, Spent};
 use wares_model::limits::RESOURCES_MAX;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{OutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace};
@@ -33,6 +33,13 @@ pub enum Failure {
         /// Which of them, and how much there is.
         what: String,
     },
+    /// A call that it made used up the CPU time or the wall time that both have together.
+    SpentBelow {
+        /// Which.
+        spent: Spent,
+        /// What was called.
+        what: String,
+    },
     /// This host failed.
     Host(String),
 }
@@ -59,7 +66,15 @@ impl Failure {
         if error.is::<HostFault>() || error.is::<PoolConcurrencyLimitError>() || error.is::<OutOfMemory>() {
             return Self::Host(format!("{error:#}"));
         }
-        Self::Trap { reason: reason(error), backtrace: backtrace(error) }
+        match error.downcast_ref() {
+            Some(ShelfFailure { spent: Some(spent), reason }) => {
+                Self::SpentBelow { spent: *spent, what: reason.clone() }
+            }
+            Some(ShelfFailure { spent: None, reason }) => {
+                Self::Trap { reason: reason.clone(), backtrace: backtrace(error) }
+            }
+            None => Self::Trap { reason: reason(error), backtrace: backtrace(error) },
+        }
     }
 }
 

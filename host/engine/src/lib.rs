@@ -32,7 +32,7 @@ mod turns;
 mod worker;
 
 pub use compile::{CompileError, WorkerCommand};
-pub use component::{CallReport, Component, Invocation};
+pub use component::{CallReport, Component, Invocation, OtherType};
 pub use concurrency::Concurrency;
 pub use engine::{Engine, EngineConfig, EngineError, LoadError};
 pub use failure::Failure;
@@ -44,6 +44,7 @@ pub use wares_capabilities::files::Files;
 pub use wares_capabilities::keyvalue::Buckets;
 pub use wares_capabilities::{
     CallContext, ImportError, Outbound, OutboundConfig, OutboundError, RefusedImport, SecretError, SecretReader,
-    Services, TRACES, TraceParent, Written, add_log, describe_metrics,
+    Services, Shelf, ShelfCall, ShelfFailure, ShelfImport, Spent, TRACES, TraceParent, Written, add_log,
+    describe_metrics,
 };
 pub use worker::compile_worker_main;

@@ -3,19 +3,56 @@
 use rustix::time::{ClockId, clock_gettime};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 /// Counts what one call uses. It can be read while the call runs and after it was dropped.
-#[derive(Debug, Default)]
+///
+/// A call that another one makes runs within that one's polls. What it uses is counted by its own meter alone, and set aside
+/// by the meters above: so the figures of all calls add up, and a call still knows what it and the calls below used together.
+#[derive(Debug)]
 pub struct Meter {
     cpu_ns: AtomicU64,
-    /// The thread's CPU clock when the poll that goes on now began. Used only by the thread that polls.
+    /// CPU time of the calls that this one made, and of those that they made.
+    below_ns: AtomicU64,
+    /// The thread's CPU clock when the poll that goes on now began, moved on by what calls below used since. Used only by the
+    /// thread that polls.
     poll_began_ns: AtomicU64,
     memory_peak_bytes: AtomicU64,
+    /// The call that made this one, and the CPU time that it had left then.
+    above: Option<(Arc<Meter>, u64)>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        let (cpu_ns, below_ns, poll_began_ns) = Default::default();
+        Self { cpu_ns, below_ns, poll_began_ns, memory_peak_bytes: AtomicU64::default(), above: None }
+    }
 }
 
 impl Meter {
+    /// A meter of a call that is made within another one, which has so many nanoseconds of CPU time left.
+    pub fn below(above: &Arc<Self>, left_ns: u64) -> Self {
+        Self { above: Some((Arc::clone(above), left_ns)), ..Self::default() }
+    }
+
+    /// Whether another call made this one.
+    pub(crate) fn is_below(&self) -> bool {
+        self.above.is_some()
+    }
+
+    /// The CPU time in nanoseconds that the call and those below it may have, if its own limits allow so much.
+    pub fn cpu_ns_max(&self, cpu_ms_max: u64) -> u64 {
+        let left = self.above.as_ref().map_or(u64::MAX, |(_, left_ns)| *left_ns);
+        cpu_ms_max.saturating_mul(1_000_000).min(left)
+    }
+
+    /// What is left of that now. Call it only within the call's polls.
+    pub fn cpu_ns_left(&self, cpu_ms_max: u64) -> u64 {
+        self.cpu_ns_max(cpu_ms_max).saturating_sub(self.cpu_ns_within_poll())
+    }
+
     /// CPU time in microseconds, up to the last time the call gave its thread back.
     pub fn cpu_us(&self) -> u64 {
         self.cpu_ns() / 1_000
@@ -27,13 +64,18 @@ impl Meter {
     }
 
     /// CPU time in nanoseconds, up to the same moment.
-    pub(crate) fn cpu_ns(&self) -> u64 {
+    fn cpu_ns(&self) -> u64 {
         self.cpu_ns.load(Relaxed)
     }
 
-    /// CPU time in nanoseconds, the poll that goes on included. Call it only within that poll.
+    /// The same with the calls below.
+    pub(crate) fn cpu_ns_of_all(&self) -> u64 {
+        self.cpu_ns() + self.below_ns.load(Relaxed)
+    }
+
+    /// The same, the poll that goes on included. Call it only within that poll.
     pub(crate) fn cpu_ns_within_poll(&self) -> u64 {
-        self.cpu_ns() + thread_cpu_ns().saturating_sub(self.poll_began_ns.load(Relaxed))
+        self.cpu_ns_of_all() + thread_cpu_ns().saturating_sub(self.poll_began_ns.load(Relaxed))
     }
 
     pub(crate) fn memory_in_use(&self, bytes: u64) {
@@ -44,8 +86,18 @@ impl Meter {
         let began = thread_cpu_ns();
         self.poll_began_ns.store(began, Relaxed);
         let done = work();
-        self.cpu_ns.fetch_add(thread_cpu_ns().saturating_sub(began), Relaxed);
+        let ended = thread_cpu_ns();
+        self.cpu_ns.fetch_add(ended.saturating_sub(self.poll_began_ns.load(Relaxed)), Relaxed);
+        if let Some((above, _)) = &self.above {
+            above.set_aside(ended.saturating_sub(began));
+        }
         done
+    }
+
+    /// Takes what a call below used out of the poll that goes on.
+    fn set_aside(&self, ns: u64) {
+        self.poll_began_ns.fetch_add(ns, Relaxed);
+        self.below_ns.fetch_add(ns, Relaxed);
     }
 }
 
@@ -89,4 +141,39 @@ impl<F> Drop for Metered<'_, F> {
 fn thread_cpu_ns() -> u64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn burn(ns: u64) {
+        let until = thread_cpu_ns() + ns;
+        while thread_cpu_ns() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn what_a_call_below_uses_is_counted_once_and_taken_from_what_is_left() {
+        const MS: u64 = 1_000_000;
+        let root = Arc::new(Meter::default());
+        root.measure(|| {
+            burn(2 * MS);
+            let left = root.cpu_ns_left(10);
+            assert!((7 * MS..=8 * MS).contains(&left), "{left}");
+            let below = Arc::new(Meter::below(&root, left));
+            below.measure(|| {
+                burn(3 * MS);
+                let deepest = Arc::new(Meter::below(&below, below.cpu_ns_left(1_000)));
+                deepest.measure(|| burn(MS));
+                assert!((MS..2 * MS).contains(&deepest.cpu_ns()));
+                assert!((3 * MS..=4 * MS).contains(&below.cpu_ns_left(1_000)));
+            });
+            assert!((3 * MS..4 * MS).contains(&below.cpu_ns()), "{below:?}");
+            assert!(root.cpu_ns_left(10) <= 4 * MS);
+        });
+        assert!((2 * MS..4 * MS).contains(&root.cpu_ns()), "{root:?}");
+        assert!((6 * MS..9 * MS).contains(&root.cpu_ns_of_all()), "{root:?}");
+    }
 }

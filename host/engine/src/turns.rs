@@ -3,6 +3,9 @@
 //! An executor's threads take whatever is ready in order. With many long calls ready, everything else that the host does, a
 //! connection's reading and writing included, would wait for all of them each time. So only as many of them are ready as
 //! there are processors; the others wait here, in order. Short calls know nothing of it.
+//!
+//! A call that another one makes runs within that one's polls, and takes no turn of its own: the one that is held above is
+//! for whatever of them computes, and nobody holds one while he waits.
 
 use crate::meter::{Meter, Metered};
 use std::future::Future;
@@ -66,7 +69,7 @@ impl<F: Future> Future for InTurn<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        let takes_turns = this.habit.is_long() || this.meter.cpu_ns() >= LONG_CPU_NS;
+        let takes_turns = this.habit.is_long() || this.meter.cpu_ns_of_all() >= LONG_CPU_NS;
         if takes_turns && this.turn.is_none() {
             let waiting = this.waiting.get_or_insert_with(|| PollSemaphore::new(Arc::clone(&this.turns.0)));
             this.turn = ready!(waiting.poll_acquire(context));
@@ -77,7 +80,7 @@ impl<F: Future> Future for InTurn<'_, F> {
         let polled = Pin::new(&mut this.work).poll(context);
         this.turn = None;
         if polled.is_ready() {
-            this.habit.learn(this.meter.cpu_ns());
+            this.habit.learn(this.meter.cpu_ns_of_all());
         }
         polled
     }

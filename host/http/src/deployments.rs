@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::{Catalog, DeployRequest, RollbackRequest};
@@ -67,7 +67,8 @@ async fn deploy(
     let DeployBody { traffic, stickiness, shadow, reason } = body;
     let expected = if_match(&headers)?;
     let request = DeployRequest { component, traffic, stickiness, shadow, actor: admin.actor, reason, expected };
-    Ok(tagged(&*catalog.deploy(request).await?))
+    let deployment = catalog.deploy(request).await?;
+    Ok(warned(&catalog, &deployment).await)
 }
 
 async fn rollback(
@@ -85,7 +86,8 @@ async fn rollback(
     };
     let expected = if_match(&headers)?;
     let request = RollbackRequest { component, to, actor: admin.actor, reason, expected };
-    Ok(tagged(&*catalog.rollback(request).await?))
+    let deployment = catalog.rollback(request).await?;
+    Ok(warned(&catalog, &deployment).await)
 }
 
 async fn history(
@@ -103,6 +105,21 @@ async fn history(
     let next = items.last().filter(|last| items.len() == page.limit() && last.revision > 1);
     let next = next.map(|last| last.revision.to_string());
     Ok(axum::Json(Page { items, next }))
+}
+
+/// A new deployment, and whom it breaks.
+#[derive(Serialize)]
+struct Warned<'a> {
+    #[serde(flatten)]
+    deployment: &'a Deployment,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+async fn warned(catalog: &Catalog, deployment: &Deployment) -> Response {
+    let warnings = catalog.broken_by_deployment(&deployment.component).await;
+    let tag = format!("\"{}\"", deployment.revision);
+    ([(header::ETAG, tag)], axum::Json(Warned { deployment, warnings })).into_response()
 }
 
 fn tagged(deployment: &Deployment) -> Response {

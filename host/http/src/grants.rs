@@ -70,8 +70,9 @@ impl AskedShape {
     /// What a version asks for and lacks, if it asks for anything.
     pub(crate) fn of(entry: &wares_catalog::snapshot::VersionEntry) -> Option<Self> {
         let asked = entry.summary.asked.clone();
-        let asks =
-            !asked.imports.is_empty() || asked.manifest.as_ref().is_some_and(|asked| *asked != Default::default());
+        let asks = !asked.imports.is_empty()
+            || !asked.interfaces.is_empty()
+            || asked.manifest.as_ref().is_some_and(|asked| *asked != Default::default());
         asks.then(|| Self { asked, missing: entry.missing(entry.granted.grants()) })
     }
 }

@@ -21,6 +21,7 @@ mod operations;
 mod page;
 mod path;
 mod problem;
+mod providers;
 mod publications;
 mod reports;
 mod rollouts;
@@ -111,6 +112,7 @@ pub fn router(app: App) -> Router {
         .merge(secrets::routes())
         .merge(config::routes())
         .merge(logs::routes())
+        .merge(providers::routes())
         .merge(namespaces::routes())
         .merge(submissions::routes())
         .merge(reports::routes())

@@ -9,8 +9,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::routing::{get, post};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use wares_catalog::snapshot::VersionEntry;
 use wares_catalog::{Catalog, LifecycleRequest};
@@ -32,7 +32,16 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 type VersionPath = Path<(String, String, String)>;
-type Answer = Result<axum::Json<VersionShape>, Problem>;
+type Answer = Result<axum::Json<ChangedShape>, Problem>;
+
+/// A version, and who uses it or has to do without it now.
+#[derive(Serialize)]
+struct ChangedShape {
+    #[serde(flatten)]
+    version: VersionShape,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -94,7 +103,18 @@ async fn change(
 ) -> Answer {
     let (component, version) = (path::component(&namespace, &name)?, path::version(&version)?);
     let request = LifecycleRequest { component, version, transition, actor: admin.actor, reason };
-    Ok(axum::Json(VersionShape::of(&*catalog.change_version(request).await?)))
+    let taken_away = matches!(request.transition, Transition::Yank | Transition::Stop);
+    let users = match taken_away {
+        true => catalog
+            .snapshot()
+            .find_version(&request.component, &request.version)
+            .map(|entry| catalog.snapshot().users_of(entry))?,
+        false => Vec::new(),
+    };
+    let changed = catalog.change_version(request).await?;
+    let left_without = catalog.snapshot().left_without(&changed.record.component);
+    let warnings = users.into_iter().chain(left_without.into_iter().filter(|_| taken_away)).collect();
+    Ok(axum::Json(ChangedShape { version: VersionShape::of(&changed), warnings }))
 }
 
 fn reason(body: &Bytes) -> Result<Option<String>, Problem> {

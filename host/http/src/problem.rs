@@ -11,8 +11,8 @@ use wares_call::{CallError, Explanation};
 use wares_catalog::backup::TakeBackupError;
 use wares_catalog::reports::ReportError;
 use wares_catalog::{
-    ConfigError, DeployError, GarbageError, GrantError, LifecycleError, LoadError, NamespaceError, PublishError,
-    PullError, ResolveError, ReviewError, SecretsError, StandingError, TenancyError,
+    ConfigError, DeployError, GarbageError, GrantError, LifecycleError, LoadError, NamespaceError, ProviderError,
+    PublishError, PullError, ResolveError, ReviewError, SecretsError, StandingError, TenancyError,
 };
 use wares_engine::CompileError;
 use wares_model::ProblemCode;
@@ -261,6 +261,7 @@ impl From<DeployError> for Problem {
                 Self::new(ProblemCode::Conflict, error.to_string())
             }
             DeployError::Refused(refused) => refused.into(),
+            DeployError::Composition(error) => Self::new(ProblemCode::InvalidComponent, error.to_string()),
             DeployError::Ungranted(ungranted) => Self::new(ProblemCode::InvalidComponent, ungranted.to_string()),
             DeployError::Load { source, .. } if matches!(*source, LoadError::Refused(_)) => {
                 Self::new(ProblemCode::Untrusted, source.to_string())
@@ -315,6 +316,16 @@ impl From<ConfigError> for Problem {
             ConfigError::Store(_) => return Self::host(&error),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<ProviderError> for Problem {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::NotFound(error) => error.into(),
+            ProviderError::Invalid(_) | ProviderError::Reason(_) => Self::bad_request(error.to_string()),
+            ProviderError::Store(_) => Self::host(&error),
+        }
     }
 }
 

@@ -4,8 +4,8 @@ mod rule;
 
 pub use rule::{HttpRule, HttpTarget, ParseHttpRuleError};
 
-use crate::ComponentName;
 use crate::limits::{BUCKET_BYTES_MAX, BUCKET_KEYS_MAX, FILES_BYTES_MAX, FILES_MAX};
+use crate::{ComponentName, InterfaceName};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -316,6 +316,9 @@ pub struct Asked {
     /// Full names of the interfaces that it imports and that need a grant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
+    /// Interfaces that it imports and that other components provide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<InterfaceName>,
 }
 
 /// Imports that need a grant, with the capability that they belong to.
@@ -336,8 +339,9 @@ pub fn capability_of(import: &str) -> Option<&'static str> {
 impl Asked {
     /// What a version with this manifest and these imports asks for.
     pub fn of(manifest: Option<&Capabilities>, imports: &[String]) -> Self {
+        let interfaces = imports.iter().filter_map(|import| InterfaceName::of_shelf(import)).collect();
         let imports = imports.iter().filter(|import| capability_of(import).is_some()).cloned().collect();
-        Self { manifest: manifest.cloned(), imports }
+        Self { manifest: manifest.cloned(), imports, interfaces }
     }
 
     /// An import for which the manifest, being there, asks for nothing, with the key that it lacks.

@@ -190,6 +190,14 @@ pub const OUTBOUND_CONNECT_MS_MAX: u64 = 10_000;
 pub const OUTBOUND_FIRST_BYTE_MS_MAX: u64 = 30_000;
 /// Milliseconds between two pieces of such a response.
 pub const OUTBOUND_BETWEEN_BYTES_MS_MAX: u64 = 30_000;
+/// Calls of components that one call makes, those that its calls make included.
+pub const COMPONENT_CALLS_MAX: u64 = 64;
+/// Calls of components within each other, below the one that came from outside.
+pub const COMPONENT_CALL_DEPTH_MAX: usize = 8;
+/// Calls at once that may call components. Each has room in the engine's pool for as many instances as it may go deep.
+pub const COMPOSED_CALLS_MAX: u64 = 64;
+/// Bytes of the reason why a component's call of another one failed.
+pub const COMPONENT_CALL_REASON_BYTES_MAX: usize = 2 << 10;
 /// Bytes of the keys and values that a version is configured with.
 pub const CONFIG_BYTES_MAX: u64 = 64 * KIB;
 /// Values that an operator sets for one component.

@@ -11,6 +11,7 @@ mod demo;
 mod deploy;
 mod gc;
 mod grants;
+mod graph;
 mod history;
 mod jobs;
 mod keys;
@@ -20,6 +21,7 @@ mod logs;
 mod mirror;
 mod namespaces;
 mod new;
+mod providers;
 mod publish;
 mod push;
 mod rollout;
@@ -124,6 +126,11 @@ enum Command {
     /// Set secrets of components
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Choose who provides interfaces
+    #[command(subcommand)]
+    Providers(providers::Providers),
+    /// Show which components use which
+    Graph(graph::Graph),
     /// Remove files that nothing on the shelf refers to
     Gc(gc::Gc),
     /// Sum up what calls used
@@ -196,6 +203,8 @@ impl Command {
             Self::Grants(command) => command.run(settings).await,
             Self::Config(command) => command.run(settings).await,
             Self::Secrets(command) => command.run(settings).await,
+            Self::Providers(command) => command.run(settings).await,
+            Self::Graph(command) => command.run(settings).await,
             Self::Gc(command) => command.run(settings).await,
             Self::Usage(command) => command.run(settings).await,
             Self::Keys(command) => command.run(settings).await,

@@ -15,7 +15,7 @@ use wares_engine::OutboundConfig;
 use wares_model::Limits;
 use wares_model::grants::Label;
 use wares_model::limits::{
-    HOST_CONCURRENCY_MAX, JOB_DEADLINE_SECONDS_MAX, LOADED_VERSIONS_MAX, OUTBOUND_BETWEEN_BYTES_MS_MAX,
+    COMPOSED_CALLS_MAX, HOST_CONCURRENCY_MAX, JOB_DEADLINE_SECONDS_MAX, LOADED_VERSIONS_MAX, OUTBOUND_BETWEEN_BYTES_MS_MAX,
     OUTBOUND_CONNECT_MS_MAX, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_FIRST_BYTE_MS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX,
     RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX,
     SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
@@ -122,6 +122,8 @@ pub struct Calls {
     pub loaded_versions_max: u64,
     /// Calls made again in another version, to compare, running at once beside the others; 0 makes none.
     pub shadows_max: usize,
+    /// Of the calls running at once, those that may call other components; each keeps room for all the calls within it.
+    pub composed_max: usize,
     /// Whether callers may name versions that were never deployed: `never`, `exact` (`@=1.2.3`), or `matching` (whatever no
     /// deployed version satisfies).
     pub undeployed: Undeployed,
@@ -253,6 +255,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.queue-ms-max", 0, 60_000),
     ("calls.loaded-versions-max", 1, 1_000_000),
     ("calls.shadows-max", 0, 100),
+    ("calls.composed-max", 1, 200),
     ("jobs.concurrency-max", 1, 2_000),
     ("jobs.tenant-concurrency-max", 1, 2_000),
     ("jobs.waiting-max", 0, 1_000_000),
@@ -343,6 +346,7 @@ impl Default for Calls {
             queue_ms_max: QUEUE_MS_MAX,
             loaded_versions_max: LOADED_VERSIONS_MAX,
             shadows_max: count(SHADOWS_MAX),
+            composed_max: count(COMPOSED_CALLS_MAX),
             undeployed: Undeployed::Never,
         }
     }

@@ -122,7 +122,8 @@ impl Opened {
         let arguments = self.read(called, arguments)?;
         let meter = Arc::new(Meter::default());
         let (context, limits) = (Arc::new(CallContext::unshelved()), &self.limits);
-        let invocation = Invocation { interface, function, arguments, limits, meter, context, owner: None };
+        let invocation =
+            Invocation { interface, function, arguments: arguments.into(), limits, meter, context, owner: None };
         let CallReport { result, logs, .. } = self.component.call(invocation).await;
         if !logs.text.is_empty() {
             output::note(logs.text.trim_end());
@@ -209,6 +210,7 @@ fn of_failure(failure: Failure) -> Problem {
         Failure::LimitCpu => Problem::new(ProblemCode::LimitCpu, "the call used up its CPU time (cpu-ms-max)"),
         Failure::LimitWall => Problem::new(ProblemCode::LimitWall, "the call used up its wall time (wall-ms-max)"),
         Failure::LimitMemory { what } => Problem::new(ProblemCode::LimitMemory, what),
+        Failure::SpentBelow { what, .. } => Problem::new(ProblemCode::Trap, what),
         Failure::Host(error) => Problem::new(ProblemCode::HostError, error),
     }
 }

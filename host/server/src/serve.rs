@@ -46,16 +46,12 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let store: Arc<dyn Store> = database.clone();
     let vault = Arc::new(Vault::open(Arc::clone(&store), key_source(config, &data_dir)).await?);
     let services = services(config, &data_dir, database, Arc::clone(&vault))?;
-    let engine = start_engine(config, &data_dir, services)?;
+    let capacity = capacity(config);
+    let engine = start_engine(config, &data_dir, services, &capacity)?;
     let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone(), vault).await?);
 
-    let capacity = Capacity {
-        running_max: config.calls.concurrency_max,
-        waiting_max: config.calls.queue_length_max,
-        wait_max: Duration::from_millis(config.calls.queue_ms_max),
-        shadows_max: config.calls.shadows_max,
-    };
-    let (ledger, writer) = Ledger::start(store.clone(), capacity.running_max + capacity.shadows_max);
+    let entries_max = capacity.running_max + capacity.shadows_max + capacity.instances_below();
+    let (ledger, writer) = Ledger::start(store.clone(), entries_max);
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
     let metrics = install_metrics()?;
     let drain_timeout = Duration::from_secs(config.drain_seconds_max);
@@ -142,13 +138,29 @@ fn key_source(config: &Config, data_dir: &DataDir) -> KeySource {
     }
 }
 
-fn start_engine(config: &Config, data_dir: &DataDir, services: Services) -> anyhow::Result<Engine> {
+fn capacity(config: &Config) -> Capacity {
+    Capacity {
+        running_max: config.calls.concurrency_max,
+        waiting_max: config.calls.queue_length_max,
+        wait_max: Duration::from_millis(config.calls.queue_ms_max),
+        shadows_max: config.calls.shadows_max,
+        composed_max: config.calls.composed_max.min(config.calls.concurrency_max),
+    }
+}
+
+fn start_engine(
+    config: &Config,
+    data_dir: &DataDir,
+    services: Services,
+    capacity: &Capacity,
+) -> anyhow::Result<Engine> {
+    let running = capacity.running_max + capacity.shadows_max + capacity.instances_below();
     let engine = EngineConfig {
         native_dir: data_dir.native(),
         key_file: data_dir.native_key(),
         worker: worker()?,
         // Examples of submissions run beside the calls.
-        calls_max: u32::try_from(config.calls.concurrency_max + config.calls.shadows_max)?.saturating_add(RUNNING_MAX),
+        calls_max: u32::try_from(running)?.saturating_add(RUNNING_MAX),
         memory_bytes_max: config.limits.ceiling.memory_bytes_max,
         keep: KeepBounds {
             instances_max: config.reuse.instances_max,

@@ -12,6 +12,7 @@ mod jobs;
 mod keyvalue;
 mod leftovers;
 mod lifecycle;
+mod providers;
 mod records;
 mod redis;
 mod reports;
@@ -35,6 +36,7 @@ pub use jobs::{
 pub use keyvalue::{BucketName, BucketQuota, KeyPage, KeyValueError, KeyValueStore};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
+pub use providers::{ProviderRecord, ProviderStore};
 pub use records::{
     Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
     UsageQuery, UsageRow, VersionRecord,
@@ -73,7 +75,9 @@ pub trait LedgerStore: Send + Sync + 'static {
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
-pub trait Store: LedgerStore + TrustStore + ReportStore + GrantStore + JobStore + SecretStore + ConfigStore {
+pub trait Store:
+    LedgerStore + TrustStore + ReportStore + GrantStore + ProviderStore + JobStore + SecretStore + ConfigStore
+{
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 

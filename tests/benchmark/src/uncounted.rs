@@ -72,7 +72,7 @@ async fn call(Loaded { component, description }: &Loaded, body: &[u8]) -> Result
     let invocation = Invocation {
         interface: interface.name.as_deref(),
         function: FUNCTION,
-        arguments,
+        arguments: arguments.into(),
         limits: &Limits::DEFAULT,
         meter: Arc::new(Meter::default()),
         context: Arc::new(CallContext::unshelved()),

@@ -151,7 +151,7 @@ impl Call {
         let invocation = Invocation {
             interface: None,
             function: self.function,
-            arguments: self.arguments,
+            arguments: self.arguments.into(),
             limits: &self.limits,
             meter: self.meter,
             context: Arc::new(CallContext::unshelved()),

@@ -137,7 +137,14 @@ fn shares(versions: &[Share]) -> anyhow::Result<BTreeMap<String, u32>> {
 
 pub(super) fn said(deployment: &Value, done: &str) -> String {
     let (component, revision) = (cell(deployment, "/component"), cell(deployment, "/revision"));
-    format!("{done} {component}: {} (revision {revision})", traffic(deployment))
+    let done = format!("{done} {component}: {} (revision {revision})", traffic(deployment));
+    with_warnings(done, deployment)
+}
+
+/// What was done, then what the host warns of.
+pub(super) fn with_warnings(done: String, answer: &Value) -> String {
+    let warnings = answer.get("warnings").and_then(Value::as_array).into_iter().flatten();
+    warnings.filter_map(Value::as_str).fold(done, |text, warning| format!("{text}\nWARNING: {warning}"))
 }
 
 #[cfg(test)]

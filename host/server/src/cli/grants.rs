@@ -260,6 +260,9 @@ pub(super) fn asks(asked: &Value) -> Vec<String> {
         }
         false => manifest,
     };
+    let others = asked.get("interfaces").and_then(Value::as_array).into_iter().flatten();
+    let others = others.filter_map(Value::as_str).map(|interface| format!("  {interface} of another component"));
+    let lines: Vec<_> = lines.into_iter().chain(others).collect();
     let missing = asked.get("missing").and_then(Value::as_array).into_iter().flatten();
     lines.into_iter().chain(missing.map(|one| format!("  not granted: {}", cell(one, "/capability")))).collect()
 }

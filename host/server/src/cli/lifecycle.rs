@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::components::{NameAt, cell, version_path};
+use super::deploy::with_warnings;
 use crate::client::{Access, Body, Role};
 use crate::exit::Exit;
 use crate::output::Format;
@@ -90,8 +91,9 @@ impl What {
         let (method, done) = if self.undo { (Method::DELETE, undone) } else { (Method::POST, done) };
         let at = format!("{}/{action}", version_path(name, version));
         let shown: Value = client.send(method, &at, Body::Json(body.into())).await?.json()?;
-        self.format
-            .print(&shown, |shown| format!("{}@{}: {done}", cell(shown, "/component"), cell(shown, "/version")))?;
+        self.format.print(&shown, |shown| {
+            with_warnings(format!("{}@{}: {done}", cell(shown, "/component"), cell(shown, "/version")), shown)
+        })?;
         Ok(Exit::Ok)
     }
 }

@@ -11,6 +11,7 @@ mod jobs;
 mod keyvalue;
 mod ledger;
 mod lifecycle;
+mod providers;
 mod reports;
 mod rollouts;
 mod schedules;

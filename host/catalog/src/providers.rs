@@ -1,0 +1,217 @@
+//! Who provides an interface: what an operator chose for the nearest tenant above, or else whoever has it.
+
+use crate::Catalog;
+use crate::nearest::nearest;
+use crate::resolve::{ResolveError, Resolved, deployed, looked_at};
+use crate::snapshot::{ComponentEntry, Snapshot, VersionEntry};
+use crate::tenancy::{BadReason, check_reason};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use wares_model::{ComponentName, InterfaceName, TenantId, Timestamp, Version, VersionReq};
+use wares_store::{ProviderRecord, StoreError};
+
+/// Tenants above one another; trees are no deeper in practice, and a choice further up would go unseen.
+const TENANTS_ABOVE_MAX: usize = 64;
+
+/// Choices for one interface, by tenant; none: for all.
+pub(crate) type Choices = BTreeMap<Option<TenantId>, ProviderRecord>;
+
+/// A choice of a provider.
+#[derive(Debug, Clone)]
+pub struct ProviderRequest {
+    /// The interface; a version in it says nothing.
+    pub interface: InterfaceName,
+    /// For which tenant and those below it; none: for all.
+    pub tenant: Option<TenantId>,
+    /// Who is to provide it; none: the choice is taken back.
+    pub component: Option<ComponentName>,
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Why a choice is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// No such component or tenant.
+    #[error(transparent)]
+    NotFound(#[from] ResolveError),
+    /// The component does not provide the interface.
+    #[error("{0}")]
+    Invalid(String),
+    /// The reason is not one.
+    #[error(transparent)]
+    Reason(#[from] BadReason),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Snapshot {
+    /// The version that provides an interface for a tenant now.
+    ///
+    /// The choice of the nearest tenant wins: its own, that of the one above it, and so on, then the one for all. Without any it
+    /// is, of the components whose deployed version exports the interface, the one named like the interface's package, else the
+    /// first by name.
+    pub(crate) fn provider(
+        &self,
+        package: &ComponentName,
+        interface: &str,
+        requirement: Option<&VersionReq>,
+        tenant: &TenantId,
+    ) -> Result<Resolved, ResolveError> {
+        let wanted = format!("{package}/{interface}");
+        let offer = |(name, component): (&ComponentName, &Arc<ComponentEntry>)| {
+            let version = deployed(name, component, tenant).ok()?;
+            let full = version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement))?.clone();
+            Some(Resolved { version, interface: Some(full), looked_at: looked_at(component) })
+        };
+        let at = requirement.map(|requirement| format!(" at {requirement}")).unwrap_or_default();
+        if let Some(chosen) = self.chosen(&wanted, tenant) {
+            let entry = self.component(chosen);
+            return entry.and_then(|entry| offer((chosen, entry))).ok_or_else(|| {
+                let detail = format!("{chosen}, which is chosen to provide {wanted} here, does not provide it{at} now");
+                ResolveError::not_found(detail, self.offering(&wanted).map(|(name, _)| name.to_string()).collect())
+            });
+        }
+        let like_named = self.component(package).map(|component| (package, component));
+        like_named.into_iter().chain(self.offering(&wanted)).find_map(offer).ok_or_else(|| {
+            let detail = format!("no deployed component provides the interface {wanted}{at}");
+            ResolveError::not_found(detail, self.nearest_interfaces(&wanted))
+        })
+    }
+
+    /// The component that an operator chose for this tenant.
+    fn chosen(&self, interface: &str, tenant: &TenantId) -> Option<&ComponentName> {
+        let choices = self.choices.get(interface)?;
+        let mut at = Some(tenant);
+        for _ in 0..TENANTS_ABOVE_MAX {
+            let choice = choices.get(&at.cloned());
+            if choice.is_some() || at.is_none() {
+                return choice?.component.as_ref();
+            }
+            at = at.and_then(|tenant| self.tenants.get(tenant)?.record.parent.as_ref());
+        }
+        None
+    }
+
+    /// Choices of providers, by interface and tenant.
+    pub fn choices(&self) -> impl Iterator<Item = &ProviderRecord> {
+        self.choices.values().flat_map(|choices| choices.values())
+    }
+
+    /// Components that an operator chose for an interface, with the tenants they are chosen for.
+    pub(crate) fn choices_for(&self, interface: &str) -> impl Iterator<Item = (Option<&TenantId>, &ComponentName)> {
+        let choices = self.choices.get(interface).into_iter().flat_map(|choices| choices.iter());
+        choices.filter_map(|(tenant, choice)| Some((tenant.as_ref(), choice.component.as_ref()?)))
+    }
+
+    /// Who provides an interface where nobody chose: a component, and each version of it that takes traffic and provides it.
+    pub(crate) fn unchosen_provider(&self, interface: &InterfaceName) -> Option<(&ComponentName, Vec<Offer>)> {
+        let like_named = self.components.get_key_value(&interface.package);
+        let offering = self.offering(&interface.unversioned()).collect::<Vec<_>>();
+        let mut all = like_named.into_iter().chain(offering);
+        all.find_map(|(name, entry)| Some((name, entry.offers(interface))).filter(|(_, offers)| !offers.is_empty()))
+    }
+
+    /// Components of which some version exports an interface, by name.
+    pub(crate) fn offering(&self, interface: &str) -> impl Iterator<Item = (&ComponentName, &Arc<ComponentEntry>)> {
+        let names = self.offers.get(interface).into_iter().flat_map(|names| names.iter());
+        names.filter_map(|name| self.components.get_key_value(name))
+    }
+
+    pub(crate) fn nearest_interfaces(&self, wanted: &str) -> Vec<String> {
+        let known = self.components().flat_map(|(_, component)| component.latest());
+        nearest(wanted, known.flat_map(|version| version.summary.interfaces.iter().map(String::as_str)))
+    }
+
+    pub(crate) fn put_choice(&mut self, choice: ProviderRecord) {
+        let choices = Arc::make_mut(self.choices.entry(choice.interface.as_str().into()).or_default());
+        match choice.component {
+            Some(_) => drop(choices.insert(choice.tenant.clone(), choice)),
+            None => drop(choices.remove(&choice.tenant)),
+        }
+    }
+
+    /// Notes what a version exports.
+    pub(crate) fn put_offers(&mut self, version: &VersionEntry) {
+        for full in &version.summary.interfaces {
+            let names = self.offers.entry(unversioned(full).into()).or_default();
+            if !names.contains(&version.record.component) {
+                Arc::make_mut(names).insert(version.record.component.clone());
+            }
+        }
+    }
+}
+
+/// A version with traffic that provides an interface, and the interface's full name there.
+pub(crate) type Offer = (Arc<VersionEntry>, String);
+
+impl ComponentEntry {
+    /// Versions with traffic that provide an interface.
+    pub(crate) fn offers(&self, interface: &InterfaceName) -> Vec<Offer> {
+        let (wanted, requirement) = (interface.unversioned(), interface.requirement());
+        let offer = |version: &Arc<VersionEntry>| {
+            let full = version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement.as_ref()))?;
+            Some((Arc::clone(version), full.clone()))
+        };
+        self.with_traffic().filter_map(offer).collect()
+    }
+
+    /// Versions with traffic.
+    pub(crate) fn with_traffic(&self) -> impl Iterator<Item = &Arc<VersionEntry>> {
+        let versions = self.deployment.iter().flat_map(|deployment| deployment.traffic.keys());
+        versions.filter_map(|version: &Version| self.versions.get(version))
+    }
+}
+
+impl Catalog {
+    /// Chooses who provides an interface, for calls that begin from now on.
+    pub async fn choose_provider(&self, request: ProviderRequest) -> Result<ProviderRecord, ProviderError> {
+        let ProviderRequest { interface, tenant, component, actor, reason } = request;
+        reason.as_deref().map_or(Ok(()), check_reason)?;
+        let interface = interface.unversioned();
+        let changing = self.change().await;
+        {
+            let snapshot = self.snapshot();
+            if let Some(tenant) = tenant.as_ref().filter(|tenant| !snapshot.has_tenant(tenant)) {
+                return Err(ResolveError::not_found(format!("there is no tenant {tenant}"), Vec::new()).into());
+            }
+            if let Some(component) = &component {
+                check_offers(snapshot.find(component)?, component, &interface)?;
+            }
+        }
+        let choice = ProviderRecord { interface, tenant, component, actor, reason, at: Timestamp::now() };
+        self.store().choose_provider(choice.clone()).await?;
+        self.publish_snapshot(&changing, |next| next.put_choice(choice.clone()));
+        Ok(choice)
+    }
+}
+
+fn check_offers(entry: &ComponentEntry, component: &ComponentName, interface: &str) -> Result<(), ProviderError> {
+    let mut exported = entry.with_traffic().flat_map(|version| &version.summary.interfaces);
+    if exported.any(|full| unversioned(full) == interface) {
+        return Ok(());
+    }
+    let known: BTreeSet<&str> =
+        entry.with_traffic().flat_map(|version| &version.summary.interfaces).map(String::as_str).collect();
+    let known = match known.is_empty() {
+        true => "no version of it is deployed, or none exports an interface".to_owned(),
+        false => format!("what is deployed of it exports {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    Err(ProviderError::Invalid(format!("{component} does not provide {interface}: {known}")))
+}
+
+/// Whether the interface `full` (`ns:pkg/name@1.0.0`) is `wanted` (`ns:pkg/name`) at a version that will do.
+fn provides(full: &str, wanted: &str, requirement: Option<&VersionReq>) -> bool {
+    let (name, version) = full.split_once('@').map_or((full, None), |(name, version)| (name, Some(version)));
+    name == wanted
+        && requirement.is_none_or(|requirement| {
+            version.and_then(|version| version.parse().ok()).is_some_and(|version| requirement.matches(&version))
+        })
+}
+
+fn unversioned(full: &str) -> &str {
+    full.split_once('@').map_or(full, |(name, _)| name)
+}
