@@ -341,3 +341,30 @@ async fn deployment(host: &Host, path: &str, version: &str) -> Result<reqwest::R
 fn detail(problem: &Value) -> &str {
     problem["detail"].as_str().unwrap_or_default()
 }
+
+#[tokio::test]
+async fn values_of_all_kinds_cross_between_components_that_were_written_apart() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let key = host.tenant("district").await?;
+    success(host.publish(guests::plugin("kitchen-rating")?, "deploy=true").await?).await?;
+    grant(&host, "test:canteens", &["kitchen:rating"]).await?;
+    success(host.publish(guests::built("test-canteens")?, "deploy=true").await?).await?;
+    let path = "test/canteens/canteens/rank";
+    let arguments = json!({"kitchens": ["第一食堂", "第二食堂", "第三食堂"], "inspector": "陈明"});
+    let ranked = success(host.call(path, &key, &arguments).await?).await?;
+    let names: Vec<_> = ranked.as_array().into_iter().flatten().map(|one| one[0].clone()).collect();
+    assert_eq!(names, ["第一食堂", "第二食堂", "第三食堂"], "{ranked}");
+    ensure!(ranked[0][1].as_u64() > ranked[2][1].as_u64(), "{ranked}");
+    let calls = tree::entries(dir.path())?;
+    assert_eq!(calls.iter().filter(|entry| entry.component == "kitchen:rating" && entry.outcome == "ok").count(), 3);
+
+    // The other one's error is a value to the caller, and an outcome in the ledger.
+    let (status, problem) =
+        problem(host.call(path, &key, &json!({"kitchens": ["一"], "inspector": null})).await?).await?;
+    assert_eq!((status, code(&problem)), (422, "component-error"), "{problem:#}");
+    ensure!(problem["error"].as_str().is_some_and(|error| error.contains("NoInspection")), "{problem:#}");
+    let failed = tree::entries(dir.path())?.into_iter().rfind(|entry| entry.component == "kitchen:rating");
+    assert_eq!(failed.map(|entry| entry.outcome), Some("component-error".to_owned()));
+    Ok(())
+}

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 use wares_catalog::Target;
@@ -121,6 +121,12 @@ impl Caller {
             begun: OnceLock::new(),
             tree: above.map(|above| Arc::clone(&above.caller.tree)).unwrap_or_default(),
         }))
+    }
+
+    /// What the call's context has of it.
+    pub(crate) fn for_context(self: &Arc<Self>) -> Weak<dyn Shelf> {
+        let caller: Weak<Self> = Arc::downgrade(self);
+        caller
     }
 
     /// The call runs from now on.
@@ -242,8 +248,8 @@ impl Caller {
             context: Arc::clone(&prepared.context),
             owner: prepared.owner(),
         };
-        let call = prepared.live.component.call(invocation).instrument(prepared.context.span());
-        let CallReport { result, logs, wait, instantiate, run } = call.await;
+        let CallReport { result, logs, wait, instantiate, run } =
+            prepared.live.component.call(invocation).instrument(prepared.context.span()).await;
         let spent = result.as_ref().err().and_then(|failure| share.spent(failure));
         let ending = result.map_err(error::of_failure);
         let (outcome, explanation) = match &ending {

@@ -89,7 +89,7 @@ struct Found {
     function: Arc<str>,
     resolve: Duration,
     looked_at: Option<Arc<ComponentEntry>>,
-    /// What its span continues.
+    /// The trace that the call continues.
     trace: TraceParent,
 }
 
@@ -196,8 +196,12 @@ impl Calls {
     /// A call that is ready to be made, by another one if there is one above.
     fn prepared(&self, call: CallId, found: Found, meter: Arc<Meter>, above: Option<&Above<'_>>) -> Arc<Prepared> {
         let caller = Caller::of(self, call, &found, &meter, above);
-        let context = context(call, &found.tenant, &found.version, caller.as_ref());
         let Found { tenant, application, version, live, interface, function, resolve, looked_at, trace } = found;
+        let context = context(call, &tenant, &version);
+        let context = match &caller {
+            None => context,
+            Some(caller) => context.with_shelf(caller.for_context()),
+        };
         let span = trace::open(&trace, &context, &interface, &function, &application);
         let context = Arc::new(context.with_trace(trace, span));
         let used = Arc::clone(self.catalog.used());
@@ -343,18 +347,11 @@ impl Prepared {
 }
 
 /// What capabilities know of a call.
-fn context(call: CallId, tenant: &TenantEntry, version: &VersionEntry, caller: Option<&Arc<Caller>>) -> CallContext {
+fn context(call: CallId, tenant: &TenantEntry, version: &VersionEntry) -> CallContext {
     let (id, record) = (tenant.record.id.clone(), &version.record);
     let (component, number) = (record.component.clone(), record.version.clone());
     let context = CallContext::new(call, id, component, number, Arc::clone(&version.granted));
-    let context = context.with_line(Arc::clone(&tenant.line)).with_config(Arc::clone(&version.config));
-    match caller {
-        None => context,
-        Some(caller) => {
-            let caller = Arc::downgrade(caller);
-            context.with_shelf(caller)
-        }
-    }
+    context.with_line(Arc::clone(&tenant.line)).with_config(Arc::clone(&version.config))
 }
 
 /// The JSON of what a function returned, or why there is none.

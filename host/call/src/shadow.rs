@@ -158,7 +158,7 @@ impl Shadow {
             call,
             meter: Arc::<Meter>::default(),
             // Its calls of other components would be counted and billed: a version that makes some takes no shadow calls.
-            context: Arc::new(crate::context(call, &served.tenant, &version, None)),
+            context: Arc::new(crate::context(call, &served.tenant, &version)),
             used: Arc::clone(&served.used),
             followers: served.followers.clone(),
             tenant: Arc::clone(&served.tenant),

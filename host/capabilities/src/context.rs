@@ -48,8 +48,7 @@ impl CallContext {
     ) -> Self {
         let line = Arc::from([tenant.clone()]);
         let (config, used) = (Arc::clone(&NOT_SET), Mutex::default());
-        let trace = CallTrace::default();
-        Self { call, tenant, component, version, granted, line, config, trace, used, shelf: None }
+        Self { call, tenant, component, version, granted, line, config, trace: CallTrace::default(), used, shelf: None }
     }
 
     /// The same call of a tenant that stands below others: itself first, then the one above it, up to the top.

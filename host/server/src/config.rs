@@ -255,6 +255,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.queue-ms-max", 0, 60_000),
     ("calls.loaded-versions-max", 1, 1_000_000),
     ("calls.shadows-max", 0, 100),
+    ("calls.composed-max", 1, 200),
     ("jobs.concurrency-max", 1, 2_000),
     ("jobs.tenant-concurrency-max", 1, 2_000),
     ("jobs.waiting-max", 0, 1_000_000),

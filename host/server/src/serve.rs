@@ -47,7 +47,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let vault = Arc::new(Vault::open(Arc::clone(&store), key_source(config, &data_dir)).await?);
     let services = services(config, &data_dir, database, Arc::clone(&vault))?;
     let capacity = capacity(config);
-    let engine = start_engine(config, &data_dir, &capacity, services)?;
+    let engine = start_engine(config, &data_dir, services, &capacity)?;
     let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone(), vault).await?);
 
     let entries_max = capacity.running_max + capacity.shadows_max + capacity.instances_below();
@@ -151,8 +151,8 @@ fn key_source(config: &Config, data_dir: &DataDir) -> KeySource {
 fn start_engine(
     config: &Config,
     data_dir: &DataDir,
-    capacity: &Capacity,
     services: Services,
+    capacity: &Capacity,
 ) -> anyhow::Result<Engine> {
     let running = capacity.running_max + capacity.shadows_max + capacity.instances_below();
     let engine = EngineConfig {

@@ -76,7 +76,7 @@ pub trait LedgerStore: Send + Sync + 'static {
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
 pub trait Store:
-    LedgerStore + TrustStore + ReportStore + GrantStore + JobStore + SecretStore + ConfigStore + ProviderStore
+    LedgerStore + TrustStore + ReportStore + GrantStore + ProviderStore + JobStore + SecretStore + ConfigStore
 {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;

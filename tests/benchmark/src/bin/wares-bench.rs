@@ -11,7 +11,7 @@ use wares_bench::contender::{self, Contender, Running};
 use wares_bench::load::{self, Figures, Pace, Request};
 use wares_bench::report::{CALLERS, Paces, Ratios, Report, Row};
 use wares_bench::work::Work;
-use wares_bench::{by_hand, mirror, process, shelf, swap};
+use wares_bench::{by_hand, chain, mirror, process, shelf, swap};
 use wares_it::guests;
 
 /// The release of wasmtime's own server to measure: the line that the host is built with.
@@ -47,6 +47,9 @@ struct Options {
     /// Measure deployments on a shelf of many components and copies of it, and nothing else
     #[arg(long)]
     swap: bool,
+    /// Measure components that call each other, and nothing else
+    #[arg(long)]
+    chain: bool,
     /// Write all figures to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -67,6 +70,10 @@ async fn main() -> Result<()> {
     if options.swap {
         let figures = serde_json::json!({"swap": swap::measure().await?, "mirror": mirror::measure().await?});
         println!("{}", serde_json::to_string_pretty(&figures)?);
+        return Ok(());
+    }
+    if options.chain {
+        println!("{}", serde_json::to_string_pretty(&chain::measure(&[1, 16]).await?)?);
         return Ok(());
     }
     let plot = options.plot.clone();
