@@ -36,7 +36,7 @@ async fn by_world(
     key: TenantKey,
     when: When,
     Traced(trace): Traced,
-    Path((namespace, name, function, trace)): Path<(String, String, String)>,
+    Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
     answer(app, when, request(key, component(&namespace, &name)?, None, function, trace), body).await
@@ -47,7 +47,7 @@ async fn by_component(
     key: TenantKey,
     when: When,
     Traced(trace): Traced,
-    Path((namespace, name, interface, function, trace)): Path<(String, String, String, String)>,
+    Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
     answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace), body).await
