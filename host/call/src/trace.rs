@@ -1,6 +1,7 @@
 //! The span of one call, made only while traces are exported.
 
 use crate::{CallError, Prepared, Timing};
+use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 use tracing::Span;
 use wares_engine::{CallContext, TRACES, TraceParent, add_log};
@@ -76,7 +77,9 @@ pub(crate) fn ended(prepared: &Prepared, entry: &LedgerEntry) {
     span.record("wares.bytes_out", entry.usage.bytes_out);
     for LogLine { at, stream, level, context, message } in entry.log_lines().take(LINES_MAX) {
         let since = Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or_default());
-        let mut attributes: Vec<(_, &dyn std::fmt::Display)> = vec![("message", &message), ("stream", &stream)];
+        let mut attributes: Vec<(_, &dyn Display)> = Vec::new();
+        attributes.push(("message", &message));
+        attributes.push(("stream", &stream));
         if let Some(level) = &level {
             attributes.push(("level", level));
         }
@@ -90,6 +93,9 @@ pub(crate) fn ended(prepared: &Prepared, entry: &LedgerEntry) {
 /// Notes where the time went, and ends the span.
 pub(crate) fn timed(prepared: &Prepared, timing: &Timing) {
     let span = prepared.context.span();
+    if span.is_disabled() {
+        return;
+    }
     let Timing { resolve, queue, instantiate, run, ledger } = *timing;
     for (name, time) in [
         ("wares.resolve_us", resolve),

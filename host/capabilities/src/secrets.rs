@@ -64,6 +64,7 @@ impl HasData for HasState {
 }
 
 /// A secret that a guest holds. It is wiped with the guest.
+#[expect(unreachable_pub, reason = "the bindings export it again")]
 pub struct Secret(Zeroizing<String>);
 
 impl fmt::Debug for Secret {

@@ -81,7 +81,7 @@ impl Snapshot {
         let line = |scope: &ConfigScope| match scope {
             ConfigScope::Tenant(tenant) => {
                 let line = self.tenants.get(tenant).map(|tenant| tenant.line.iter());
-                line.into_iter().flatten().map(|tenant| config.bytes(&ConfigScope::Tenant(tenant.clone()))).sum()
+                line.into_iter().flatten().map(|tenant| config.bytes(&ConfigScope::Tenant(tenant.clone()))).sum::<u64>()
             }
             _ => 0,
         };
@@ -89,7 +89,7 @@ impl Snapshot {
         let most = config.bytes(&ConfigScope::Component) + version + tenant;
         if most > CONFIG_BYTES_MAX {
             let detail =
-                format!("a call could see {most} bytes of set keys and values; at most {CONFIG_BYTES_MAX} are");
+                format!("a call could see {most} bytes of set keys and values; at most {CONFIG_BYTES_MAX} are taken");
             return Err(ConfigError::TooLarge(detail));
         }
         Ok(())

@@ -70,7 +70,7 @@ async fn logs(State(app): State<App>, _admin: Admin, Query(query): Query<LogsQue
 
 /// A JSON object per line, until the reader goes, does not keep up, or the host ends.
 fn stream_of(following: Following, wanted: Wanted, draining: Draining) -> Response {
-    let lines = stream::unfold(Some((following, wanted, draining)), |state| async {
+    let lines = stream::unfold(Some((following, wanted, draining)), |state| async move {
         let (mut following, wanted, draining) = state?;
         loop {
             let next = tokio::select! {

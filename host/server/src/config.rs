@@ -492,7 +492,7 @@ impl Config {
 impl Traces {
     fn fault(&self) -> Option<Fault> {
         let is_url = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        if self.endpoint.is_empty() || self.endpoint.parse().is_ok_and(|url| is_url(&url)) {
+        if self.endpoint.is_empty() || self.endpoint.parse::<reqwest::Url>().is_ok_and(|url| is_url(&url)) {
             return None;
         }
         let message = format!(

@@ -59,7 +59,6 @@ impl Traces {
         let (sender, queue) = mpsc::channel(QUEUE_SPANS_MAX);
         let (stop, stopped) = oneshot::channel();
         let exporting = tokio::spawn(export(exporter, queue, stopped));
-        #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits")]
         let ratio = 1.0 / settings.sample_one_in as f64;
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))

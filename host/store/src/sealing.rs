@@ -109,7 +109,7 @@ impl SealingKeys {
     /// Makes a key and a file with it that only this user may read.
     pub fn create(path: &Path) -> Result<Self, SealingKeysError> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        getrandom::fill(key.as_mut()).map_err(io::Error::other)?;
+        getrandom::fill(key.as_mut_slice()).map_err(io::Error::from)?;
         let line = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         writeln!(file, "{}", *line)?;
@@ -152,7 +152,7 @@ impl SealingKeys {
 impl SealingKey {
     fn new(key: Zeroizing<[u8; KEY_BYTES]>) -> Self {
         // The key is random: its hash tells it from others and gives nothing of it away.
-        let hash = Sha256::new().chain_update(b"wares sealing key").chain_update(key.as_ref()).finalize();
+        let hash = Sha256::new().chain_update(b"wares sealing key").chain_update(key.as_slice()).finalize();
         let id = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self { id, key }
     }

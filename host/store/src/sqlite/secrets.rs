@@ -86,7 +86,7 @@ impl SecretStore for SqliteStore {
         let places: Vec<_> = line.iter().map(TenantId::as_str).chain([ALL]).collect();
         let row = sqlx::query(
             "SELECT secrets.* FROM json_each(?) AS place
-             CROSS JOIN secrets ON component = ? AND name = ? AND tenant = place.value ORDER BY place.id LIMIT 1",
+             CROSS JOIN secrets ON component = ? AND name = ? AND tenant = place.value ORDER BY place.key LIMIT 1",
         )
         .bind(to_json("places", &places)?)
         .bind(component.as_str())

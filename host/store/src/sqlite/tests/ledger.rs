@@ -4,6 +4,7 @@ use super::*;
 use crate::sqlite::ledger::PRUNE_STEP;
 use std::future::poll_fn;
 use std::task::Poll;
+use wares_model::log::{LogMark, LogStream};
 
 #[tokio::test]
 async fn an_entry_comes_back_as_it_was_put() {
@@ -12,6 +13,8 @@ async fn an_entry_comes_back_as_it_was_put() {
     let mut full = entry("g", Outcome::Trap, -5);
     full.detail = Some("unreachable\n  at 函数".into());
     full.logs = Some("日志".into());
+    let mark = |at, stream, bytes| LogMark { at: Timestamp::from_micros(at), stream, level: None, head: 0, bytes };
+    full.log_marks = vec![mark(-4, LogStream::Stdout, 3), mark(-3, LogStream::Stderr, 3)];
     full.parent = Some(plain.call);
     full.interface = "".into();
     store.append_entries(&[plain.clone(), full.clone()]).await.unwrap();

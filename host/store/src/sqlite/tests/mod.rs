@@ -5,6 +5,7 @@ mod jobs;
 mod ledger;
 mod lifecycle;
 mod rollouts;
+mod secrets;
 mod shelf;
 mod tenancy;
 mod trust;
