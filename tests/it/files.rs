@@ -261,6 +261,17 @@ async fn a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere() -> Result
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_has_open_is_bounded() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = shelf(dir.path(), json!({"access": "read-write"})).await?;
+    let key = host.tenant("north").await?;
+    assert_eq!(call(&host, &key, "write-from-many", json!(["file"])).await?, 64);
+    assert_eq!(call(&host, &key, "list-many", json!(["/"])).await?, 16);
+    assert_eq!(call(&host, &key, "list", json!(["/"])).await?, json!(["file"]));
+    Ok(())
+}
+
 /// Bytes of all files below a folder, and how many files and folders there are.
 fn measure(folder: &Path) -> Result<(u64, u64)> {
     let (mut bytes, mut files) = (0, 0);

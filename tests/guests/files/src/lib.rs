@@ -3,8 +3,6 @@
 use exports::test::files::files::Guest;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::os::wasi::fs as wasi_fs;
-use std::path::Path;
 
 wares_sdk::component!(Component);
 
@@ -62,8 +60,9 @@ impl Guest for Component {
         fs::hard_link(old, new).map_err(words)
     }
 
+    #[expect(deprecated, reason = "the others are for one kind of system each, and not stable for this one")]
     fn symlink(old: String, new: String) -> Result<(), String> {
-        wasi_fs::symlink_path(Path::new(&old), Path::new(&new)).map_err(words)
+        fs::soft_link(old, new).map_err(words)
     }
 
     fn list(path: String) -> Result<Vec<String>, String> {
@@ -97,6 +96,25 @@ impl Guest for Component {
                 Err(error) => return (count, words(error)),
             }
         }
+    }
+
+    fn write_from_many(path: String) -> u32 {
+        let mut files = Vec::new();
+        while let Ok(mut file) = open(&path) {
+            if file.write_all(b"x").is_err() {
+                break;
+            }
+            files.push(file);
+        }
+        files.len() as u32
+    }
+
+    fn list_many(path: String) -> u32 {
+        let mut lists = Vec::new();
+        while let Ok(list) = fs::read_dir(&path) {
+            lists.push(list);
+        }
+        lists.len() as u32
     }
 
     fn create_until_refused(prefix: String) -> (u32, String) {
