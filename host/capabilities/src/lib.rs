@@ -17,7 +17,7 @@ mod http;
 pub mod keyvalue;
 mod log;
 mod logging;
-pub mod secrets;
+mod secrets;
 mod services;
 mod shelf;
 mod state;

@@ -18,7 +18,12 @@ impl Guest for Component {
                 findings: (0..findings).map(finding).collect(),
             };
             let inspections: Vec<_> = inspector.iter().map(inspection).collect();
-            let warm = Event { at: 1_780_000_000, minutes: 90, kind: EventKind::FridgeTemperature(9.5), confirmed: Some(false) };
+            let warm = Event {
+                at: 1_780_000_000,
+                minutes: 90,
+                kind: EventKind::FridgeTemperature(9.5),
+                confirmed: Some(false),
+            };
             let kitchen = Kitchen { name, permits: Permits::all(), previous: None };
             let rated = rating::rate(&kitchen, &inspections, &[warm], Date { year: 2026, month: 6, day: 1 });
             let rating = rated.map_err(|error| format!("{}: {error:?}", kitchen.name))?;

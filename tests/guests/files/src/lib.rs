@@ -66,8 +66,11 @@ impl Guest for Component {
     }
 
     fn list(path: String) -> Result<Vec<String>, String> {
-        let names =
-            || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect();
+        let names = || {
+            fs::read_dir(&path)?
+                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                .collect::<std::io::Result<_>>()
+        };
         let mut names: Vec<String> = names().map_err(words)?;
         names.sort();
         Ok(names)
