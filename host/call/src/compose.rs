@@ -25,7 +25,9 @@ use tracing::Instrument as _;
 use wares_catalog::Target;
 use wares_catalog::ledger::LedgerError;
 use wares_catalog::tenancy::TenantEntry;
-use wares_engine::{CallReport, Failure, Invocation, Meter, OtherType, Shelf, ShelfCall, ShelfFailure, Spent, TraceParent};
+use wares_engine::{
+    CallReport, Failure, Invocation, Meter, OtherType, Shelf, ShelfCall, ShelfFailure, Spent, TraceParent,
+};
 use wares_model::limits::{COMPONENT_CALL_DEPTH_MAX, COMPONENT_CALLS_MAX};
 use wares_model::{Application, CallId, ComponentName, Limits, Outcome};
 use wares_typed::Val;
