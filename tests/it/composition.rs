@@ -1,6 +1,6 @@
 //! Components that call others: each hop is a call of its own, within what its caller has left, and only where it is granted.
 
-use crate::command::client;
+use crate::command::{client, wares};
 use crate::tree;
 use anyhow::{Result, ensure};
 use reqwest::Method;
@@ -270,7 +270,7 @@ async fn who_would_break_is_told_and_who_uses_whom_is_shown() -> Result<()> {
     let wares = |args: &[&str]| {
         let ended = client(dir.path(), &host, &host.admin_key, args)?;
         ensure!(ended.code == 0, "{}", ended.stderr);
-        Ok(ended.stdout)
+        anyhow::Ok(ended.stdout)
     };
     let tree = wares(&["graph"])?;
     let lines: Vec<_> = tree.lines().collect();
@@ -366,5 +366,18 @@ async fn values_of_all_kinds_cross_between_components_that_were_written_apart() 
     ensure!(problem["error"].as_str().is_some_and(|error| error.contains("NoInspection")), "{problem:#}");
     let failed = tree::entries(dir.path())?.into_iter().rfind(|entry| entry.component == "kitchen:rating");
     assert_eq!(failed.map(|entry| entry.outcome), Some("component-error".to_owned()));
+    Ok(())
+}
+
+#[test]
+fn without_a_shelf_there_is_nobody_to_call() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("link.wasm"), guests::link("one", "two", 1)?)?;
+    let ended = wares(dir.path(), ["call", "--file", "link.wasm", "go", "{\"n\": 1}"])?;
+    assert_eq!(ended.code, 7, "{}", ended.stderr);
+    let problem: Value = serde_json::from_str(&ended.stdout)?;
+    for words in ["test:two/links@1.0.0#go", "another component on a shelf provides that"] {
+        ensure!(detail(&problem).contains(words), "{words}: {problem:#}");
+    }
     Ok(())
 }

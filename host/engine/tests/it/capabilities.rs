@@ -50,10 +50,10 @@ async fn what_is_not_given_is_refused_by_name() {
     let fixture = Fixture::new();
     let component = |imports: &str| wat::parse_str(format!("(component {imports})")).unwrap();
     let wasm =
-        component(r#"(import "wasi:sockets/tcp@0.2.6" (instance)) (import "acme:other/thing@1.0.0" (instance))"#);
+        component(r#"(import "wasi:sockets/tcp@0.2.6" (instance)) (import "wares:other/thing@1.0.0" (instance))"#);
     let error = fixture.engine.check_imports(&wares_typed::describe(&wasm).unwrap()).unwrap_err();
     let names: Vec<_> = error.refused.iter().map(|refused| refused.import.as_str()).collect();
-    assert_eq!(names, ["wasi:sockets/tcp@0.2.6", "acme:other/thing@1.0.0"]);
+    assert_eq!(names, ["wasi:sockets/tcp@0.2.6", "wares:other/thing@1.0.0"]);
     assert!(matches!(fixture.load_with(wasm, &[]).await, Err(LoadError::Import(_))));
 
     // Known by name, but not with this function.

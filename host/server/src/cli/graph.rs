@@ -74,7 +74,7 @@ fn tree(items: &[Value], of: Option<&str>) -> String {
 }
 
 fn branches<'a>(nodes: &Nodes<'a>, name: &'a str, depth: usize, shown: &mut BTreeSet<&'a str>, text: &mut String) {
-    let Some(node) = nodes.get(name).filter(|_| shown.insert(name)) else { return };
+    let Some(&node) = nodes.get(name).filter(|_| shown.insert(name)) else { return };
     for one in uses(node) {
         let indent = "  ".repeat(depth);
         let _ = writeln!(text, "{indent}{}", label(one));
