@@ -71,13 +71,13 @@ async fn files_are_there_with_a_grant_and_not_without() -> Result<()> {
     call(&host, &key, "write-at", json!(["notes.txt", 4, "2"])).await?;
     call(&host, &key, "make-directory", json!(["old"])).await?;
     call(&host, &key, "rename", json!(["notes.txt", "old/notes.txt"])).await?;
-    assert_eq!(call(&host, &key, "list", json!(["."])).await?, json!(["old"]));
+    assert_eq!(call(&host, &key, "entries", json!(["."])).await?, json!(["old"]));
     assert_eq!(call(&host, &key, "size", json!(["old/notes.txt"])).await?, 7);
     assert_eq!(call(&host, &key, "read", json!(["old/../old/notes.txt"])).await?, "one 2wo");
     refused(&host, &key, "remove", json!(["old"])).await?;
     call(&host, &key, "remove", json!(["old/notes.txt"])).await?;
     call(&host, &key, "remove", json!(["old"])).await?;
-    assert_eq!(call(&host, &key, "list", json!(["/"])).await?, json!([]));
+    assert_eq!(call(&host, &key, "entries", json!(["/"])).await?, json!([]));
     // Paths have a longest length, so that whoever looks at them from outside can.
     let mut path = "x".repeat(250);
     for _ in 0..4 {
@@ -125,7 +125,7 @@ async fn every_tenant_has_files_of_its_own_until_they_are_wiped() -> Result<()> 
 
     let wiped = success(host.request(Method::DELETE, "/v1/tenants/north/data", &host.admin_key).send().await?).await?;
     assert_eq!(wiped, json!({"tenant": "north", "pairs": 0}));
-    assert_eq!(call(&host, &north, "list", json!(["/"])).await?, json!([]));
+    assert_eq!(call(&host, &north, "entries", json!(["/"])).await?, json!([]));
     assert_eq!(call(&host, &south, "read", json!(["who.txt"])).await?, "south");
     let names = std::fs::read_dir(dir.path().join("files"))?.map(|entry| Ok(entry?.file_name()));
     let mut names = names.collect::<Result<Vec<_>>>()?;
@@ -179,7 +179,7 @@ async fn no_path_leads_out() -> Result<()> {
     for path in paths {
         // A link itself may be moved or replaced; what it leads to may not be reached.
         let is_link = ["relative", "absolute"].contains(&path);
-        let mut functions = vec![("read", json!([path])), ("size", json!([path])), ("list", json!([path]))];
+        let mut functions = vec![("read", json!([path])), ("size", json!([path])), ("entries", json!([path]))];
         if !is_link {
             functions.push(("rename", json!([path, "stolen"])));
         }
@@ -205,7 +205,7 @@ async fn no_path_leads_out() -> Result<()> {
     for target in ["/etc/passwd", "../../../south", "own.txt"] {
         refused(&host, &north, "symlink", json!([target, "to"])).await?;
     }
-    assert_eq!(call(&host, &south, "list", json!(["/"])).await?, json!(["secret.txt"]));
+    assert_eq!(call(&host, &south, "entries", json!(["/"])).await?, json!(["secret.txt"]));
     assert_eq!(call(&host, &south, "read", json!(["secret.txt"])).await?, "secret");
     Ok(())
 }
@@ -256,7 +256,7 @@ async fn a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere() -> Result
     swapper.join().map_err(|_| anyhow::anyhow!("the swapper"))??;
     ensure!(counts.iter().any(|(seen, _)| *seen > 0), "the folder was seen: {counts:?}");
     ensure!(counts.iter().any(|(_, refused)| *refused > 0), "the link was met: {counts:?}");
-    assert_eq!(call(&host, &south, "list", json!(["/"])).await?, json!(["file"]));
+    assert_eq!(call(&host, &south, "entries", json!(["/"])).await?, json!(["file"]));
     assert_eq!(call(&host, &south, "read", json!(["file"])).await?, "secret");
     Ok(())
 }
@@ -268,7 +268,7 @@ async fn what_a_call_has_open_is_bounded() -> Result<()> {
     let key = host.tenant("north").await?;
     assert_eq!(call(&host, &key, "write-from-many", json!(["file"])).await?, 64);
     assert_eq!(call(&host, &key, "list-many", json!(["/"])).await?, 16);
-    assert_eq!(call(&host, &key, "list", json!(["/"])).await?, json!(["file"]));
+    assert_eq!(call(&host, &key, "entries", json!(["/"])).await?, json!(["file"]));
     Ok(())
 }
 

@@ -65,12 +65,9 @@ impl Guest for Component {
         fs::soft_link(old, new).map_err(words)
     }
 
-    fn list(path: String) -> Result<Vec<String>, String> {
-        let names = || {
-            fs::read_dir(&path)?
-                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-                .collect::<std::io::Result<_>>()
-        };
+    fn entries(path: String) -> Result<Vec<String>, String> {
+        let names =
+            || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect();
         let mut names: Vec<String> = names().map_err(words)?;
         names.sort();
         Ok(names)
