@@ -66,9 +66,9 @@ impl Guest for Component {
     }
 
     fn entries(path: String) -> Result<Vec<String>, String> {
-        let names =
-            || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect();
-        let mut names: Vec<String> = names().map_err(words)?;
+        let entries = fs::read_dir(path).map_err(words)?;
+        let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        let mut names = entries.map(name).collect::<std::io::Result<Vec<_>>>().map_err(words)?;
         names.sort();
         Ok(names)
     }
