@@ -20,7 +20,7 @@ async fn start(data: &std::path::Path) -> Result<Host> {
     let host = Host::start(data).await?;
     let grants = json!({"grants": {"secrets": ["token", "spare"]}});
     host.put("/v1/components/test/confides/grants", grants).await?;
-    host.publish(guests::built("confides")?, "deploy=true").await?.error_for_status()?;
+    host.publish(guests::built("test-confides")?, "deploy=true").await?.error_for_status()?;
     Ok(host)
 }
 

@@ -36,7 +36,8 @@ async fn shelf(dir: &Path, files: Value) -> Result<Host> {
 
 /// Whether an error says that there is no room.
 fn is_full(words: &str) -> bool {
-    words.to_lowercase().contains("quota")
+    // What adapts the standard library to WASI 0.2 has one word for all that goes wrong with a stream: EIO.
+    words.to_lowercase().contains("quota") || words.contains("os error 29")
 }
 
 /// Whether an error says that this may not be done.
@@ -299,7 +300,7 @@ async fn quotas_hold_to_the_byte_under_many_writers() -> Result<()> {
     let written = writers.await?;
     let chunks: u64 = written.iter().filter_map(|answer| answer[0].as_u64()).sum();
     assert_eq!((chunks, measure(&own)?), (100, (100_000, 16)), "{written:?}");
-    assert!(written.iter().all(|answer| answer[1].as_str().is_some_and(is_full)));
+    assert!(written.iter().all(|answer| answer[1].as_str().is_some_and(is_full)), "{written:?}");
 
     // Not one byte more, in no way.
     for (function, arguments) in [

@@ -19,7 +19,7 @@ async fn confidant(data: &Path) -> Result<(Host, String)> {
     let host = Host::start(data).await?;
     let grants = json!({"grants": {"secrets": ["token", "spare"]}});
     host.put("/v1/components/test/confides/grants", grants).await?;
-    host.publish(guests::built("confides")?, "deploy=true").await?.error_for_status()?;
+    host.publish(guests::built("test-confides")?, "deploy=true").await?.error_for_status()?;
     let key = host.tenant("north").await?;
     Ok((host, key))
 }

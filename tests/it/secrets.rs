@@ -36,7 +36,7 @@ async fn set(host: &Host, component: &str, place: &str, value: &str) -> Result<V
 async fn confidant(data: &Path) -> Result<Host> {
     let host = Host::start(data).await?;
     grant(&host, "test/confides", &["token", "spare"]).await?;
-    host.publish(guests::built("confides")?, "deploy=true").await?.error_for_status()?;
+    host.publish(guests::built("test-confides")?, "deploy=true").await?.error_for_status()?;
     Ok(host)
 }
 
@@ -44,13 +44,13 @@ async fn confidant(data: &Path) -> Result<Host> {
 async fn a_component_gets_the_secrets_that_it_asks_for_and_is_granted() -> Result<()> {
     let data = tempfile::tempdir()?;
     let host = Host::start(data.path()).await?;
-    let refused = host.publish(guests::built("confides")?, "deploy=true").await?;
+    let refused = host.publish(guests::built("test-confides")?, "deploy=true").await?;
     let (status, refusal) = problem(refused).await?;
     let detail = refusal["detail"].as_str().unwrap_or_default();
     assert!(status == 422 && detail.contains("`secret token`") && detail.contains("--secret token"), "{refusal}");
 
     grant(&host, "test/confides", &["token", "spare", "unasked"]).await?;
-    host.publish(guests::built("confides")?, "deploy=true").await?.error_for_status()?;
+    host.publish(guests::built("test-confides")?, "deploy=true").await?.error_for_status()?;
     let key = host.tenant("north").await?;
     for (place, value) in [("token", HUSH), ("unasked", "x")] {
         set(&host, "test/confides", place, value).await?;
@@ -129,7 +129,7 @@ async fn no_answer_no_log_and_no_file_shows_a_secret() -> Result<()> {
     let at = "/v1/components/test/confides";
     send(Method::PUT, &format!("{at}/grants"), &admin_key, json!({"grants": {"secrets": ["token", "spare"]}})).await?;
     let publish = http.post(format!("{url}/v1/components?deploy=true")).bearer_auth(&admin_key);
-    let publish = publish.header("content-type", "application/wasm").body(guests::built("confides")?);
+    let publish = publish.header("content-type", "application/wasm").body(guests::built("test-confides")?);
     publish.send().await?.error_for_status()?;
     send(Method::POST, "/v1/tenants", &admin_key, json!({"id": "north"})).await?;
     let made = send(Method::POST, "/v1/tenants/north/keys", &admin_key, json!({"application": "tests"})).await?;

@@ -71,10 +71,10 @@ pub(crate) fn ended(prepared: &Prepared, entry: &LedgerEntry) {
     if !matches!(entry.outcome, Outcome::Ok | Outcome::ComponentError) {
         span.record("otel.status_code", "error");
     }
-    span.record("wares.cpu_us", entry.usage.cpu_us);
-    span.record("wares.memory_peak_bytes", entry.usage.memory_peak_bytes);
-    span.record("wares.bytes_in", entry.usage.bytes_in);
-    span.record("wares.bytes_out", entry.usage.bytes_out);
+    span.record("wares.cpu_us", number(entry.usage.cpu_us));
+    span.record("wares.memory_peak_bytes", number(entry.usage.memory_peak_bytes));
+    span.record("wares.bytes_in", number(entry.usage.bytes_in));
+    span.record("wares.bytes_out", number(entry.usage.bytes_out));
     for LogLine { at, stream, level, context, message } in entry.log_lines().take(LINES_MAX) {
         let since = Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or_default());
         let mut attributes: Vec<(_, &dyn Display)> = Vec::new();
@@ -88,6 +88,11 @@ pub(crate) fn ended(prepared: &Prepared, entry: &LedgerEntry) {
         }
         add_log(&span, SystemTime::UNIX_EPOCH + since, &attributes);
     }
+}
+
+/// A number as OpenTelemetry has them: 64 bits with a sign.
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Notes where the time went, and ends the span.
@@ -104,7 +109,7 @@ pub(crate) fn timed(prepared: &Prepared, timing: &Timing) {
         ("wares.run_us", run),
         ("wares.ledger_us", ledger),
     ] {
-        span.record(name, u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        span.record(name, i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
     }
     drop(span);
     prepared.context.end_trace();

@@ -229,7 +229,8 @@ mod tests {
         }
         let written = log.take();
         assert_eq!(written.marks.len(), LOG_MARKS_MAX + 1);
-        assert!(written.text.contains(&format!("[{LOG_MARKS_MAX} more bytes")), "{}", written.text);
+        // What comes within a moment of the last mark shares it.
+        assert!(written.text.contains("more bytes were not kept"), "{}", written.text);
     }
 
     #[test]

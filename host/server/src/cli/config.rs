@@ -48,6 +48,7 @@ pub struct Place {
     /// The component
     name: ComponentName,
     /// The key
+    #[arg(id = "config-key", value_name = "KEY")]
     key: String,
     /// For calls of this version
     #[arg(long = "for-version", value_name = "VERSION", group = "scope")]
