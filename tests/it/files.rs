@@ -308,7 +308,7 @@ async fn quotas_hold_to_the_byte_under_many_writers() -> Result<()> {
         ("write", json!(["new", "x"])),
         ("write-at", json!(["new", 5_000_000, "x"])),
         ("set-size", json!(["new", 1])),
-        ("set-size", json!(["new", u64::MAX])),
+        ("set-size", json!(["new", i64::MAX])),
         ("set-size", json!(["w0", 1_000_000])),
     ] {
         let words = refused(&host, &key, function, arguments.clone()).await?;

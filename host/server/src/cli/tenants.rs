@@ -32,6 +32,7 @@ pub enum Tenants {
         /// The tenant
         id: TenantId,
         /// The public key that its reports are signed with, as `wares keys new-signer` printed it
+        #[arg(id = "signer-key", value_name = "KEY")]
         key: SignerKey,
         #[command(flatten)]
         format: Format,
