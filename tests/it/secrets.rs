@@ -15,6 +15,17 @@ use wares_it::host::{Host, binary, code, problem, success};
 /// No other text of the tests has it in it.
 const HUSH: &str = "hush-4711-never-shown";
 
+/// A process that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What the component is given under the name.
 async fn told(host: &Host, key: &str, name: &str) -> Result<Result<String, String>> {
     let answer = host.call("test/confides/confidant/secret", key, &json!({"name": name})).await?;
@@ -112,8 +123,9 @@ async fn no_answer_no_log_and_no_file_shows_a_secret() -> Result<()> {
     let log = std::fs::File::create(data.path().join("log"))?;
     let mut command = Command::new(binary()?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "trace", "--data-dir"]);
-    let mut process = command.arg(data.path().join("shelf")).stdout(Stdio::piped()).stderr(log).spawn()?;
-    let lines = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().context("stdout")?));
+    let process = command.arg(data.path().join("shelf")).stdout(Stdio::piped()).stderr(log).spawn()?;
+    let mut process = Killed(process);
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(process.0.stdout.take().context("stdout")?));
     let (mut url, mut admin_key) = (String::new(), String::new());
     for line in lines.take(2) {
         let line = line?;
@@ -146,8 +158,8 @@ async fn no_answer_no_log_and_no_file_shows_a_secret() -> Result<()> {
     answers.push(send(Method::POST, "/v1/secrets/rekey", &admin_key, Value::Null).await?);
     answers.push(send(Method::GET, &format!("{at}/grants"), &admin_key, Value::Null).await?);
     assert!(!answers.concat().contains(HUSH), "{answers:?}");
-    process.kill()?;
-    process.wait()?;
+    process.0.kill()?;
+    process.0.wait()?;
 
     let mut files = vec![data.path().to_owned()];
     let mut read = 0;

@@ -1,6 +1,8 @@
 //! Traces: spans of calls arrive at a real collector, with the guest's log and the caller's trace; a collector that is not
 //! there costs no call anything.
 
+use crate::outbound::shelf::Shelf;
+use crate::outbound::upstream::Upstream;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -134,6 +136,31 @@ async fn a_call_continues_its_callers_trace_and_tells_what_the_guest_wrote() -> 
     let seen = collector.span(told).await?;
     assert_eq!(seen.attributes["wares.call"], format!("Str({call})"));
     assert_ne!(seen.fields["Trace ID"], TRACE);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_a_component_sends_is_a_span_below_its_call() -> Result<()> {
+    let mut collector = Collector::start().await?;
+    let shelf = Shelf::with(&[("WARES_TRACES_ENDPOINT", &collector.endpoint)]).await?;
+    let upstream = Upstream::start("127.0.0.1:0").await?;
+    let address = format!("127.0.0.1:{}", upstream.port());
+    let path = format!("/serve/test/outbound/plain?http://{address}/seen");
+    let request = shelf.host.request(reqwest::Method::GET, &path, &shelf.key);
+    let response = request.header("traceparent", format!("00-{TRACE}-{PARENT}-01")).send().await?;
+    let text = response.error_for_status()?.text().await?;
+    let sent = collector.span(|seen| seen.attributes.contains_key("server.address")).await?;
+    assert_eq!(sent.attributes["server.address"], format!("Str({address})"), "{sent:?}");
+    assert_eq!(
+        (sent.fields["Trace ID"].as_str(), sent.fields["Kind"].as_str()),
+        (TRACE, "SPAN_KIND_CLIENT"),
+        "{sent:?}"
+    );
+    assert_eq!(sent.attributes["http.response.status_code"], "Int(200)", "{sent:?}");
+    let header = format!("\r\ntraceparent: 00-{TRACE}-{}-01\r\n", sent.fields["ID"]);
+    assert!(text.contains(&header), "{text} lacks {header}");
+    let call = collector.span(|seen| seen.attributes.contains_key("wares.ledger_us")).await?;
+    assert_eq!(sent.fields["Parent ID"], call.fields["ID"], "{call:?}");
     Ok(())
 }
 

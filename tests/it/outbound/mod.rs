@@ -3,9 +3,9 @@
 mod bounds;
 mod dns;
 mod forgery;
-mod shelf;
+pub(crate) mod shelf;
 mod tls;
-mod upstream;
+pub(crate) mod upstream;
 
 use crate::command;
 use anyhow::{Context as _, Result};

@@ -34,12 +34,12 @@ pub(crate) fn check(headers: &HeaderMap, credential: Option<&Credential>) -> Res
 
 /// Sets what the host says: who is addressed, that the connection serves no other request, and which trace this belongs to,
 /// where that is known; else what the guest says of it passes.
-pub(crate) fn complete(headers: &mut HeaderMap, target: &Target, context: &CallContext) -> Result<(), Failure> {
+pub(crate) fn complete(headers: &mut HeaderMap, target: &Target, trace: Option<String>) -> Result<(), Failure> {
     let host = HeaderValue::try_from(target.authority());
     headers.insert(HOST, host.map_err(|_| Failure::refused(Error::HttpRequestUriInvalid, "the host is no header"))?);
     let connection = if headers.contains_key(TE) { "close, te" } else { "close" };
     headers.insert(CONNECTION, HeaderValue::from_static(connection));
-    if let Some(traceparent) = context.traceparent().and_then(|text| HeaderValue::try_from(text).ok()) {
+    if let Some(traceparent) = trace.and_then(|text| HeaderValue::try_from(text).ok()) {
         headers.insert(TRACEPARENT, traceparent);
     }
     Ok(())

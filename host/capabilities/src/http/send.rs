@@ -6,7 +6,7 @@ use super::outbound::Outbound;
 use super::target::Target;
 use super::watch::Watch;
 use super::{connect, headers};
-use crate::{CallContext, CallLog, Services};
+use crate::{CallContext, CallLog, Services, traceparent};
 use http::uri::PathAndQuery;
 use http::{HeaderName, Request, Response, Uri};
 use http_body_util::BodyExt as _;
@@ -49,7 +49,7 @@ impl Sending {
         request: Request<WasiBody>,
         options: RequestOptions,
     ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
-        let mut watch = Watch::new(self.log.clone());
+        let mut watch = Watch::new(&self.context, self.log.clone());
         let span = watch.span().clone();
         async move {
             match self.attempt(number, request, options, &mut watch).await {
@@ -75,7 +75,8 @@ impl Sending {
         watch.addressed(&target);
         let grant = self.grant(&target)?;
         self.count(number)?;
-        let (request, cut) = self.prepare(request, &target, grant).await?;
+        let trace = traceparent(watch.span()).or_else(|| self.context.traceparent());
+        let (request, cut) = self.prepare(request, &target, grant, trace).await?;
         self.context.note_used(format_args!("http {target}"));
 
         let outbound = self.services.outbound.as_deref();
@@ -129,10 +130,11 @@ impl Sending {
         request: Request<WasiBody>,
         target: &Target,
         grant: &HttpGrant,
+        trace: Option<String>,
     ) -> Result<(Request<RequestBody>, super::body::Cut), Failure> {
         let (mut parts, body) = request.into_parts();
         headers::check(&parts.headers, grant.credential.as_ref())?;
-        headers::complete(&mut parts.headers, target, &self.context)?;
+        headers::complete(&mut parts.headers, target, trace)?;
         let mut header = None;
         if let Some(credential) = &grant.credential {
             header = HeaderName::try_from(credential.header.as_str()).ok();

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::target::Target;
-use crate::CallLog;
+use crate::{CallContext, CallLog, TRACES};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use std::time::Instant;
 use tracing::Span;
@@ -29,15 +29,19 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Of a request that begins in the current span.
-    pub(crate) fn new(log: CallLog) -> Self {
+    /// Of a request that the call sends. Its span is named as OpenTelemetry's conventions for HTTP clients have it.
+    pub(crate) fn new(context: &CallContext, log: CallLog) -> Self {
         let span = tracing::info_span!(
+            target: TRACES,
+            parent: context.span(),
             "outbound",
-            host = Empty,
-            method = Empty,
-            status = Empty,
-            bytes = Empty,
-            outcome = Empty
+            otel.kind = "client",
+            otel.status_code = Empty,
+            server.address = Empty,
+            http.request.method = Empty,
+            http.response.status_code = Empty,
+            wares.bytes_in = Empty,
+            wares.outcome = Empty,
         );
         Self { span, log, target: None, began: Instant::now(), outcome: "dropped", bytes_in: 0 }
     }
@@ -47,13 +51,13 @@ impl Watch {
     }
 
     pub(crate) fn addressed(&mut self, target: &Target) {
-        self.span.record("host", target.authority());
-        self.span.record("method", target.method.as_str());
+        self.span.record("server.address", target.authority());
+        self.span.record("http.request.method", target.method.as_str());
         self.target = Some(target.to_string());
     }
 
     pub(crate) fn answered(&self, status: u16) {
-        self.span.record("status", status);
+        self.span.record("http.response.status_code", i64::from(status));
     }
 
     pub(crate) fn received(&mut self, bytes: usize) {
@@ -82,8 +86,11 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.span.record("bytes", self.bytes_in);
-        self.span.record("outcome", self.outcome);
+        self.span.record("wares.bytes_in", i64::try_from(self.bytes_in).unwrap_or(i64::MAX));
+        self.span.record("wares.outcome", self.outcome);
+        if self.outcome != "ok" {
+            self.span.record("otel.status_code", "error");
+        }
         counter!(REQUESTS, "outcome" => self.outcome).increment(1);
         histogram!(SECONDS).record(self.began.elapsed());
     }
