@@ -1,12 +1,12 @@
 //! `wasi:filesystem`: a directory for each tenant and component, which a call sees as `/`.
 //!
 //! *What the operator configures*: where the directories are, [`Files`]; each grant says whether files may be changed, and how
-//! much there may be. *What one call holds*: [`Held`]; directories are opened when a guest asks for them first. Everything that
+//! much there may be. *What one call holds*: `Held`; directories are opened when a guest asks for them first. Everything that
 //! cannot change how much there is goes to wasmtime's implementation as it comes, and so does every path.
 //!
 //! Invariants: no path leads out of the directory (wasmtime resolves them beneath it, as one step of the kernel), and no guest
 //! makes links of any kind. A directory's counters are what is in it: whatever changes it is done by one at a time, to the end
-//! even if the call is cancelled ([`change`]), and after a start of the host they are counted anew.
+//! even if the call is cancelled (`change`), and after a start of the host they are counted anew.
 //!
 //! Bounds: bytes and files of a directory, bytes of a path, streams and listings that one call has open.
 

@@ -61,7 +61,7 @@ pub enum Grants {
 pub struct Change {
     /// The component
     name: ComponentName,
-    /// HTTP requests, as 'https://api.example.cn' or 'GET https://*.example.cn'
+    /// HTTP requests, as `https://api.example.cn` or `GET https://*.example.cn`
     #[arg(long, value_name = "RULE", group = "what")]
     http: Vec<HttpRule>,
     /// Private, loopback or metadata addresses that hosts of --http may be at, as 10.1.2.3 or 10.1.0.0/16
