@@ -144,12 +144,16 @@ async fn a_request_that_a_component_sends_is_a_span_below_its_call() -> Result<(
     let mut collector = Collector::start().await?;
     let shelf = Shelf::with(&[("WARES_TRACES_ENDPOINT", &collector.endpoint)]).await?;
     let upstream = Upstream::start("127.0.0.1:0").await?;
-    let address = format!("127.0.0.1:{}", upstream.port());
+    let address = format!("good.wares.test:{}", upstream.port());
     let path = format!("/serve/test/outbound/plain?http://{address}/seen");
     let request = shelf.host.request(reqwest::Method::GET, &path, &shelf.key);
     let response = request.header("traceparent", format!("00-{TRACE}-{PARENT}-01")).send().await?;
     let text = response.error_for_status()?.text().await?;
-    let sent = collector.span(|seen| seen.attributes.contains_key("server.address")).await?;
+    let sent = collector.span(|seen| {
+        // What is recorded last of a request.
+        seen.attributes.contains_key("server.address") && seen.attributes.contains_key("wares.outcome")
+    });
+    let sent = sent.await?;
     assert_eq!(sent.attributes["server.address"], format!("Str({address})"), "{sent:?}");
     assert_eq!(
         (sent.fields["Trace ID"].as_str(), sent.fields["Kind"].as_str()),
