@@ -59,7 +59,12 @@ async fn a_bomb_ends_its_worker_and_nothing_else() {
         }
     };
     assert!(matches!(result, Err(CompileError::TooBig | CompileError::TooSlow)), "{result:?}");
-    assert!(began.elapsed() < Duration::from_secs(70), "{:?}", began.elapsed());
+    // Its bound of wall time ends it, however busy the machine is with it.
+    assert!(
+        began.elapsed() < Duration::from_secs(2 * wares_model::limits::COMPILE_SECONDS_MAX),
+        "{:?}",
+        began.elapsed()
+    );
     assert!(answered > 0);
     // Only the neighbour's code is there.
     assert_eq!(fixture.native_files("").len(), 2);
