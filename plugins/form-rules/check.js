@@ -1,6 +1,6 @@
 // Entries of a form against its rules.
 
-import { readers } from './kinds.js';
+import { readers, tidy } from './kinds.js';
 
 /** Rules that cannot be used: which field's, and why. */
 export class Fault extends Error {
@@ -52,11 +52,7 @@ function reader({ name, kind }) {
 }
 
 function missing({ need, label }, values) {
-    const needed = need.tag === 'always' || (need.tag === 'when' && need.val.values.includes(values.get(need.val.field)));
+    const has = ({ field, values: wanted }) => wanted.some((value) => tidy(value) === values.get(field));
+    const needed = need.tag === 'always' || (need.tag === 'when' && has(need.val));
     return needed ? { words: { en: `${label.en} is missing.`, zh: `请填写${label.zh}。` } } : {};
-}
-
-/** Half-width, without space around it. The component's engine has no Unicode tables, hence no `normalize`. */
-function tidy(text) {
-    return text.replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0)).trim();
 }

@@ -2,10 +2,15 @@
 // `{ text }`, the form to be stored, or `{ words }`, what is wrong with it.
 
 const MOBILE = /^1[3-9]\d{9}$/;
-const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)$/;
+const NUMBER = /^([+-]?)(?=\.?\d)(\d*)(?:\.(\d*))?$/;
 const DAY = /^(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?$/;
 
 export const readers = { text, number, day, choice, mobile };
+
+/** Half-width, without space around it. The component's engine has no Unicode tables, hence no `normalize`. */
+export function tidy(text) {
+    return text.replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0)).trim();
+}
 
 function text({ least, most, pattern }) {
     const shape = pattern === undefined ? undefined : new RegExp(`^(?:${pattern})$`, 'u');
@@ -26,14 +31,25 @@ function text({ least, most, pattern }) {
 function number({ least, most, whole }) {
     ordered(least, most);
     return (value, label) => {
-        const plain = value.replaceAll(',', '');
-        if (!NUMBER.test(plain)) return wrong(`${label.en} is not a number.`, `${label.zh}不是数字。`);
-        const read = Number(plain);
-        if (whole && !Number.isSafeInteger(read)) return wrong(`${label.en} is not a whole number.`, `${label.zh}不是整数。`);
+        const decimal = readDecimal(value.replaceAll(',', ''));
+        if (decimal === undefined) return wrong(`${label.en} is not a number.`, `${label.zh}不是数字。`);
+        if (whole && decimal.includes('.')) return wrong(`${label.en} is not a whole number.`, `${label.zh}不是整数。`);
+        const read = Number(decimal);
         if (least !== undefined && read < least) return wrong(`${label.en} is less than ${least}.`, `${label.zh}小于${least}。`);
         if (most !== undefined && read > most) return wrong(`${label.en} is more than ${most}.`, `${label.zh}大于${most}。`);
-        return { text: String(read) };
+        return { text: decimal };
     };
+}
+
+/** The shortest text of a number, with every digit that counts; undefined for what is none. */
+function readDecimal(text) {
+    const [, sign, whole, fraction = ''] = NUMBER.exec(text) ?? [];
+    if (whole === undefined) return undefined;
+    let end = fraction.length;
+    while (fraction[end - 1] === '0') end -= 1;
+    const point = end > 0 ? `.${fraction.slice(0, end)}` : '';
+    const unsigned = (whole.replace(/^0+/, '') || '0') + point;
+    return sign === '-' && unsigned !== '0' ? `-${unsigned}` : unsigned;
 }
 
 function day({ first, last }) {
@@ -62,9 +78,9 @@ function readDay(text) {
 
 function choice(values) {
     if (values.length === 0) throw new Error('there is nothing to choose from');
-    const known = new Set(values);
+    const known = new Map(values.map((value) => [tidy(value), value]));
     return (value, label) => {
-        if (known.has(value)) return { text: value };
+        if (known.has(value)) return { text: known.get(value) };
         const list = values.join(', ');
         return wrong(`${label.en} is none of ${list}.`, `${label.zh}应为以下之一：${values.join('、')}。`);
     };

@@ -12,8 +12,15 @@ test('values are stored in one form', () => {
         [{ tag: 'mobile' }, '１３８００１３８０００', '13800138000'],
         [{ tag: 'number', val: { whole: true } }, '1,200', '1200'],
         [{ tag: 'number', val: { least: 0, most: 1, whole: false } }, '.50', '0.5'],
+        [{ tag: 'number', val: { whole: false } }, '12345678901234567.89', '12345678901234567.89'],
+        [{ tag: 'number', val: { whole: false } }, '0.0000001', '0.0000001'],
+        [{ tag: 'number', val: { whole: false } }, '+007.10', '7.1'],
+        [{ tag: 'number', val: { whole: true } }, '-0.0', '0'],
+        [{ tag: 'number', val: { whole: true } }, '9'.repeat(400), '9'.repeat(400)],
         [{ tag: 'day', val: {} }, '2026年6月1日', '2026-06-01'],
         [{ tag: 'choice', val: ['光明', '马田'] }, ' 马田 ', '马田'],
+        [{ tag: 'choice', val: ['是（含租赁）', '否'] }, '是（含租赁）', '是（含租赁）'],
+        [{ tag: 'choice', val: ['是（含租赁）', '否'] }, '是(含租赁)', '是（含租赁）'],
         [{ tag: 'text', val: { least: 2, most: 4, pattern: '[一-龥·]+' } }, '欧阳娜娜', '欧阳娜娜'],
     ]) {
         assert.deepEqual(one(kind, value), { problems: [], clean: [{ field: 'it', value: stored }] });
@@ -25,6 +32,8 @@ test('what is wrong is said', () => {
         [{ tag: 'mobile' }, '12800138000', 'It is not a mobile number.'],
         [{ tag: 'number', val: { whole: true } }, '1.5', 'It is not a whole number.'],
         [{ tag: 'number', val: { most: 3, whole: false } }, '4', 'It is more than 3.'],
+        [{ tag: 'number', val: { most: 3, whole: true } }, '9'.repeat(400), 'It is more than 3.'],
+        [{ tag: 'number', val: { whole: false } }, '.', 'It is not a number.'],
         [{ tag: 'number', val: { whole: false } }, '1e9', 'It is not a number.'],
         [{ tag: 'day', val: {} }, '2026-02-29', 'It is no day of the calendar.'],
         [{ tag: 'day', val: { last: '2026-01-01' } }, '2026/6/1', 'It is after 2026-01-01.'],
@@ -39,12 +48,13 @@ test('what is wrong is said', () => {
 
 test('a field may be needed by the value of another', () => {
     const fields = [
-        field({ tag: 'choice', val: ['yes', 'no'] }, { tag: 'always' }, 'business'),
-        field({ tag: 'text', val: {} }, { tag: 'when', val: { field: 'business', values: ['yes'] } }, 'licence'),
+        field({ tag: 'choice', val: ['yes', 'ｌｅｔ', 'no'] }, { tag: 'always' }, 'business'),
+        field({ tag: 'text', val: {} }, { tag: 'when', val: { field: 'business', values: ['yes', 'ｌｅｔ'] } }, 'licence'),
     ];
     const problems = (entries) => check(fields, entries).problems.map((problem) => problem.field);
     assert.deepEqual(problems([]), ['business']);
     assert.deepEqual(problems([{ field: 'business', value: 'yes' }]), ['licence']);
+    assert.deepEqual(problems([{ field: 'business', value: 'ｌｅｔ' }]), ['licence']);
     assert.deepEqual(problems([{ field: 'business', value: 'no' }, { field: 'x', value: '' }]), ['x']);
 });
 
