@@ -60,6 +60,9 @@ pub(crate) fn secret_value(name: &str) -> Option<String> {
 }
 
 /// A built component that is called in the sandbox, a fresh instance for each call.
+///
+/// Each call has what the manifest asks for under `[capabilities]`: key-value buckets and files, which are empty when it begins
+/// and gone when it ends, and the secrets that `wares test --secret NAME=FILE` gives. Requests are not sent.
 #[derive(Debug, Clone)]
 pub struct Component {
     wares: OsString,

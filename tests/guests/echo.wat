@@ -10,4 +10,4 @@
   (func $echo (param "n" u32) (result u32) (canon lift (core func $i "echo")))
   (instance $echoes (export "echo" (func $echo)))
   (export "test:echo/echoes@1.0.0" (instance $echoes))
-  (@custom "wares:manifest" "[component]\nname = 'test:echo'\nversion = 'VERSION'\npure = PURE\n"))
+  (@custom "wares:manifest" "[component]\nname = 'test:echo'\nversion = 'VERSION'\npure = PURE\n[capabilities]\nASKED\n"))

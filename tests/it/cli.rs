@@ -109,3 +109,35 @@ async fn operators_and_applications_work_from_the_command_line() -> Result<()> {
     assert_eq!(admin(&["publish", "two.wasm", "--name", "test:swap", "--version", "1.0.0"])?.code, 6);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_trapped_are_found() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
+    let [district, county] = [host.tenant("district").await?, host.tenant("county").await?];
+    let mut traps = Vec::new();
+    for key in [&district, &county] {
+        host.call("test/hostile/add", key, &json!({"a": 40, "b": 2})).await?.error_for_status()?;
+        let trap = host.call("test/hostile/trap", key, &json!({})).await?;
+        traps.push(trap.headers()["wares-call-id"].to_str()?.to_owned());
+    }
+    let list = |key: &str, flags: &[&str]| -> Result<Vec<String>> {
+        let listed = client(dir.path(), &host, key, &[&["calls", "list", "--json"], flags].concat())?;
+        assert_eq!(listed.code, 0, "{flags:?}: {}", listed.stderr);
+        let calls: Value = serde_json::from_str(&listed.stdout)?;
+        let calls = calls.as_array().context("calls")?.iter();
+        Ok(calls.map(|call| call["call"].as_str().unwrap_or_default().to_owned()).collect())
+    };
+    let trap = ["test/hostile", "--outcome", "trap"];
+    assert_eq!(list(&host.admin_key, &trap)?, [traps[1].clone(), traps[0].clone()], "the newest first");
+    assert_eq!(list(&host.admin_key, &[&trap[..], &["--tenant", "district"]].concat())?, traps[..1]);
+    assert_eq!(list(&host.admin_key, &[&trap[..], &["--before", &traps[1]]].concat())?, traps[..1]);
+    assert_eq!(list(&host.admin_key, &[])?.len(), 4);
+    assert_eq!(list(&county, &trap)?, traps[1..], "a tenant sees its own");
+    let foreign = client(dir.path(), &host, &county, &["calls", "list", "--tenant", "district"])?;
+    assert_eq!(foreign.code, 5, "{}", foreign.stderr);
+    let shown = client(dir.path(), &host, &host.admin_key, &["calls", "list", "test/hostile", "--limit", "1"])?;
+    assert!(shown.stdout.contains(&traps[1]) && shown.stderr.contains("--before"), "{}{}", shown.stdout, shown.stderr);
+    Ok(())
+}

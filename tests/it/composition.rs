@@ -16,17 +16,17 @@ use wares_it::host::{Host, code, problem, success};
 const LONG: &str = "(local.set $left (i32.const 200000000))
     (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))";
 /// Core instructions that never end.
-const FOREVER: &str = "(loop $again (br $again))";
+pub(crate) const FOREVER: &str = "(loop $again (br $again))";
 
 /// Lets one component call others.
-async fn grant(host: &Host, component: &str, others: &[&str]) -> Result<()> {
+pub(crate) async fn grant(host: &Host, component: &str, others: &[&str]) -> Result<()> {
     let path = format!("/v1/components/{}/grants", component.replace(':', "/"));
     host.put(&path, json!({"grants": {"components": others}})).await?;
     Ok(())
 }
 
 /// A chain `test:NAME0` -> … of so many components, deployed; the last one adds `offset` after some work.
-async fn chain(host: &Host, name: &str, length: usize, offset: u32, work: &str) -> Result<()> {
+pub(crate) async fn chain(host: &Host, name: &str, length: usize, offset: u32, work: &str) -> Result<()> {
     let link = |at: usize| format!("{name}{at}");
     let end = link(length - 1);
     host.publish_and_deploy(guests::link_end(&end, offset, work)?, &format!("test:{end}"), "1.0.0").await?;
@@ -38,7 +38,7 @@ async fn chain(host: &Host, name: &str, length: usize, offset: u32, work: &str) 
     Ok(())
 }
 
-async fn go(host: &Host, key: &str, component: &str, n: u32) -> Result<reqwest::Response> {
+pub(crate) async fn go(host: &Host, key: &str, component: &str, n: u32) -> Result<reqwest::Response> {
     host.call(&format!("test/{component}/links/go"), key, &json!({"n": n})).await
 }
 
@@ -284,14 +284,30 @@ async fn who_would_break_is_told_and_who_uses_whom_is_shown() -> Result<()> {
     let json: Value = serde_json::from_str(&wares(&["graph", "--json"])?)?;
     assert_eq!(json[0]["uses"][0]["provider"], "test:g1");
 
+    let words = [("u32", "s32"), ("NAME", "g2"), ("OFFSET", "1"), ("WORK", "")];
+    let unlike = guests::with_words("link-end", &words)?;
+    host.publish(unlike, "name=test:g2&version=2.0.0").await?.error_for_status()?;
+    let told = wares(&["rollout", "start", "test:g2", "2.0.0"])?;
+    let warning = "WARNING: test:g1@1.0.0 imports test:g2/links@1.0.0, which test:g2@2.0.0 provides as \
+        test:g2/links@1.0.0, but its function go has other";
+    ensure!(told.contains(warning), "{told}");
+    let told = wares(&["rollout", "abort", "test:g2"])?;
+    ensure!(!told.contains("WARNING"), "{told}");
+
     let told = wares(&["yank", "test:g2@1.0.0"])?;
     ensure!(told.contains("WARNING: test:g1@1.0.0 uses test:g2/links@1.0.0 of test:g2@1.0.0"), "{told}");
     let other = guests::number(1)?;
-    host.publish(other, "name=test:g2&version=2.0.0").await?.error_for_status()?;
-    let told = wares(&["deploy", "test:g2", "2.0.0"])?;
-    ensure!(told.contains("WARNING: test:g1@1.0.0 has no provider of test:g2/links@1.0.0"), "{told}");
+    host.publish(other, "name=test:g2&version=3.0.0").await?.error_for_status()?;
+    let told = wares(&["deploy", "test:g2", "3.0.0"])?;
+    ensure!(
+        told.contains("WARNING: test:g1@1.0.0 imports test:g2/links@1.0.0, which no deployed component provides"),
+        "{told}"
+    );
     let told = wares(&["stop", "test:g1@1.0.0"])?;
-    ensure!(told.contains("WARNING: test:g0@1.0.0 has no provider of test:g1/links@1.0.0"), "{told}");
+    ensure!(
+        told.contains("WARNING: test:g0@1.0.0 imports test:g1/links@1.0.0, which no deployed component provides"),
+        "{told}"
+    );
     assert!(wares(&["graph"])?.contains("NOBODY (test:g1/links@1.0.0 of 1.0.0)"));
     Ok(())
 }
@@ -333,12 +349,12 @@ async fn diamond(dir: &tempfile::TempDir, work: &str) -> Result<Host> {
     Ok(host)
 }
 
-async fn deployment(host: &Host, path: &str, version: &str) -> Result<reqwest::Response> {
+pub(crate) async fn deployment(host: &Host, path: &str, version: &str) -> Result<reqwest::Response> {
     let request = host.request(Method::PUT, &format!("/v1/components/{path}/deployment"), &host.admin_key);
     Ok(request.json(&json!({"traffic": {version: 100}})).send().await?)
 }
 
-fn detail(problem: &Value) -> &str {
+pub(crate) fn detail(problem: &Value) -> &str {
     problem["detail"].as_str().unwrap_or_default()
 }
 

@@ -86,7 +86,7 @@ async fn what_cannot_be_built_here_is_left_out() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let plugins = dir.path().join("plugins");
     std::fs::create_dir(&plugins)?;
-    for (name, language) in [("bureau/checks", "c"), ("bureau/forms", "js")] {
+    for (name, language) in [("bureau/checks", "c"), ("bureau/forms", "js"), ("bureau/greeting", "rust")] {
         let made = wares(&plugins, ["new", name, "--lang", language])?;
         assert_eq!(made.code, 0, "{}", made.stderr);
     }
@@ -101,12 +101,42 @@ async fn what_cannot_be_built_here_is_left_out() -> Result<()> {
     let mut demo = Demo::run(command, 1).await?;
     assert!(demo.lines.iter().any(|line| line.contains("/v1/call/bureau/checks/")), "{:#?}", demo.lines);
     let mut said = BufReader::new(demo.process.stderr.take().context("stderr")?).lines();
-    let left_out = loop {
-        let line = said.next_line().await?.context("nothing is said of what is left out")?;
-        if line.contains("left out") {
+    let mut left_out = Vec::new();
+    while left_out.len() < 2 {
+        let line = said.next_line().await?.with_context(|| format!("it ended with {left_out:?}"))?;
+        left_out.extend(line.contains("left out").then_some(line));
+    }
+    let is_said = |words: [&str; 2]| left_out.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(is_said(["bureau:forms", "Node.js"]) && is_said(["Rust", "rustup"]), "{left_out:#?}");
+    demo.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_granted_takes_no_traffic_and_the_rest_does() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let plugins = dir.path().join("plugins");
+    std::fs::create_dir(&plugins)?;
+    for name in ["bureau/asks", "bureau/checks"] {
+        let made = wares(&plugins, ["new", name, "--lang", "c"])?;
+        assert_eq!(made.code, 0, "{}", made.stderr);
+    }
+    let manifest = plugins.join("bureau-asks/wares.toml");
+    let text = std::fs::read_to_string(&manifest)?;
+    std::fs::write(&manifest, format!("{text}\n[capabilities]\nkeyvalue = [\"rates\"]\n"))?;
+
+    let mut command = Command::new(binary()?);
+    command.args(["demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path().join("data"));
+    command.arg("--plugins").arg(&plugins).stderr(Stdio::piped());
+    let mut demo = Demo::run(command, 1).await?;
+    let curls: Vec<_> = demo.lines.iter().filter(|line| line.starts_with("curl ")).collect();
+    assert!(curls.iter().all(|line| line.contains("/v1/call/bureau/checks/")), "{curls:#?}");
+    let mut said = BufReader::new(demo.process.stderr.take().context("stderr")?).lines();
+    let refused = loop {
+        let line = said.next_line().await?.context("nothing is said of what takes no traffic")?;
+        if line.contains("takes no traffic") {
             break line;
         }
     };
-    assert!(left_out.contains("bureau:forms") && left_out.contains("Node.js"), "{left_out}");
+    assert!(refused.contains("wares grants add bureau:asks --keyvalue rates"), "{refused}");
     demo.stop().await
 }

@@ -1,13 +1,17 @@
 //! Grants: what a version asks for must be granted before it takes traffic, and the refusal says what would grant it.
 
 use crate::command::client;
-use anyhow::Result;
+use crate::raw::Raw;
+use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
 
 const GRANTS: &str = "/v1/components/test/asking/grants";
+/// Longest wait for a change to be in force.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A component that asks for this under `[capabilities]`.
 fn asking(version: &str, capabilities: &str) -> Result<Vec<u8>> {
@@ -94,6 +98,13 @@ async fn the_command_line_grants_and_takes_away() -> Result<()> {
     let refused = run(&["deploy", "test:asking", "1.0.0"])?;
     assert_ne!(refused.code, 0);
     assert!(refused.stderr.contains("--http 'https://api.example.cn' --keyvalue rates"), "{}", refused.stderr);
+    let shown = run(&["show", "test:asking"])?.stdout;
+    for line in [
+        "to grant it: wares grants add test:asking --http 'https://api.example.cn' --keyvalue rates",
+        "granted: nothing",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
     let added = run(&["grants", "add", "test:asking", "--http", "https://api.example.cn", "--keyvalue", "rates"])?;
     assert_eq!(added.code, 0, "{}", added.stderr);
     assert_eq!(run(&["deploy", "test:asking", "1.0.0"])?.code, 0);
@@ -106,5 +117,89 @@ async fn the_command_line_grants_and_takes_away() -> Result<()> {
     }
     let removed = run(&["grants", "remove", "test:asking", "--keyvalue", "rates"])?;
     assert!(removed.stdout.contains("WARNING: test:asking@1.0.0 asks for `keyvalue rates`"), "{}", removed.stdout);
+    let tenant = host.tenant("district").await?;
+    let shown = client(dir.path(), &host, &tenant, &["show", "test:asking"])?;
+    assert_eq!((shown.code, shown.stdout.contains("  granted:")), (0, false), "{}{}", shown.stdout, shown.stderr);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_how_much_is_granted() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let add = |flags: &str| -> Result<Value> {
+        let flags = format!("grants add test:asking --json {flags}");
+        let added = client(dir.path(), &host, &host.admin_key, &flags.split(' ').collect::<Vec<_>>())?;
+        assert_eq!(added.code, 0, "{}", added.stderr);
+        Ok(serde_json::from_str::<Value>(&added.stdout)?["grants"].take())
+    };
+    let granted = add("--keyvalue rates --scope component --bytes-max 1000")?;
+    assert_eq!(
+        (&granted["keyvalue"][0]["scope"], &granted["keyvalue"][0]["bytes-max"]),
+        (&"component".into(), &1000.into())
+    );
+    let granted = add("--keyvalue rates --keys-max 5 --files read-only --files-bytes-max 9 --files-max 3")?;
+    let bucket = json!({"bucket": "rates", "scope": "component", "bytes-max": 1000, "keys-max": 5});
+    assert_eq!(granted["keyvalue"], json!([bucket]), "what no flag says stays");
+    assert_eq!(granted["files"], json!({"access": "read-only", "bytes-max": 9, "files-max": 3}));
+    let granted = add("--files read-write")?;
+    assert_eq!(granted["files"], json!({"access": "read-write", "bytes-max": 9, "files-max": 3}));
+    let stray = client(
+        dir.path(),
+        &host,
+        &host.admin_key,
+        &["grants", "add", "test:asking", "--secret", "a", "--scope", "shared"],
+    )?;
+    assert_eq!(stray.code, 2, "{}", stray.stderr);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_names_no_secret_is_warned_of() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let run = |args: &[&str]| client(dir.path(), &host, &host.admin_key, args);
+    let credential = ["--http", "https://api.example.cn", "--credential", "authorization: Bearer bank"];
+    let add = [&["grants", "add", "test:asking"], &credential[..]].concat();
+    let early = run(&add)?;
+    assert!(early.code == 0 && early.stderr.contains("no secret named bank"), "{}", early.stderr);
+    std::fs::write(dir.path().join("token.txt"), "t0ken")?;
+    assert_eq!(run(&["secrets", "set", "test:asking", "bank", "--file", "token.txt"])?.code, 0);
+    let late = run(&add)?;
+    assert!(late.code == 0 && !late.stderr.contains("warning"), "{}", late.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_what_was_written_even_if_nobody_waits_for_it() -> Result<()> {
+    const ROUNDS: u32 = 60;
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let body = json!({"grants": {"secrets": ["token"]}}).to_string();
+    let request = format!(
+        "PUT {GRANTS} HTTP/1.1\r\nhost: wares\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        host.admin_key,
+        body.len()
+    );
+    let mut written = Value::Null;
+    for round in 0..ROUNDS {
+        let mut client = Raw::connect(&host).await?;
+        client.send(&request).await?;
+        // Not to await anything: to leave at any moment of the change.
+        tokio::time::sleep(Duration::from_millis(3) * round / ROUNDS).await;
+        drop(client);
+        let in_force = async {
+            loop {
+                written = host.get(&format!("{GRANTS}/history")).await?["items"][0]["revision"].clone();
+                let found = host.get(GRANTS).await?["revision"].clone();
+                if found == written || (found == 0 && written.is_null()) {
+                    return anyhow::Ok(());
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, in_force).await.with_context(|| format!("round {round}"))??;
+    }
+    ensure!(written.as_u64() > Some(0), "no change was made at all");
     Ok(())
 }

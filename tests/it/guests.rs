@@ -34,12 +34,14 @@ pub struct Echo<'a> {
     pub harm: &'a str,
     /// Whether its manifest says that it is pure.
     pub pure: bool,
+    /// What its manifest asks for, as one line of `[capabilities]`.
+    pub asked: &'a str,
 }
 
 impl<'a> Echo<'a> {
     /// One that does nothing but that.
     pub fn new(version: &'a str) -> Self {
-        Self { version, offset: 0, every: u32::MAX, harm: "unreachable", pure: true }
+        Self { version, offset: 0, every: u32::MAX, harm: "unreachable", pure: true, asked: "" }
     }
 
     /// The component.
@@ -52,6 +54,7 @@ impl<'a> Echo<'a> {
             ("EVERY", self.every.to_string()),
             ("HARM", self.harm.to_owned()),
             ("PURE", self.pure.to_string()),
+            ("ASKED", self.asked.to_owned()),
         ];
         // The first lines are a comment.
         Ok(wat::parse_str(words.iter().fold(text, |text, (word, value)| text.replace(word, value)))?)

@@ -1,14 +1,14 @@
 //! Calls that are made later: accepted once, tried as often as it takes, never lost.
 
+mod restarts;
+mod tenants;
+
 use crate::command::client;
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
 
@@ -17,7 +17,7 @@ const HOSTILE: &str = "/v1/call/test/hostile";
 const QUICK: &str = "[retry]\nattempts-max = 3\nbackoff-ms-first = 1\nbackoff-ms-max = 10";
 
 /// A component with a manifest of its own.
-fn with_manifest(wasm: Vec<u8>, name: &str, version: &str, rest: &str) -> Vec<u8> {
+pub(crate) fn with_manifest(wasm: Vec<u8>, name: &str, version: &str, rest: &str) -> Vec<u8> {
     let manifest = format!("[component]\nname = '{name}'\nversion = '{version}'\n{rest}\n");
     guests::with_section(wasm, "wares:manifest", manifest.as_bytes())
 }
@@ -44,7 +44,7 @@ async fn ask(host: &Host, key: &str, path: &str, body: &Value, name: Option<&str
 }
 
 /// Has a call made later; the answer is its job's address.
-async fn later(host: &Host, key: &str, path: &str, body: &Value) -> Result<String> {
+pub(crate) async fn later(host: &Host, key: &str, path: &str, body: &Value) -> Result<String> {
     let response = ask(host, key, path, body, None).await?;
     ensure!(response.status() == 202, "{}: {}", response.status(), response.text().await?);
     let location = response.headers().get("location").and_then(|value| value.to_str().ok());
@@ -63,7 +63,8 @@ async fn counted(host: &Host) -> Result<u64> {
     Ok(host.get("/v1/usage").await?["items"][0]["calls"].as_u64().unwrap_or_default())
 }
 
-async fn metric(host: &Host, line: &str) -> Result<bool> {
+/// Whether the metrics have a line that begins so.
+pub(crate) async fn metric(host: &Host, line: &str) -> Result<bool> {
     let metrics = host.request(Method::GET, "/metrics", &host.admin_key).send().await?.text().await?;
     Ok(metrics.lines().any(|found| found.starts_with(line)))
 }
@@ -212,6 +213,9 @@ async fn the_error_case_of_a_function_is_tried_again_only_if_the_manifest_says_s
         let job = later(&host, &key, &format!("/v1/call/test/{name}/refuse"), &json!({"n": 7})).await?;
         let job = until_state(&host, &job, "dead").await?;
         assert_eq!((code(&job["problem"]), &job["problem"]["error"]), ("component-error", &json!(7)), "{job:#}");
+        let listed = host.get("/v1/jobs?state=dead&limit=1").await?;
+        let problem = &listed["items"][0]["problem"];
+        assert_eq!((code(problem), problem.get("error")), ("component-error", None), "lists leave it out: {problem:#}");
         // The operator allows two attempts, where the manifest asks for three.
         assert_eq!((&job["attempts"], &job["attempts-max"]), (&json!(attempts), &json!(2)), "{job:#}");
     }
@@ -274,139 +278,6 @@ async fn jobs_are_ended_on_request_and_bounded_per_tenant() -> Result<()> {
     let again = host.request(Method::POST, &format!("{job}/cancel"), &other).send().await?;
     assert_eq!(again.status(), 409, "it succeeded");
     assert_eq!(host.post(&format!("{runs}/cancel"), json!({})).await?["state"], "cancelled");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_accepted_job_is_lost_when_the_host_is_killed() -> Result<()> {
-    const CALLERS: usize = 8;
-    const ACCEPTED_BEFORE: usize = 150;
-    let data = tempfile::tempdir()?;
-    let variables = [("WARES_JOBS_WAITING_MAX", "100000")];
-    let (host, key) = shelf(data.path(), "", &variables).await?;
-    let sleeps = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([5_000])).await?;
-    until_state(&host, &sleeps, "running").await?;
-    let (host, key, count) = (Arc::new(host), Arc::new(key), Arc::new(AtomicUsize::new(0)));
-    let accepted = Arc::new(Mutex::new(Vec::new()));
-    let callers = (0..CALLERS).map(|_| {
-        let (host, key, count, accepted) =
-            (Arc::clone(&host), Arc::clone(&key), Arc::clone(&count), Arc::clone(&accepted));
-        tokio::spawn(async move {
-            // Ends when the host is gone.
-            loop {
-                let number = count.fetch_add(1, Ordering::SeqCst);
-                let Ok(job) = later(&host, &key, &format!("{HOSTILE}/add"), &json!([number, 1])).await else { return };
-                accepted.lock().expect("no caller panics").push((job, number));
-            }
-        })
-    });
-    let callers: Vec<_> = callers.collect();
-    while count.load(Ordering::SeqCst) < ACCEPTED_BEFORE {
-        tokio::task::yield_now().await;
-    }
-    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
-    kill_process(pid, Signal::KILL)?;
-    join_all(callers).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let admin_key = host.admin_key.clone();
-    drop(host);
-
-    let host = Host::start_in(data.path(), Some(&admin_key), &[], &variables).await?;
-    let slept = until_state(&host, &sleeps, "succeeded").await?;
-    assert_eq!((&slept["interruptions"], outcomes(&slept)), (&json!(1), vec!["interrupted", "ok"]), "{slept:#}");
-    let accepted = accepted.lock().expect("no caller panics").clone();
-    ensure!(accepted.len() >= ACCEPTED_BEFORE - CALLERS, "{}", accepted.len());
-    for (at, number) in accepted {
-        let job = until_state(&host, &at, "succeeded").await?;
-        assert_eq!(job["result"], json!(number + 1));
-        let outcomes = outcomes(&job);
-        ensure!(outcomes.last() == Some(&"ok"), "{job:#}");
-        ensure!(outcomes.iter().rev().skip(1).all(|outcome| *outcome == "interrupted"), "{job:#}");
-        let call = job["calls"][outcomes.len() - 1]["call"].as_str().context("call")?;
-        assert_eq!(host.get(&format!("/v1/calls/{call}")).await?["outcome"], "ok");
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_told_to_stop_ends_the_jobs_that_run_and_keeps_those_that_wait() -> Result<()> {
-    let data = tempfile::tempdir()?;
-    let variables = [("WARES_JOBS_TENANT_CONCURRENCY_MAX", "1")];
-    let (mut host, key) = shelf(data.path(), "", &variables).await?;
-    let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([1_500])).await?;
-    let waits = later(&host, &key, &format!("{HOSTILE}/add"), &json!([1, 2])).await?;
-    while !metric(&host, "wares_calls_running 1").await? {
-        tokio::task::yield_now().await;
-    }
-    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
-    kill_process(pid, Signal::TERM)?;
-    ensure!(host.wait().await?.success());
-    let host = Host::start_in(data.path(), Some(&host.admin_key), &[], &variables).await?;
-    let ran = host.get(&runs).await?;
-    assert_eq!((&ran["state"], &ran["interruptions"]), (&json!("succeeded"), &json!(0)), "{ran:#}");
-    let waited = until_state(&host, &waits, "succeeded").await?;
-    assert_eq!((&waited["interruptions"], outcomes(&waited)), (&json!(0), vec!["ok"]));
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_does_not_end_in_time_when_the_host_stops_is_run_again() -> Result<()> {
-    let data = tempfile::tempdir()?;
-    let variables = [("WARES_DRAIN_SECONDS_MAX", "1")];
-    let (mut host, key) = shelf(data.path(), "", &variables).await?;
-    let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([9_000])).await?;
-    while !metric(&host, "wares_calls_running 1").await? {
-        tokio::task::yield_now().await;
-    }
-    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
-    kill_process(pid, Signal::TERM)?;
-    ensure!(host.wait().await?.success());
-    let host = Host::start_in(data.path(), Some(&host.admin_key), &[], &variables).await?;
-    let again = until_state(&host, &runs, "running").await?;
-    assert_eq!((&again["interruptions"], outcomes(&again)), (&json!(1), vec!["interrupted"]), "{again:#}");
-    let call = again["calls"][0]["call"].as_str().context("call")?;
-    assert_eq!(host.get(&format!("/v1/calls/{call}")).await?["outcome"], "cancelled");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn deadlines_pass_while_the_host_is_down_and_what_is_kept_goes_in_its_time() -> Result<()> {
-    let data = tempfile::tempdir()?;
-    let variables = [("WARES_JOBS_TENANT_CONCURRENCY_MAX", "1")];
-    let host = Host::start_at("2026-11-25 12:00:00", data.path(), None, &variables).await?;
-    let retry = "[retry]\nattempts-max = 2\nbackoff-ms-first = 60000\ndeadline-seconds-max = 30";
-    host.publish(hostile("1.0.0", retry, true)?, "deploy=true").await?.error_for_status()?;
-    let key = host.tenant("north").await?;
-    let add = format!("{HOSTILE}/add");
-    let done = later(&host, &key, &add, &json!([1, 2])).await?;
-    until_state(&host, &done, "succeeded").await?;
-    // Its second attempt would come after its deadline.
-    let failed = later(&host, &key, &format!("{HOSTILE}/trap"), &json!({})).await?;
-    let failed_job = until_state(&host, &failed, "dead").await?;
-    assert_eq!((&failed_job["attempts"], code(&failed_job["problem"])), (&json!(1), "trap"), "{failed_job:#}");
-    let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([9_000])).await?;
-    until_state(&host, &runs, "running").await?;
-    let waits = later(&host, &key, &add, &json!([1, 2])).await?;
-    let admin_key = host.admin_key.clone();
-    host.kill().await?;
-
-    let host = Host::start_at("2026-11-25 12:01:00", data.path(), Some(&admin_key), &variables).await?;
-    for at in [&runs, &waits] {
-        let late = until_state(&host, at, "dead").await?;
-        assert_eq!((&late["attempts"], code(&late["problem"])), (&json!(0), "expired"), "{late:#}");
-    }
-    assert_eq!(host.get(&done).await?["result"], 3);
-    host.post(&format!("{waits}/replay"), json!({})).await?;
-    until_state(&host, &waits, "succeeded").await?;
-    host.kill().await?;
-
-    // Three days are for what succeeded, thirty for what is dead.
-    let host = Host::start_at("2026-11-28 12:01:30", data.path(), Some(&admin_key), &variables).await?;
-    let left = host.until("/v1/jobs", |jobs| jobs["items"].as_array().map(Vec::len) == Some(2)).await?;
-    ensure!(left["items"].as_array().is_some_and(|jobs| jobs.iter().all(|job| job["state"] == "dead")), "{left:#}");
-    assert_eq!(host.request(Method::GET, &done, &key).send().await?.status(), 404);
-    host.kill().await?;
-    let host = Host::start_at("2026-12-26 12:00:00", data.path(), Some(&admin_key), &variables).await?;
-    host.until("/v1/jobs", |jobs| jobs["items"] == json!([])).await?;
     Ok(())
 }
 

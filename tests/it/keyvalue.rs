@@ -258,6 +258,33 @@ async fn increments_of_many_callers_are_exact() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_that_compute_do_not_hold_up_a_change() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    shelf(&host, json!([{"bucket": "counts"}, {"bucket": "common"}, {"bucket": "elsewhere"}])).await?;
+    host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
+    let (north, south) = (host.tenant("north").await?, host.tenant("south").await?);
+    let nothing = json!({});
+    let spinning = join_all((0..60).map(|_| host.call("test/hostile/spin", &south, &nothing)));
+    let metrics = async || host.request(Method::GET, "/metrics", &host.admin_key).send().await?.text().await;
+    let changing = async {
+        while !metrics().await?.contains("wares_calls_running 60") {}
+        for round in 0..3 {
+            let pairs: Vec<_> = (0..256).map(|key| json!([format!("key{key}"), "x".repeat(round)])).collect();
+            call(&host, &north, "set-many", json!(["counts", pairs])).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        _ = spinning => bail!("nothing computed any more when the change was made"),
+        changed = changing => changed?,
+    }
+    let listed = call(&host, &north, "keys", json!(["counts"])).await?;
+    assert_eq!(listed[0].as_array().context("keys")?.len(), 256);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_kill_leaves_pairs_and_counters_in_step() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let host = Host::start(dir.path()).await?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use wares_it::guests;
 use wares_it::host::{Host, binary, code, problem};
 
@@ -89,15 +89,20 @@ async fn the_ledger_keeps_lines_with_what_they_are() -> Result<()> {
     Ok(())
 }
 
+/// `wares logs --follow`, with these further words.
+fn follower(host: &Host, words: &[&str]) -> Result<Child> {
+    let mut command = Command::new(binary()?);
+    command.args(["logs", "test:confides", "--follow"]).args(words).kill_on_drop(true);
+    command.env("WARES_HOST", &host.url).env("WARES_KEY", &host.admin_key);
+    Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_sees_the_lines_of_a_call_that_ends() -> Result<()> {
     let data = tempfile::tempdir()?;
     let (host, north) = confidant(data.path()).await?;
     let south = host.tenant("south").await?;
-    let mut command = Command::new(binary()?);
-    command.args(["logs", "test:confides", "--follow", "--tenant", "south", "--json"]);
-    command.env("WARES_HOST", &host.url).env("WARES_KEY", &host.admin_key).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut process = command.spawn()?;
+    let mut process = follower(&host, &["--tenant", "south", "--json"])?;
     let mut lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
     // It takes a moment until it follows: calls are made until one is seen.
     let seen = async {
@@ -116,6 +121,60 @@ async fn who_follows_sees_the_lines_of_a_call_that_ends() -> Result<()> {
     assert!(calls.contains(&line["call"].as_str().unwrap_or_default().to_owned()), "{line}");
     assert_eq!((&line["tenant"], &line["message"]), (&json!("south"), &json!("logged for them")));
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_ends_when_nobody_reads_any_more() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let (host, key) = confidant(data.path()).await?;
+    for words in [&["--json"], &[] as &[&str]] {
+        let mut process = follower(&host, words)?;
+        drop(process.stdout.take());
+        let ended = async {
+            loop {
+                say(&host, &key, "anyone?").await?;
+                if let Ok(ended) = tokio::time::timeout(Duration::from_millis(200), process.wait()).await {
+                    return anyhow::Ok(ended?);
+                }
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended).await.context("it goes on")??;
+        assert_eq!(ended.code(), Some(0));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_is_told_that_the_host_ends() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let (mut host, key) = confidant(data.path()).await?;
+    let mut process = follower(&host, &[])?;
+    let mut lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
+    let follows = async {
+        while tokio::time::timeout(Duration::from_millis(200), lines.next_line()).await.is_err() {
+            say(&host, &key, "anyone?").await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, follows).await.context("nothing was seen")??;
+    terminate(&host)?;
+    let read_on = async {
+        while lines.next_line().await?.is_some() {}
+        anyhow::Ok(())
+    };
+    let (read_on, ended) = tokio::join!(read_on, process.wait_with_output());
+    read_on?;
+    let ended = ended?;
+    assert_eq!(ended.status.code(), Some(8));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("no more lines"), "{said}");
+    assert!(host.wait().await?.success());
+    Ok(())
+}
+
+fn terminate(host: &Host) -> Result<()> {
+    let pid = host.pid().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?)).context("pid")?;
+    Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,8 +241,7 @@ async fn a_host_that_ends_does_not_wait_for_those_who_follow() -> Result<()> {
     let (mut host, _) = confidant(data.path()).await?;
     let mut following =
         host.request(Method::GET, "/v1/logs?follow=true", &host.admin_key).send().await?.error_for_status()?;
-    let pid = host.pid().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?)).context("pid")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    terminate(&host)?;
     assert!(following.chunk().await?.is_none());
     assert!(host.wait().await?.success());
     Ok(())

@@ -5,10 +5,13 @@ use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::Host;
 
 const PATH: &str = "test/swap";
+/// Longest wait for a run that goes on to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two shelves: one with versions, one that follows it.
 struct Shelves {
@@ -196,6 +199,21 @@ async fn what_copies_are_used_for_is_reported_back_once() -> Result<()> {
     assert_eq!(send(None).await?, 403);
     assert_eq!(send(Some(&format!("{}:{}", made.stdout.trim(), "0".repeat(128)))).await?, 403);
     assert_eq!(reported().await?, 4);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_ends_when_nobody_reads_any_more() -> Result<()> {
+    let shelves = Shelves::new().await?;
+    shelves.publish(1, "1.0.0").await?;
+    let mut command = tokio::process::Command::new(wares_it::host::binary()?);
+    command.args(["mirror", &shelves.from.url, "--every", "1", "--host", &shelves.here.url]);
+    command.args(["--key", &shelves.here.admin_key]).env("WARES_MIRROR_KEY", &shelves.from.admin_key);
+    let mut mirror = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn()?;
+    drop(mirror.stdout.take());
+    let ended = tokio::time::timeout(PATIENCE, mirror.wait()).await.context("it goes on")??;
+    assert_eq!(ended.code(), Some(0));
+    shelves.here.get("/v1/components/test/swap/versions/1.0.0").await?;
     Ok(())
 }
 

@@ -111,3 +111,53 @@ async fn a_choice_holds_even_where_it_does_not_serve() -> Result<()> {
     assert_eq!(problem(request.send().await?).await?.0, 404);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_interface_is_found_in_whichever_version_has_it() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = shelf(&dir).await?;
+    let words = [("links@1.0.0", "links@2.0.0"), ("NAME", "base"), ("OFFSET", "1000"), ("WORK", "")];
+    host.publish(guests::with_words("link-end", &words)?, "name=test:base&version=2.0.0").await?.error_for_status()?;
+    let traffic = json!({"traffic": {"1.0.0": 50, "2.0.0": 50}});
+    host.put("/v1/components/test/base/deployment", traffic).await?;
+    for key in host.tenants(20).await? {
+        assert_eq!(offsets(&host, &key).await?, (100, 100));
+        let request = host.request(Method::POST, "/v1/interfaces/test:base/links@2/go", &key).json(&json!({"n": 0}));
+        assert_eq!(success(request.send().await?).await?, json!(1000));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn choices_come_in_pages_and_those_for_other_tenants_are_for_operators() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = shelf(&dir).await?;
+    let key = tenant(&host, "district", None).await?;
+    for (component, whom) in
+        [("test:north", json!("district")), ("test:base", Value::Null), ("test:south", Value::Null)]
+    {
+        host.put(CHOICE, json!({"component": component, "tenant": whom})).await?;
+    }
+    let pages = async |path: &str, key: &str, pointer: &str| {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page =
+                success(host.request(Method::GET, &format!("{path}?limit=1{cursor}"), key).send().await?).await?;
+            let items = page["items"].as_array().into_iter().flatten();
+            let more: Vec<_> = items.map(|item| item[pointer].as_str().unwrap_or_default().to_owned()).collect();
+            ensure!(more.len() <= 1, "{page:#}");
+            found.extend(more);
+            match page["next"].as_str() {
+                None => return anyhow::Ok(found),
+                Some(next) => cursor = format!("&cursor={}", next.replace(' ', "+")),
+            }
+        }
+    };
+    let admin = host.admin_key.as_str();
+    assert_eq!(pages("/v1/graph", admin, "component").await?, ["test:north", "test:south", "test:top"]);
+    assert_eq!(pages("/v1/graph", &key, "component").await?, ["test:south", "test:top"]);
+    assert_eq!(pages("/v1/providers", admin, "component").await?, ["test:south", "test:north"]);
+    let history = pages(&format!("{CHOICE}/history"), admin, "component").await?;
+    assert_eq!(history, ["test:south", "test:base", "test:north"]);
+    Ok(())
+}

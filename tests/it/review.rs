@@ -220,3 +220,23 @@ async fn a_reviewer_sees_what_changes_and_how_the_examples_come_out() -> Result<
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_under_review_have_key_value_pairs_of_their_own() -> Result<()> {
+    let (dir, files) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let host = Host::start(dir.path()).await?;
+    success(put(&host, &host.admin_key, "/v1/namespaces/test", json!({"review": true, "signature": false})).await?)
+        .await?;
+    let submitted = publish(&host, &host.admin_key, guests::built("test-pairs")?, STATED).await?;
+    assert_eq!(submitted.status(), 202);
+    let submitted = submitted.json::<Value>().await?;
+    let id = submitted["submission"]["id"].as_str().context("id")?;
+    let shown = client(files.path(), &host, &host.admin_key, &["submissions", "show", id])?;
+    for words in ["ok      counts from nothing", "ok      goes on where it was"] {
+        assert!(shown.stdout.contains(words), "no {words:?} in\n{}", shown.stdout);
+    }
+    let kept = rusqlite::Connection::open(dir.path().join("wares.sqlite"))?;
+    let pairs: i64 = kept.query_row("SELECT count(*) FROM pairs", [], |row| row.get(0))?;
+    assert_eq!(pairs, 0, "nothing of it is in the host's own store");
+    Ok(())
+}

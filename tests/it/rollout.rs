@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::task::JoinHandle;
-use wares_it::guests::Echo;
+use wares_it::guests::{self, Echo};
 use wares_it::host::{Host, problem, success};
 
 const ROLLOUT: &str = "/v1/components/test/echo/rollout";
@@ -320,5 +321,48 @@ async fn the_command_line_starts_shows_and_aborts_rollouts() -> Result<()> {
     said(&["deploy", "test/echo", OLD, "--shadow", "1.1.0=50", "--if-revision", "3"], "deployed test:echo: 1.0.0")?;
     said(&["shadow", "test/echo"], "1.1.0 made 50% of calls again")?;
     assert_eq!(admin(&["deploy", "test/echo", OLD, "--shadow", "1.1.0=500"])?.code, 2);
+    Ok(())
+}
+
+/// Core instructions that take some fifty milliseconds at least.
+const LONG: &str = "(local.set $left (i32.const 200000000))
+    (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))";
+
+#[tokio::test]
+async fn a_version_is_not_blamed_for_what_its_callers_had_left() -> Result<()> {
+    const BASE: &str = "/v1/components/test/base/rollout";
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let key = host.tenant("district").await?;
+    host.publish_and_deploy(guests::link_end("base", 1, "")?, "test:base", OLD).await?;
+    let new = host.publish(guests::link_end("base", 1, LONG)?, &format!("name=test:base&version={NEW}")).await?;
+    new.error_for_status()?;
+    host.put("/v1/components/test/poor/grants", json!({"grants": {"components": ["test:base"]}})).await?;
+    let manifest = "[component]\nname = 'test:poor'\nversion = '1.0.0'\n[limits]\ncpu-ms-max = 5";
+    let poor = guests::with_section(guests::link("poor", "base", 1)?, "wares:manifest", manifest.as_bytes());
+    host.publish(poor, "deploy=true").await?.error_for_status()?;
+    let plan = json!({"version": NEW, "steps": [50, 100], "step-seconds": 0, "calls-min": 10, "error-points-max": 5,
+        "wall-ratio-max": 1_000_000, "stickiness": "call"});
+    host.post(BASE, plan).await?;
+    let mut poor = 0;
+    for _ in 0..40 {
+        let answer = host.call("test/poor/links/go", &key, &json!({"n": 0})).await?;
+        poor += u32::from(answer.status() == 504);
+    }
+    ensure!(poor >= 10, "the new version had {poor} calls with too little CPU time left");
+    let rollout = host.get(BASE).await?;
+    assert_eq!(rollout["state"], "running", "{rollout:#}");
+    // Those who call it with all of its own time see it through.
+    let calls = async {
+        loop {
+            success(host.call("test/base/links/go", &key, &json!({"n": 0})).await?).await?;
+            let rollout = host.get(BASE).await?;
+            if has_ended(&rollout) {
+                return anyhow::Ok(rollout);
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), calls).await.context("it does not end")??;
+    assert_eq!(ended["state"], "completed", "{ended:#}");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Calls at set times: for whom an operator enabled them, once for each due time. The host's clock is set by `faketime`.
 
 use crate::command::client;
+use crate::jobs::{later, metric, with_manifest};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -133,6 +134,59 @@ async fn times_at_which_the_host_was_down_are_skipped_or_made_up_for_once() -> R
     until_done(&host, "nightly", noon).await?;
     assert_eq!(due(&host, "caught-up").await?, [noon, "2026-11-27T04:00:00.000000Z"]);
     assert_eq!(due(&host, "nightly").await?, [noon]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_moves_just_before_it_is_due_is_not_skipped() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let host = Host::start_at("2026-11-25 03:50:00", data.path(), None, &[]).await?;
+    host.publish(scheduled("1.0.0", "0 13 * * *")?, "deploy=true").await?.error_for_status()?;
+    host.publish(scheduled("1.0.1", "0 12 * * *")?, "").await?.error_for_status()?;
+    host.tenant("north").await?;
+    let admin_key = host.admin_key.clone();
+    host.kill().await?;
+    // Enabling has the host look; it looks again ten seconds later, when the new time is past.
+    let host = Host::start_at("2026-11-25 03:59:50", data.path(), Some(&admin_key), &[]).await?;
+    enable(&host, "north", "nightly").await?;
+    host.deploy("test/swap", "1.0.1").await?;
+    until_done(&host, "nightly", "2026-11-25T04:00:00.000000Z").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_due_time_waits_for_room_in_the_tenants_queue() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let variables = [("WARES_JOBS_WAITING_MAX", "1")];
+    let host = Host::start_at("2026-11-25 03:59:45", data.path(), None, &variables).await?;
+    host.publish(scheduled("1.0.0", "0 12 * * *")?, "deploy=true").await?.error_for_status()?;
+    // It fails at once, and is not tried again for as long as this test lasts.
+    let retry = "[retry]\nbackoff-ms-first = 300000\nbackoff-ms-max = 600000";
+    let failing = with_manifest(guests::text("hostile")?, "test:hostile", "1.0.0", retry);
+    host.publish(failing, "deploy=true").await?.error_for_status()?;
+    let key = host.tenant("north").await?;
+    let waits = later(&host, &key, "/v1/call/test/hostile/trap", &json!({})).await?;
+    let due_at = enable(&host, "north", "minutely").await?["next-at"].as_str().context("next-at")?.to_owned();
+    while !metric(&host, "wares_jobs_refused_total ").await? {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(due(&host, "minutely").await?, Vec::<String>::new());
+    host.post(&format!("{waits}/cancel"), json!({})).await?;
+    until_done(&host, "minutely", &due_at).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_the_schedules_of_one_version_also_where_calls_draw_theirs() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let host = Host::start(data.path()).await?;
+    host.tenant("north").await?;
+    host.publish(scheduled("1.0.0", "0 12 * * *")?, "").await?.error_for_status()?;
+    host.publish(guests::number(8)?, "name=test:swap&version=1.1.0").await?.error_for_status()?;
+    let shares = json!({"traffic": {"1.0.0": 50, "1.1.0": 50}, "stickiness": "call"});
+    host.put("/v1/components/test/swap/deployment", shares).await?;
+    let first = host.get(SCHEDULES).await?;
+    for _ in 0..20 {
+        assert_eq!(host.get(SCHEDULES).await?, first);
+    }
     Ok(())
 }
 

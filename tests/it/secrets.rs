@@ -1,6 +1,6 @@
 //! Secrets: granted by name, set per component and tenant, sealed on disk, and shown by nothing but the component.
 
-use crate::command::{Ended, client, run};
+use crate::command::{Ended, client, run, wares};
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use rusqlite::Connection;
@@ -242,6 +242,17 @@ async fn without_the_key_nothing_is_read_and_with_a_new_one_all_goes_on() -> Res
 
     let host = Host::start_in(data.path(), Some(&admin), &[], &[("WARES_SECRETS_KEY", &"5".repeat(64))]).await?;
     assert_eq!(told(&host, &key, "token").await?.as_deref(), Ok(HUSH));
+    Ok(())
+}
+
+#[test]
+fn a_key_file_without_a_key_is_named_at_the_start() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    std::fs::create_dir(dir.path().join("data"))?;
+    std::fs::write(dir.path().join("data/secrets.key"), "")?;
+    let ended = wares(dir.path(), ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"])?;
+    assert_ne!(ended.code, 0);
+    assert!(ended.stderr.contains("secrets.key") && ended.stderr.contains("there is no key"), "{}", ended.stderr);
     Ok(())
 }
 

@@ -26,8 +26,13 @@ impl Shelf {
     }
 
     pub(crate) async fn of(name: &'static str) -> Result<Self> {
+        Self::within(name, &[]).await
+    }
+
+    /// The same with settings as environment variables.
+    pub(crate) async fn within(name: &'static str, variables: &[(&str, &str)]) -> Result<Self> {
         let data = tempfile::tempdir()?;
-        let host = Host::start(data.path()).await?;
+        let host = Host::start_in(data.path(), None, &[], variables).await?;
         let key = host.tenant("district").await?;
         host.publish(guests::built(&format!("test-{name}"))?, "deploy=true").await?.error_for_status()?;
         Ok(Self { host, key, name, _data: data })

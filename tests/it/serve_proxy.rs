@@ -13,8 +13,6 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::time::Duration;
-use wares_it::guests;
-use wares_it::host::Host;
 
 /// Longest wait for what the host does by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -302,32 +300,13 @@ async fn a_caller_that_is_slow_is_bounded() -> Result<()> {
     let answer = slow.await?;
     assert!(answer.starts_with("HTTP/1.1 504 ") || answer.starts_with("HTTP/1.1 200 "), "{answer}");
     shelf.until_running(0).await?;
-    let outcomes = shelf.outcomes().await?;
-    let calls: u64 = outcomes.as_object().context("outcomes")?.values().filter_map(Value::as_u64).sum();
-    assert_eq!(calls, 3, "{outcomes}");
-    assert_eq!((&outcomes["limit-wall"], &outcomes["cancelled"]), (&json!(2), &json!(1)), "{outcomes}");
+    // None of them is the component's fault.
+    shelf.until_outcomes(json!({"cancelled": 3})).await?;
     // Their connections do not stay.
     for connection in [endless_connection, twice_connection] {
         tokio::time::timeout(PATIENCE, connection).await.context("the connection stays")??;
     }
     drop((endless, twice));
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_takes_nothing_loses_its_connection() -> Result<()> {
-    let data = tempfile::tempdir()?;
-    let host = Host::start_in(data.path(), None, &[], &[("WARES_HTTP_BODY_SECONDS_MAX", "1")]).await?;
-    // More than the system takes for a client that does not.
-    let length = 32 << 20;
-    let padded = guests::with_section(guests::number(1)?, "padding", &vec![0; length]);
-    host.publish_and_deploy(padded, "test:padded", "1.0.0").await?;
-    let mut raw = Raw::connect(&host).await?;
-    let (path, key) = ("/v1/components/test/padded/versions/1.0.0/wasm", &host.admin_key);
-    raw.send(&format!("GET {path} HTTP/1.1\r\nhost: shelf\r\nauthorization: Bearer {key}\r\n\r\n")).await?;
-    raw.until_given_up().await?;
-    let came = raw.rest().await?;
-    assert!(came.starts_with("HTTP/1.1 200 ") && came.len() < length, "{}", came.len());
     Ok(())
 }
 
@@ -350,5 +329,6 @@ async fn a_body_over_its_limit_is_refused_or_broken_off() -> Result<()> {
         Err(_) => false,
     };
     assert!(!whole, "the request's body is over its limit");
-    shelf.until_outcomes(json!({"trap": 1})).await
+    // What the component makes of it is its caller's doing.
+    shelf.until_outcomes(json!({"cancelled": 1})).await
 }

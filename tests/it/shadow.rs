@@ -85,14 +85,28 @@ async fn a_shadow_that_hangs_is_left_out_and_fails_no_call() -> Result<()> {
 }
 
 #[tokio::test]
-async fn only_a_pure_version_makes_calls_again() -> Result<()> {
+async fn only_a_version_without_effects_makes_calls_again() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let host = Host::start(dir.path()).await?;
     host.publish(Echo::new("1.0.0").wasm()?, "deploy=true").await?.error_for_status()?;
-    host.publish(Echo { pure: false, ..Echo::new("1.1.0") }.wasm()?, "").await?.error_for_status()?;
-    let body = json!({"traffic": {"1.0.0": 100}, "shadow": {"version": "1.1.0", "percent": 1}});
-    let refused = host.request(Method::PUT, DEPLOYMENT, &host.admin_key).json(&body).send().await?;
-    assert_eq!(refused.status(), 400);
-    ensure!(refused.text().await?.contains("pure = true"));
+    let grants = json!({"http": [{"allow": "https://api.example"}], "keyvalue": [{"bucket": "seen"}], "files": {"access": "read-write"}});
+    host.put("/v1/components/test/echo/grants", json!({"grants": grants})).await?;
+    let cases = [
+        ("1.1.0", false, "", Some("pure = true")),
+        ("1.2.0", true, "http = ['https://api.example']", Some("asks for `http`")),
+        ("1.3.0", true, "keyvalue = ['seen']", Some("asks for `keyvalue`")),
+        ("1.4.0", true, "files = 'read-write'", Some("asks for `files`")),
+        ("1.5.0", true, "files = 'read-only'", None),
+    ];
+    for (version, pure, asked, refusal) in cases {
+        host.publish(Echo { pure, asked, ..Echo::new(version) }.wasm()?, "").await?.error_for_status()?;
+        let body = json!({"traffic": {"1.0.0": 100}, "shadow": {"version": version, "percent": 1}});
+        let answer = host.request(Method::PUT, DEPLOYMENT, &host.admin_key).json(&body).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        match refusal {
+            Some(words) => ensure!(status == 400 && text.contains(words), "{version}: {status} {text}"),
+            None => ensure!(status == 200, "{version}: {status} {text}"),
+        }
+    }
     Ok(())
 }

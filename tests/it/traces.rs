@@ -140,6 +140,37 @@ async fn a_call_continues_its_callers_trace_and_tells_what_the_guest_wrote() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_at_a_job_continues_the_trace_of_the_request_that_asked_for_it() -> Result<()> {
+    let mut collector = Collector::start().await?;
+    let data = tempfile::tempdir()?;
+    let (host, key) = confidant(data.path(), &[("WARES_TRACES_ENDPOINT", &collector.endpoint)]).await?;
+    let request = host.request(reqwest::Method::POST, "/v1/call/test/confides/confidant/say", &key);
+    let request = request.header("traceparent", format!("00-{TRACE}-{PARENT}-01")).header("prefer", "respond-async");
+    let job = success(request.json(&json!({"line": "later"})).send().await?).await?;
+    let at = format!("/v1/jobs/{}", job["id"].as_str().context("id")?);
+    let job = host.until(&at, |job| job["state"] == "succeeded").await?;
+    // The first span of a call at all: queueing has none.
+    let seen = collector.span(|seen| seen.attributes.contains_key("wares.call")).await?;
+    let call = job["calls"][0]["call"].as_str().context("call")?;
+    assert_eq!(seen.attributes["wares.call"], format!("Str({call})"), "{seen:?}");
+    assert_eq!((seen.fields["Trace ID"].as_str(), seen.fields["Parent ID"].as_str()), (TRACE, PARENT), "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_span_tells_so_much_of_a_log_and_says_that_there_is_more() -> Result<()> {
+    let mut collector = Collector::start().await?;
+    let data = tempfile::tempdir()?;
+    let (host, key) = confidant(data.path(), &[("WARES_TRACES_ENDPOINT", &collector.endpoint)]).await?;
+    say(&host, &key, &"x".repeat(10_000), None).await?;
+    let seen = collector.span(|seen| seen.events.iter().any(|event| event.starts_with("message = "))).await?;
+    assert_eq!(seen.attributes["wares.log_cut"], "Bool(true)", "{:?}", seen.attributes);
+    let told: usize = seen.events.iter().map(String::len).sum();
+    assert!(told < 9_000, "{told} bytes of events");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_a_component_sends_is_a_span_below_its_call() -> Result<()> {
     let mut collector = Collector::start().await?;
     let shelf = Shelf::with(&[("WARES_TRACES_ENDPOINT", &collector.endpoint)]).await?;
@@ -154,7 +185,8 @@ async fn a_request_that_a_component_sends_is_a_span_below_its_call() -> Result<(
         seen.attributes.contains_key("server.address") && seen.attributes.contains_key("wares.outcome")
     });
     let sent = sent.await?;
-    assert_eq!(sent.attributes["server.address"], format!("Str({address})"), "{sent:?}");
+    assert_eq!(sent.attributes["server.address"], "Str(good.wares.test)", "{sent:?}");
+    assert_eq!(sent.attributes["server.port"], format!("Int({})", upstream.port()), "{sent:?}");
     assert_eq!(
         (sent.fields["Trace ID"].as_str(), sent.fields["Kind"].as_str()),
         (TRACE, "SPAN_KIND_CLIENT"),

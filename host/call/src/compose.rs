@@ -23,11 +23,11 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 use wares_catalog::Target;
-use wares_catalog::ledger::LedgerError;
+use wares_catalog::ledger::{self, LedgerError};
+use wares_catalog::slots::Slot;
+use wares_catalog::snapshot::VersionEntry;
 use wares_catalog::tenancy::TenantEntry;
-use wares_engine::{
-    CallReport, Failure, Invocation, Meter, OtherType, Shelf, ShelfCall, ShelfFailure, Spent, TraceParent,
-};
+use wares_engine::{CallReport, Failure, Invocation, Meter, OtherType, Shelf, ShelfCall, ShelfFailure, Spent};
 use wares_model::limits::{COMPONENT_CALL_DEPTH_MAX, COMPONENT_CALLS_MAX};
 use wares_model::{Application, CallId, ComponentName, Limits, Outcome};
 use wares_typed::Val;
@@ -69,6 +69,13 @@ struct Share {
     cpu_left_ns: u64,
     cpu_is_shared: bool,
     wall_is_shared: bool,
+}
+
+/// What a call below another one holds that was let in.
+struct Admitted {
+    _version: Slot,
+    slot: ledger::Slot,
+    queue: Duration,
 }
 
 /// Why a call is not made, or failed.
@@ -153,13 +160,25 @@ impl Caller {
         }
         let began = Instant::now();
         let found = self.find(call).await?;
+        let found = Found { resolve: began.elapsed(), ..found };
+        call.caller.note_used(format_args!("component {}", found.version.record.component));
+        let id = CallId::generate();
+        let admitted = self.admit(id, &found.version).await?;
+        // Only now: this call's wall time goes on while it waits.
         let share = self.share(&found.version.limits)?;
         let meter = Arc::new(Meter::below(&self.meter, share.cpu_left_ns));
         let above = Above { caller: self, limits: share.limits };
-        let found = Found { resolve: began.elapsed(), ..found };
-        let prepared = self.calls.prepared(CallId::generate(), found, meter, Some(&above));
-        call.caller.note_used(format_args!("component {}", prepared.version.record.component));
-        self.run(&prepared, call.arguments, &share).await
+        let prepared = self.calls.prepared(id, found, meter, Some(&above));
+        self.run(&prepared, admitted, call.arguments, &share).await
+    }
+
+    /// Waits for all that a call below this one needs before it may run, which is no longer than this one may.
+    async fn admit(&self, call: CallId, version: &VersionEntry) -> Result<Admitted, Refusal> {
+        let queued = Instant::now();
+        let admission = &self.calls.admission;
+        let version = admission.admit_below(call, version, self.wall_left()).await.inspect_err(telemetry::refused)?;
+        let slot = self.calls.ledger.slot().await.map_err(|error| CallError::ledger(call, &error))?;
+        Ok(Admitted { _version: version, slot, queue: queued.elapsed() })
     }
 
     /// The version that serves the call, if it may be called and its function is what the caller imports.
@@ -186,8 +205,7 @@ impl Caller {
             )
             .into());
         }
-        let live = self.calls.catalog.live(&version).await;
-        let live = live.map_err(|error| CallError::load(self.call, &error))?;
+        let live = self.calls.admission.loaded(&self.calls.catalog, self.call, &version).await?;
         live.component.check_function(&provided, function, ty).map_err(|other| match other {
             OtherType::Missing => format!("{version:?} provides {provided}, which has no such function"),
             OtherType::Differs => {
@@ -203,7 +221,7 @@ impl Caller {
             function: (*function).into(),
             resolve: Duration::ZERO,
             looked_at: resolved.looked_at,
-            trace: TraceParent::Local(caller.span()),
+            trace: caller.below(),
         })
     }
 
@@ -214,10 +232,8 @@ impl Caller {
         if cpu_left_ns == 0 {
             return Err(spent(Spent::Cpu, "CPU time"));
         }
-        let elapsed = self.begun.get().map(Instant::elapsed).unwrap_or_default();
-        let wall_left = Duration::from_millis(self.limits.wall_ms_max).saturating_sub(elapsed);
         // Rounded down, so that the call below ends before its caller does and can say what it was.
-        let wall_left_ms = u64::try_from(wall_left.as_millis()).unwrap_or(u64::MAX);
+        let wall_left_ms = u64::try_from(self.wall_left().as_millis()).unwrap_or(u64::MAX);
         if wall_left_ms == 0 {
             return Err(spent(Spent::Wall, "wall time"));
         }
@@ -229,15 +245,23 @@ impl Caller {
         })
     }
 
+    /// The wall time that this call has left.
+    fn wall_left(&self) -> Duration {
+        let elapsed = self.begun.get().map(Instant::elapsed).unwrap_or_default();
+        Duration::from_millis(self.limits.wall_ms_max).saturating_sub(elapsed)
+    }
+
     /// Runs the call, and hands its entry in.
-    async fn run(&self, prepared: &Arc<Prepared>, arguments: &[Val], share: &Share) -> Result<Option<Val>, Refusal> {
-        let queued = Instant::now();
-        let wait_max = Duration::from_millis(share.limits.wall_ms_max);
-        let _slot = self.calls.admission.admit_below(prepared, wait_max).await.inspect_err(telemetry::refused)?;
-        let slot = self.calls.ledger.slot().await.map_err(|error| CallError::ledger(prepared.call, &error))?;
-        let queue = queued.elapsed();
+    async fn run(
+        &self,
+        prepared: &Arc<Prepared>,
+        admitted: Admitted,
+        arguments: &[Val],
+        share: &Share,
+    ) -> Result<Option<Val>, Refusal> {
+        let Admitted { _version, slot, queue } = admitted;
         let traffic = Arc::new(Traffic::of(arguments.iter().map(bytes).sum(), 0));
-        let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&traffic));
+        let mut record = Record::open(Arc::clone(prepared), slot, Arc::clone(&traffic));
         prepared.begin();
         let invocation = Invocation {
             interface: prepared.interface(),
@@ -258,6 +282,7 @@ impl Caller {
         };
         let bytes_out = ending.as_ref().ok().and_then(Option::as_ref).map_or(0, bytes);
         traffic.bytes_out.store(bytes_out as u64, Ordering::Relaxed);
+        record.is_telling = spent.is_none();
         let entering = record.hand_in(outcome, explanation, logs);
         self.tree.entries.lock().push(Box::pin(entering));
         let queue = queue + wait;

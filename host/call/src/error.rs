@@ -8,10 +8,13 @@ use wares_catalog::LoadError;
 use wares_catalog::ResolveError;
 use wares_catalog::ledger::LedgerError;
 use wares_catalog::nearest::nearest;
-use wares_catalog::snapshot::VersionEntry;
+use wares_catalog::snapshot::{Live, VersionEntry};
 use wares_engine::{Failure, Spent};
 use wares_model::{CallId, Outcome, ProblemCode};
 use wares_typed::{ArgumentError, Description, Function};
+
+/// What a caller is told of a component's own error.
+pub(crate) const COMPONENT_ERROR: &str = "the function returned the error case of its result; see `error`";
 
 /// A problem in words, before it belongs to a call.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,13 +95,37 @@ impl Explanation {
     pub(crate) fn for_the_record(&self, bytes_max: usize) -> String {
         let mut text = self.error.as_ref().map_or_else(|| self.detail.clone(), |error| error.get().to_owned());
         for frame in &self.backtrace {
-            text.push_str("\n  at ");
+            text.push_str(FRAME);
             text.push_str(frame);
         }
         text.truncate(text.floor_char_boundary(bytes_max));
         text
     }
+
+    /// What a call's entry tells of its failure; none if it did not fail.
+    pub(crate) fn of_record(outcome: Outcome, detail: &str) -> Option<Self> {
+        let code = match outcome {
+            Outcome::Ok => return None,
+            Outcome::ComponentError => ProblemCode::ComponentError,
+            Outcome::Trap => ProblemCode::Trap,
+            Outcome::LimitCpu => ProblemCode::LimitCpu,
+            Outcome::LimitWall => ProblemCode::LimitWall,
+            Outcome::LimitMemory => ProblemCode::LimitMemory,
+            Outcome::LimitOutput => ProblemCode::LimitOutput,
+            Outcome::Cancelled | Outcome::HostError => ProblemCode::HostError,
+        };
+        // One that was cut off is no JSON any more.
+        if let (ProblemCode::ComponentError, Ok(error)) = (code, RawValue::from_string(detail.to_owned())) {
+            return Some(Self::new(code, COMPONENT_ERROR.to_owned()).with_error(error));
+        }
+        let mut parts = detail.split(FRAME).map(str::to_owned);
+        let detail = parts.next().unwrap_or_default();
+        Some(Self { backtrace: parts.collect(), ..Self::new(code, detail) })
+    }
 }
+
+/// Between the words of an entry and the frames of a backtrace.
+const FRAME: &str = "\n  at ";
 
 impl CallError {
     pub(crate) fn new(call: CallId, explanation: impl Into<Box<Explanation>>) -> Self {
@@ -168,6 +195,16 @@ pub(crate) fn find_function<'a>(
             Err(Explanation::new(ProblemCode::BadRequest, detail).into())
         }
     }
+}
+
+/// The names of the interface and the function that a call by JSON is of.
+pub(crate) fn names_of_function(
+    live: &Live,
+    interface: Option<&str>,
+    function: &str,
+) -> Result<(Arc<str>, Arc<str>), Box<Explanation>> {
+    let (interface, found) = find_function(&live.description, interface, function)?;
+    Ok((interface.unwrap_or_default().into(), found.name.as_str().into()))
 }
 
 /// What a guest's failure means to the caller and to the ledger.

@@ -20,8 +20,9 @@ pub use follow::{Followed, Followers, Following, TooManyFollowers};
 pub use shadow::Repeat;
 pub use telemetry::describe_metrics;
 
-use admission::{Admission, Permits};
+use admission::{Admission, Patience, Permits};
 use compose::{Above, Caller};
+use jobs::Attempt;
 use record::{Record, Traffic};
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use tracing::Instrument as _;
 use wares_catalog::ledger::{Ledger, Slot};
 use wares_catalog::snapshot::{ComponentEntry, Live, VersionEntry};
 use wares_catalog::tenancy::TenantEntry;
-use wares_catalog::{Catalog, Target, UsedCalls};
+use wares_catalog::{Catalog, ResolveError, Resolved, Target, UsedCalls};
 use wares_engine::{CallContext, CallReport, Invocation, Meter, TraceParent};
 use wares_model::manifest::Reuse;
 use wares_model::{Application, CallId, Outcome, ProblemCode};
@@ -153,19 +154,29 @@ impl Calls {
 
     /// The same for a call whose id is known already.
     async fn prepare_as(&self, call: CallId, request: Request) -> Result<Arc<Prepared>, CallError> {
-        let prepared = self.find(call, request, |live, interface, function| {
-            let (interface, found) = error::find_function(&live.description, interface, function)?;
-            Ok((interface.unwrap_or_default().into(), found.name.as_str().into()))
-        });
-        prepared.await.inspect_err(telemetry::refused)
+        self.find(call, request, error::names_of_function).await.inspect_err(telemetry::refused)
     }
 
     /// Runs a prepared call with the JSON of its arguments.
     pub async fn run(&self, prepared: &Arc<Prepared>, body: &[u8]) -> Result<Answered, CallError> {
+        self.run_for(prepared, body, None).await
+    }
+
+    /// The same, for an attempt at a job if it is one.
+    async fn run_for(
+        &self,
+        prepared: &Arc<Prepared>,
+        body: &[u8],
+        attempt: Option<&Attempt>,
+    ) -> Result<Answered, CallError> {
+        let patience = attempt.map_or(Patience::Caller, |_| Patience::Job);
         let refused = |error: &CallError| trace::refused(prepared, error);
-        let entered = self.enter(prepared, body).await.inspect_err(telemetry::refused).inspect_err(refused);
+        let entered = self.enter(prepared, body, patience).await.inspect_err(telemetry::refused).inspect_err(refused);
         let answered = match entered {
-            Ok(entered) => self.execute(prepared, entered, body.len()).await,
+            Ok(entered) => {
+                attempt.iter().for_each(|attempt| attempt.begin());
+                self.execute(prepared, entered, body.len(), attempt).await
+            }
             Err(refused) => Err(refused),
         };
         answered.map_err(|error| error.of(&prepared.version))
@@ -179,18 +190,29 @@ impl Calls {
         entry: impl FnOnce(&Live, Option<&str>, &str) -> Result<(Arc<str>, Arc<str>), Box<Explanation>>,
     ) -> Result<Arc<Prepared>, CallError> {
         let started = Instant::now();
-        let Request { tenant, application, target, interface, function, trace } = request;
-        let resolved = self.catalog.snapshot().resolve(&target, &tenant.record.id);
+        let resolved = self.catalog.snapshot().resolve(&request.target, &request.tenant.record.id);
+        let found = self.found(call, request, resolved, entry).await?;
+        Ok(self.prepared(call, Found { resolve: started.elapsed(), ..found }, Arc::default(), None))
+    }
+
+    /// What serves the call, of the version that was resolved.
+    async fn found(
+        &self,
+        call: CallId,
+        request: Request,
+        resolved: Result<Resolved, ResolveError>,
+        entry: impl FnOnce(&Live, Option<&str>, &str) -> Result<(Arc<str>, Arc<str>), Box<Explanation>>,
+    ) -> Result<Found, CallError> {
+        let Request { tenant, application, interface, function, trace, .. } = request;
         let resolved = resolved.map_err(|error| CallError::unresolved(call, error))?;
         let version = resolved.version;
-        let live = self.catalog.live(&version).await;
-        let live = live.map_err(|error| CallError::load(call, &error).of(&version))?;
+        let live = self.admission.loaded(&self.catalog, call, &version).await;
+        let live = live.map_err(|error| error.of(&version))?;
         let interface = resolved.interface.or(interface);
         let (interface, function) = entry(&live, interface.as_deref(), &function)
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
-        let (resolve, looked_at) = (started.elapsed(), resolved.looked_at);
-        let found = Found { tenant, application, version, live, interface, function, resolve, looked_at, trace };
-        Ok(self.prepared(call, found, Arc::default(), None))
+        let (resolve, looked_at) = (Duration::ZERO, resolved.looked_at);
+        Ok(Found { tenant, application, version, live, interface, function, resolve, looked_at, trace })
     }
 
     /// A call that is ready to be made, by another one if there is one above.
@@ -226,16 +248,21 @@ impl Calls {
     }
 
     /// Waits for all that a call needs before it may run.
-    async fn admit(&self, prepared: &Prepared) -> Result<Admitted, CallError> {
+    async fn admit(&self, prepared: &Prepared, patience: Patience) -> Result<Admitted, CallError> {
         let queued = Instant::now();
-        let permits = self.admission.admit(prepared, &self.ledger).await?;
+        let permits = self.admission.admit(prepared, &self.ledger, patience).await?;
         let slot = self.ledger.slot().await.map_err(|error| CallError::ledger(prepared.call, &error))?;
         Ok(Admitted { _permits: permits, slot, queue: queued.elapsed() })
     }
 
     /// Admits the call and reads its arguments. What is refused here never ran and is not counted.
-    async fn enter(&self, prepared: &Prepared, body: &[u8]) -> Result<(Admitted, Vec<Val>), CallError> {
-        let admitted = self.admit(prepared).await?;
+    async fn enter(
+        &self,
+        prepared: &Prepared,
+        body: &[u8],
+        patience: Patience,
+    ) -> Result<(Admitted, Vec<Val>), CallError> {
+        let admitted = self.admit(prepared, patience).await?;
         let arguments = wares_typed::read_arguments(&prepared.live.description, prepared.function()?, body)
             .map_err(|error| CallError::bad_arguments(prepared.call, error))?;
         Ok((admitted, arguments))
@@ -247,10 +274,11 @@ impl Calls {
         prepared: &Arc<Prepared>,
         (admitted, arguments): (Admitted, Vec<Val>),
         bytes_in: usize,
+        attempt: Option<&Attempt>,
     ) -> Result<Answered, CallError> {
         let Admitted { _permits, slot, queue } = admitted;
         let traffic = Arc::new(Traffic::of(bytes_in, 0));
-        let record = Record::open(Arc::clone(prepared), slot, Arc::clone(&traffic));
+        let mut record = Record::open(Arc::clone(prepared), slot, Arc::clone(&traffic));
         prepared.begin();
         let invocation = Invocation {
             interface: prepared.interface(),
@@ -274,6 +302,7 @@ impl Calls {
             Err((outcome, explanation)) => (*outcome, Some(explanation.as_ref()), explanation.error_bytes()),
         };
         traffic.bytes_out.store(bytes_out as u64, Ordering::Relaxed);
+        record.answer = attempt.zip(ending.as_ref().ok()).and_then(|(attempt, json)| attempt.answer(json));
         let recorded = record.close(outcome, explanation, logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
         let queue = queue + wait;
@@ -363,9 +392,9 @@ fn lift(prepared: &Prepared, value: Option<&Val>) -> Result<Vec<u8>, (Outcome, B
     match wares_typed::write_result(&prepared.live.description, function, value, most) {
         Ok(Answer::Ok(json)) => Ok(json),
         Ok(Answer::ComponentError(json)) => {
-            let error = error::raw_json(json).map_err(|error| host(&error))?;
-            let detail = "the function returned the error case of its result; see `error`".to_owned();
-            let explanation = Explanation::new(ProblemCode::ComponentError, detail).with_error(error);
+            let own = error::raw_json(json).map_err(|error| host(&error))?;
+            let detail = error::COMPONENT_ERROR.to_owned();
+            let explanation = Explanation::new(ProblemCode::ComponentError, detail).with_error(own);
             Err((Outcome::ComponentError, Box::new(explanation)))
         }
         Err(WriteError::TooLarge { .. }) => {

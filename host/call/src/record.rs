@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 use wares_catalog::ledger::{LedgerError, Slot};
 use wares_engine::{Meter, Written};
-use wares_model::{LedgerEntry, Outcome, Timestamp, Usage};
+use wares_model::{JobAnswer, LedgerEntry, Outcome, Timestamp, Usage};
 
 /// Bytes of an entry's `detail`.
 const DETAIL_BYTES_MAX: usize = 4 << 10;
@@ -31,12 +31,17 @@ pub(crate) struct Record {
     traffic: Arc<Traffic>,
     started: Timestamp,
     clock: Instant,
+    /// Whether how it ended says something of the version, and not of its caller alone.
+    pub(crate) is_telling: bool,
+    /// The result for the job that the call is made for.
+    pub(crate) answer: Option<JobAnswer>,
 }
 
 impl Record {
     pub(crate) fn open(prepared: Arc<Prepared>, slot: Slot, traffic: Arc<Traffic>) -> Self {
         telemetry::began();
-        Self { prepared, slot: Some(slot), traffic, started: Timestamp::now(), clock: Instant::now() }
+        let (slot, started, clock) = (Some(slot), Timestamp::now(), Instant::now());
+        Self { prepared, slot, traffic, started, clock, is_telling: true, answer: None }
     }
 
     /// Writes the entry and waits until it and those of the calls below are durable.
@@ -62,7 +67,7 @@ impl Record {
         logs: Written,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
         let detail = explanation.map(|explanation| explanation.for_the_record(DETAIL_BYTES_MAX));
-        let entry = self.entry(outcome, detail, logs);
+        let entry = LedgerEntry { answer: self.answer.take(), ..self.entry(outcome, detail, logs) };
         let entering = self.slot.take().map(|slot| slot.enter(entry));
         async {
             match entering {
@@ -74,7 +79,9 @@ impl Record {
 
     fn entry(&self, outcome: Outcome, detail: Option<String>, logs: Written) -> LedgerEntry {
         let usage = usage(&self.prepared.meter, self.clock, &self.traffic);
-        self.prepared.report(outcome, usage.wall_us);
+        if self.is_telling {
+            self.prepared.report(outcome, usage.wall_us);
+        }
         self.prepared.note_used();
         let Written { text, marks: log_marks } = logs;
         let logs = Some(text).filter(|text| !text.is_empty());
@@ -114,6 +121,7 @@ pub(crate) fn identify(prepared: &Prepared, started: Timestamp, usage: Usage) ->
         logs: None,
         log_marks: Vec::new(),
         shadow: None,
+        answer: None,
     }
 }
 
@@ -125,7 +133,7 @@ impl Drop for Record {
             true => (Outcome::HostError, "the host panicked"),
             false => (Outcome::Cancelled, "the caller went away before the answer"),
         };
-        let entry = self.entry(outcome, Some(detail.to_owned()), Written::default());
+        let entry = self.entry(outcome, Some(detail.to_owned()), self.prepared.context.end_log());
         telemetry::abandoned(&self.prepared, outcome);
         drop(slot.enter(entry));
     }

@@ -4,14 +4,15 @@
 //! have the whole answer: the frames that would complete it, or the mark of its end, wait for the ledger.
 
 mod answer;
+mod exchange;
 
-use crate::record::{Record, Traffic};
+use crate::admission::Patience;
+use crate::record::Record;
 use crate::{Admitted, CallError, Calls, Explanation, Prepared, Request, Timing, error, telemetry, trace};
 use answer::Answer;
-use bytes::Bytes;
+use exchange::{Exchange, Fault, RequestBody};
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use std::sync::atomic::{AtomicBool, Ordering};
+use http_body_util::{BodyExt as _, Empty};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
-use wares_engine::{Body, BodyError, CallReport, Failure, HttpInvocation, TraceParent};
+use wares_engine::{Body, CallReport, Failure, HttpInvocation, TraceParent};
 use wares_model::{Application, CallId, Limits, Outcome, ProblemCode};
 
 /// The interfaces that answer HTTP requests, the newer one first.
@@ -33,9 +34,7 @@ type Response = http::Response<Body>;
 struct Running {
     prepared: Arc<Prepared>,
     admitted: Admitted,
-    traffic: Arc<Traffic>,
-    /// Whether the request's body broke off.
-    gone: Arc<AtomicBool>,
+    exchange: Arc<Exchange>,
     /// Completes when the caller's side has the whole body but for what waits for the ledger.
     taken: oneshot::Receiver<Taken>,
 }
@@ -84,7 +83,7 @@ impl Calls {
         request: http::Request<Body>,
         hang_up: impl FnOnce() + Send + 'static,
     ) -> Result<Response, CallError> {
-        let admitted = self.admit(prepared).await.inspect_err(telemetry::refused);
+        let admitted = self.admit(prepared, Patience::Caller).await.inspect_err(telemetry::refused);
         let admitted = admitted.inspect_err(|error| trace::refused(prepared, error));
         let answered = match admitted {
             Ok(admitted) => answer(prepared, admitted, request, hang_up).await,
@@ -104,13 +103,13 @@ async fn answer(
     let is_head = *request.method() == Method::HEAD;
     let limits = &prepared.version.limits;
     let patience = Duration::from_millis(limits.wall_ms_max);
-    let traffic = Arc::<Traffic>::default();
-    let gone = Arc::<AtomicBool>::default();
-    let request = bounded(request, limits.body_bytes_max, Arc::clone(&traffic), Arc::clone(&gone));
+    let exchange = Arc::<Exchange>::default();
+    let body = |body| RequestBody::new(body, limits.body_bytes_max, Arc::clone(&exchange)).boxed_unsync();
+    let request = request.map(body);
     let (respond, responded) = oneshot::channel();
     let (all_taken, taken) = oneshot::channel();
     let (finish, finished) = oneshot::channel();
-    let running = Running { prepared: Arc::clone(prepared), admitted, traffic: Arc::clone(&traffic), gone, taken };
+    let running = Running { prepared: Arc::clone(prepared), admitted, exchange: Arc::clone(&exchange), taken };
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         // Nobody listens when the caller has gone; the entry is written all the same.
         let _ = finish.send(running.run(request, respond).await);
@@ -125,7 +124,8 @@ async fn answer(
     };
     let (mut parts, mut inner) = response.into_parts();
     if is_head || is_bodiless(parts.status, &parts.headers) {
-        // The head alone completes such an answer, so that it waits for the ledger as a whole.
+        // The head alone completes such an answer, so that it waits for the ledger as a whole, and is taken here.
+        exchange.asks(true);
         while let Some(Ok(_)) = inner.frame().await {}
         // The task of a call that failed does not wait.
         let _ = all_taken.send(Taken::Whole);
@@ -137,17 +137,17 @@ async fn answer(
         return Ok(http::Response::from_parts(parts, empty.boxed_unsync()));
     }
     let left = content_length(&parts.headers);
-    let body = Answer::new(inner, left, traffic, limits.result_bytes_max, all_taken, finished, task);
+    let body = Answer::new(inner, left, exchange, limits.result_bytes_max, all_taken, finished, task);
     Ok(http::Response::from_parts(parts, body.boxed_unsync()))
 }
 
 impl Running {
     /// Runs the guest, waits until its response is taken, and writes the entry.
     async fn run(self, request: http::Request<Body>, respond: oneshot::Sender<Response>) -> Result<(), CallError> {
-        let Self { prepared, admitted: Admitted { _permits, slot, queue }, traffic, gone, taken } = self;
+        let Self { prepared, admitted: Admitted { _permits, slot, queue }, exchange, taken } = self;
         let limits = &prepared.version.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.wall_ms_max);
-        let record = Record::open(Arc::clone(&prepared), slot, traffic);
+        let mut record = Record::open(Arc::clone(&prepared), slot, Arc::clone(&exchange.traffic));
         prepared.begin();
         let said = Arc::new(OnceLock::new());
         let respond = {
@@ -163,13 +163,15 @@ impl Running {
         let CallReport { result, logs, wait, instantiate, run } =
             prepared.live.component.serve(invocation).instrument(context.span()).await;
         let failed = how_it_failed(result, said.get(), taken, deadline, limits).await;
-        let failed = failed.map(|failed| match gone.load(Ordering::Relaxed) {
+        let is_answered = matches!(said.get(), Some(Ok(())));
+        let failed = failed.map(|failed| match exchange.fault(failed.0, is_answered) {
             // Whatever became of it in the guest and its response.
-            true => cancelled(ProblemCode::BadRequest, "the request broke off before its end"),
-            false => failed,
+            Some(fault) => caused_by_caller(fault, limits),
+            None => failed,
         });
         let recording = Instant::now();
         let (outcome, explanation) = failed.map_or((Outcome::Ok, None), |(outcome, why)| (outcome, Some(why)));
+        record.is_telling = outcome != Outcome::Cancelled;
         let recorded = record.close(outcome, explanation.as_deref(), logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
         let queue = queue + wait;
@@ -195,10 +197,7 @@ async fn how_it_failed(
             Ok(Ok(Taken::Whole)) => None,
             Ok(Ok(Taken::TooLarge)) => Some(too_large(limits)),
             Ok(Ok(Taken::Broken(why))) => Some(trap(format!("the response's body is not whole: {why}"))),
-            Ok(Err(_)) | Err(_) => {
-                let detail = "the caller did not take the answer within the call's wall time";
-                Some(cancelled(ProblemCode::LimitWall, detail))
-            }
+            Ok(Err(_)) | Err(_) => Some(caused_by_caller(Fault::Slow, limits)),
         },
         (_, Some(Err(Refusal::Interim(status)))) => {
             Some(trap(format!("the component's response has status {status}, which is not of a final response")))
@@ -209,34 +208,6 @@ async fn how_it_failed(
         }
         (Ok(()), None) => Some(trap("the component's handler returned without a response".to_owned())),
     }
-}
-
-/// The request with a body that is counted and never longer than allowed.
-fn bounded(
-    request: http::Request<Body>,
-    bytes_max: u64,
-    traffic: Arc<Traffic>,
-    gone: Arc<AtomicBool>,
-) -> http::Request<Body> {
-    request.map(|body| {
-        let counted = body.map_frame(move |frame| {
-            let bytes = frame.data_ref().map_or(0, Bytes::len);
-            traffic.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
-            frame
-        });
-        let limited = Limited::new(counted, usize::try_from(bytes_max).unwrap_or(usize::MAX));
-        limited
-            .map_err(move |error| match error.downcast::<BodyError>() {
-                Ok(error) => {
-                    if matches!(*error, BodyError::ConnectionTerminated) {
-                        gone.store(true, Ordering::Relaxed);
-                    }
-                    *error
-                }
-                Err(_) => BodyError::HttpRequestBodySize(Some(bytes_max)),
-            })
-            .boxed_unsync()
-    })
 }
 
 /// Why there is nothing to pass on.
@@ -254,8 +225,17 @@ fn final_response(response: Response) -> Result<Response, Refusal> {
     }
 }
 
-fn cancelled(code: ProblemCode, detail: &str) -> (Outcome, Box<Explanation>) {
-    (Outcome::Cancelled, Box::new(Explanation::new(code, detail.to_owned())))
+fn caused_by_caller(fault: Fault, limits: &Limits) -> (Outcome, Box<Explanation>) {
+    let (code, detail) = match fault {
+        Fault::Gone => (ProblemCode::BadRequest, "the request broke off before its end".to_owned()),
+        Fault::Slow => {
+            (ProblemCode::LimitWall, "the caller did not send the request, or take the answer, in time".to_owned())
+        }
+        Fault::TooLarge => {
+            (ProblemCode::TooLarge, format!("the body is over the limit of {} bytes", limits.body_bytes_max))
+        }
+    };
+    (Outcome::Cancelled, Box::new(Explanation::new(code, detail)))
 }
 
 fn too_large(limits: &Limits) -> (Outcome, Box<Explanation>) {

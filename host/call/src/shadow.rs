@@ -4,7 +4,7 @@
 //! It is entered in the ledger as what it is, with whether it ended like the first, and billed to nobody.
 
 use crate::record::{self, Traffic};
-use crate::{Answered, CallError, Calls, Prepared, error, lift, telemetry};
+use crate::{Answered, CallError, Calls, Found, Prepared, error, lift, telemetry, trace};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
-use wares_engine::{Invocation, Meter};
+use wares_engine::{Invocation, TraceParent};
+use wares_model::interface::unversioned;
 use wares_model::{CallId, LedgerEntry, Outcome, ProblemCode, ShadowOf, Timestamp};
 use wares_typed::Val;
 
@@ -70,7 +71,7 @@ impl Calls {
     ) -> Option<Repeat> {
         let component = served.looked_at.as_ref()?;
         let revision = component.deployment.as_ref()?.revision;
-        let expected = Ending::of(ended)?;
+        let outcome = outcome(ended)?;
         let version = Arc::clone(component.shadow(&served.version)?);
         let slot = Arc::clone(&self.shadows).try_acquire_owned().ok().filter(|_| self.admission.is_at_rest());
         let Some(slot) = slot else {
@@ -84,7 +85,7 @@ impl Calls {
             served: Arc::clone(served),
             version,
             arguments: arguments.clone(),
-            expected,
+            expected: Ending { outcome, json: json_of(ended) },
             runtime: Handle::current(),
             _slot: slot,
         })))
@@ -100,12 +101,12 @@ impl Shadow {
 
     /// Runs the call in the other version, compares, and writes the entry. A call that is cut off leaves none.
     async fn make(&self) -> Result<(), NotMade> {
-        let prepared = Arc::new(self.prepare().await?);
+        let prepared = self.prepare().await?;
         let arguments = self.read_arguments(&prepared)?;
         if self.calls.ledger.is_failing() {
             return Err(NotMade::Shed);
         }
-        let _slot = Arc::clone(&self.version.slots).try_acquire_owned().map_err(|_| NotMade::Shed)?;
+        let _slot = self.version.slots.take().ok_or(NotMade::Shed)?;
         let entry = self.calls.ledger.slot().await.map_err(|_| NotMade::Shed)?;
         let (started, clock, meter) = (Timestamp::now(), Instant::now(), Arc::clone(&prepared.meter));
         let invocation = Invocation {
@@ -126,15 +127,17 @@ impl Shadow {
         let matches = self.expected.is_like(&ending);
         let traffic = Traffic::of(self.arguments.len(), ending.json.len());
         let usage = record::usage(&meter, clock, &traffic);
-        let shadow = ShadowOf { call: self.served.call, revision: self.revision, matches };
-        let entry = entry.enter(LedgerEntry {
+        let shadow_of = ShadowOf { call: self.served.call, revision: self.revision, matches };
+        let shadow = LedgerEntry {
             outcome: ending.outcome,
             detail: (!matches).then(|| self.difference(&ending)),
             logs: Some(report.logs.text).filter(|logs| !logs.is_empty()),
             log_marks: report.logs.marks,
-            shadow: Some(shadow),
+            shadow: Some(shadow_of),
             ..record::identify(&prepared, started, usage)
-        });
+        };
+        trace::ended(&prepared, &shadow);
+        let entry = entry.enter(shadow);
         telemetry::repeated(if matches { "match" } else { "mismatch" });
         if let Err(error) = entry.await {
             tracing::warn!(%error, call = %prepared.call, "a shadow call was not entered");
@@ -143,35 +146,23 @@ impl Shadow {
     }
 
     /// The same function in the other version.
-    async fn prepare(&self) -> Result<Prepared, NotMade> {
+    async fn prepare(&self) -> Result<Arc<Prepared>, NotMade> {
         let version = Arc::clone(&self.version);
         let live = self.calls.catalog.live(&version).await;
         let live = live.map_err(|error| NotMade::Refused(error.to_string()))?;
         let served = &self.served;
         // The interface's version may be another one.
-        let name = served.interface().map(|full| full.split_once('@').map_or(full, |(name, _)| name));
+        let name = served.interface().map(unversioned);
         let (interface, function) = error::find_function(&live.description, name, &served.function)
             .map_err(|explanation| NotMade::Refused(explanation.detail))?;
         let (interface, function) = (interface.unwrap_or_default().into(), function.name.as_str().into());
-        let call = CallId::generate();
-        Ok(Prepared {
-            call,
-            meter: Arc::<Meter>::default(),
-            // Its calls of other components would be counted and billed: a version that makes some takes no shadow calls.
-            context: Arc::new(crate::context(call, &served.tenant, &version)),
-            used: Arc::clone(&served.used),
-            followers: served.followers.clone(),
-            tenant: Arc::clone(&served.tenant),
-            application: Arc::clone(&served.application),
-            version,
-            live,
-            interface,
-            function,
-            resolve: Duration::ZERO,
-            looked_at: None,
-            caller: None,
-            parent: None,
-        })
+        // Counted and shown apart: no part of the caller's trace.
+        let (tenant, application) = (Arc::clone(&served.tenant), Arc::clone(&served.application));
+        let (resolve, trace) = (Duration::ZERO, TraceParent::None);
+        let found = Found { tenant, application, version, live, interface, function, resolve, looked_at: None, trace };
+        let prepared = self.calls.prepared(CallId::generate(), found, Arc::default(), None);
+        trace::repeats(&prepared, served.call);
+        Ok(prepared)
     }
 
     fn read_arguments(&self, prepared: &Prepared) -> Result<Vec<Val>, NotMade> {
@@ -211,25 +202,6 @@ impl NotMade {
 }
 
 impl Ending {
-    /// How a caller's call ended; none if it did not run, or its end says nothing of the version.
-    fn of(ended: &Result<Answered, CallError>) -> Option<Self> {
-        let explanation = match ended {
-            Ok(answered) => return Some(Self { outcome: Outcome::Ok, json: answered.json.clone() }),
-            Err(error) => &error.explanation,
-        };
-        let outcome = match explanation.code {
-            ProblemCode::ComponentError => Outcome::ComponentError,
-            ProblemCode::Trap => Outcome::Trap,
-            ProblemCode::LimitCpu => Outcome::LimitCpu,
-            ProblemCode::LimitWall => Outcome::LimitWall,
-            ProblemCode::LimitMemory => Outcome::LimitMemory,
-            ProblemCode::LimitOutput => Outcome::LimitOutput,
-            _ => return None,
-        };
-        let json = explanation.error.as_ref().map(|error| error.get().as_bytes().to_vec());
-        Some(Self { outcome, json: json.unwrap_or_default() })
-    }
-
     fn of_lifted(lifted: Result<Vec<u8>, (Outcome, Box<crate::Explanation>)>) -> Self {
         match lifted {
             Ok(json) => Self { outcome: Outcome::Ok, json },
@@ -247,6 +219,28 @@ impl Ending {
         }
         let value = |json: &[u8]| serde_json::from_slice::<Value>(json).ok();
         self.json == other.json || value(&self.json).is_some_and(|value_here| Some(value_here) == value(&other.json))
+    }
+}
+
+/// How a caller's call ended; none if it did not run, or its end says nothing of the version.
+fn outcome(ended: &Result<Answered, CallError>) -> Option<Outcome> {
+    match ended.as_ref().map_err(|error| error.explanation.code) {
+        Ok(_) => Some(Outcome::Ok),
+        Err(ProblemCode::ComponentError) => Some(Outcome::ComponentError),
+        Err(ProblemCode::Trap) => Some(Outcome::Trap),
+        Err(ProblemCode::LimitCpu) => Some(Outcome::LimitCpu),
+        Err(ProblemCode::LimitWall) => Some(Outcome::LimitWall),
+        Err(ProblemCode::LimitMemory) => Some(Outcome::LimitMemory),
+        Err(ProblemCode::LimitOutput) => Some(Outcome::LimitOutput),
+        Err(_) => None,
+    }
+}
+
+/// The JSON of the result of a caller's call, or of the component's own error.
+fn json_of(ended: &Result<Answered, CallError>) -> Vec<u8> {
+    match ended {
+        Ok(answered) => answered.json.clone(),
+        Err(error) => error.explanation.error.as_ref().map_or_else(Vec::new, |error| error.get().as_bytes().to_vec()),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Which call it is, for whom, and what it may use.
 
-use crate::Shelf;
 use crate::trace::{CallTrace, TraceParent};
+use crate::{CallLog, Shelf, Written};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Weak};
 use tracing::Span;
-use wares_model::limits::USED_NAMES_MAX;
+use wares_model::limits::{USED_NAME_BYTES_MAX, USED_NAMES_MAX};
 use wares_model::{CallId, ComponentName, ConfigOverrides, Granted, TenantId, Version};
 
 /// What is granted outside of any shelf.
@@ -33,6 +33,8 @@ pub struct CallContext {
     config: Arc<ConfigOverrides>,
     trace: CallTrace,
     used: Mutex<BTreeSet<Arc<str>>>,
+    /// Where the call writes while it runs: whoever writes its entry must find it even if the call is cut off.
+    log: Mutex<Option<CallLog>>,
     /// Held by the call itself: an instance that is kept after it holds its context, and must not hold the host.
     shelf: Option<Weak<dyn Shelf>>,
 }
@@ -47,8 +49,9 @@ impl CallContext {
         granted: Arc<Granted>,
     ) -> Self {
         let line = Arc::from([tenant.clone()]);
-        let (config, used) = (Arc::clone(&NOT_SET), Mutex::default());
-        Self { call, tenant, component, version, granted, line, config, trace: CallTrace::default(), used, shelf: None }
+        let (config, trace) = (Arc::clone(&NOT_SET), CallTrace::default());
+        let (used, log) = Default::default();
+        Self { call, tenant, component, version, granted, line, config, trace, used, log, shelf: None }
     }
 
     /// The same call of a tenant that stands below others: itself first, then the one above it, up to the top.
@@ -89,9 +92,25 @@ impl CallContext {
         self.trace.span()
     }
 
+    /// What the trace of a call continues that this one makes.
+    pub fn below(&self) -> TraceParent {
+        self.trace.below()
+    }
+
     /// Ends the span of the call.
     pub fn end_trace(&self) {
         self.trace.end();
+    }
+
+    /// The call runs from now on, and writes to this log.
+    pub fn begin_log(&self, log: &CallLog) {
+        *self.log.lock() = Some(log.clone());
+    }
+
+    /// Takes what the call wrote since, once; what comes later is another call's.
+    pub fn end_log(&self) -> Written {
+        let log = self.log.lock().take();
+        log.map(|log| log.take()).unwrap_or_default()
     }
 
     /// The same call, with a way to call other components for as long as whoever runs it holds that.
@@ -104,7 +123,7 @@ impl CallContext {
         self.shelf.as_ref()?.upgrade()
     }
 
-    /// A call outside of any shelf, which is granted nothing: a test, or an example of a version under review.
+    /// A call outside of any shelf, of no real component and granted nothing until its fields say otherwise: a trial, a test.
     pub fn unshelved() -> Self {
         #[expect(clippy::expect_used, reason = "constants that are names")]
         let (tenant, component) = ("local".parse().expect("an id"), "local:sandbox".parse().expect("a name"));
@@ -112,16 +131,45 @@ impl CallContext {
     }
 
     /// Notes that the call used something that it is granted, as `http GET https://api.example.cn`. Each thing counts once,
-    /// and only so many are kept.
+    /// and only so many are kept, and so much of the name of each.
     pub fn note_used(&self, what: fmt::Arguments<'_>) {
+        let mut name = what.to_string();
+        name.truncate(name.floor_char_boundary(USED_NAME_BYTES_MAX));
         let mut used = self.used.lock();
         if used.len() < USED_NAMES_MAX {
-            used.insert(what.to_string().into());
+            used.insert(name.into());
         }
     }
 
     /// What the call used.
     pub fn used(&self) -> Vec<Arc<str>> {
         self.used.lock().iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_what_a_call_used_has_a_bound() {
+        let context = CallContext::unshelved();
+        for number in 0..2 * USED_NAMES_MAX {
+            context.note_used(format_args!("{number} {}", "中".repeat(1_000)));
+        }
+        let used = context.used();
+        assert_eq!(used.len(), USED_NAMES_MAX);
+        assert!(used.iter().all(|name| name.len() <= USED_NAME_BYTES_MAX && name.ends_with('中')));
+    }
+
+    #[test]
+    fn a_log_is_taken_once_and_not_that_of_the_next_call() {
+        let (context, log) = (CallContext::unshelved(), CallLog::new(100));
+        assert_eq!(context.end_log(), Written::default());
+        context.begin_log(&log);
+        log.say(format_args!("mine"));
+        assert_eq!(context.end_log().text, "mine\n");
+        log.say(format_args!("of the next call"));
+        assert_eq!(context.end_log(), Written::default());
     }
 }

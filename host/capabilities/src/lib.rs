@@ -28,7 +28,7 @@ mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
 pub use context::CallContext;
-pub use http::{Outbound, OutboundConfig, OutboundError, describe_metrics};
+pub use http::{Outbound, OutboundConfig, OutboundError, describe_metrics, hop_by_hop};
 pub use log::{CallLog, Written};
 pub use secrets::{SecretError, SecretReader};
 pub use services::Services;

@@ -84,7 +84,10 @@ pub fn link_shelf(linker: &mut Linker<CallState>, component: &Component) -> Resu
         for (function, _) in &functions {
             link(&mut linked, &interface, function).map_err(WiringError::Link)?;
         }
-        imports.push(ShelfImport { interface, functions });
+        // Types alone need nobody who provides them.
+        if !functions.is_empty() {
+            imports.push(ShelfImport { interface, functions });
+        }
     }
     Ok(imports)
 }

@@ -79,12 +79,18 @@ impl CallState {
         &self.context
     }
 
-    /// Serves another call of the same tenant from now on, if it may use the same as the one before.
-    pub fn hand_over(&mut self, context: &Arc<CallContext>) -> bool {
+    /// Whether nothing that the call began goes on: its instance may wait for another call, and holds nothing of the host's.
+    pub fn is_at_rest(&self) -> bool {
+        self.requests.as_ref().is_none_or(Requests::is_at_rest)
+    }
+
+    /// Serves another call of the same tenant from now on, within these limits, if it may use the same as the one before.
+    pub fn hand_over(&mut self, context: &Arc<CallContext>, limits: &Limits) -> bool {
         let alike = Arc::ptr_eq(&self.context.granted, &context.granted)
             && Arc::ptr_eq(self.context.config(), context.config())
             && self.files.is_current();
         self.context = Arc::clone(context);
+        self.limit(limits);
         self.requests = None;
         alike
     }
@@ -129,6 +135,13 @@ impl CallState {
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }
+
+    /// Takes host memory for a text of HTTP that a handle keeps, if the call has as much left for it.
+    pub(crate) fn keep_text(&mut self, text: &str) -> bool {
+        let (context, services, log) = (&self.context, &self.services, &self.log);
+        let requests = self.requests.get_or_insert_with(|| Requests::new(context, services, log, self.limits));
+        requests.keep(text)
+    }
 }
 
 impl WasiView for CallState {
@@ -143,5 +156,65 @@ impl WasiHttpView for CallState {
         let (context, services, log) = (&self.context, &self.services, &self.log);
         let requests = self.requests.get_or_insert_with(|| Requests::new(context, services, log, self.limits));
         WasiHttpCtxView { hooks: requests, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt as _, Empty};
+    use wasmtime_wasi_http::Error;
+
+    struct Unlimited;
+
+    impl ResourceLimiter for Unlimited {
+        fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+            Ok(true)
+        }
+
+        fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+            Ok(true)
+        }
+    }
+
+    /// What comes of a request, none of which is granted.
+    async fn send(state: &mut CallState) -> Error {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = ::http::Request::get("http://a.cn").body(body).unwrap();
+        let sent = state.http().hooks.send_request(request, None, Box::new(async { Ok(()) }));
+        Box::into_pin(sent).await.map(drop).unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn each_call_is_held_to_its_own_limits_and_told_once() {
+        let (context, log) = (Arc::new(CallContext::unshelved()), CallLog::new(4_096));
+        let mut state = CallState::new(Arc::clone(&context), Arc::default(), log, Box::new(Unlimited));
+        state.limit(&Limits { outbound_requests_max: 0, ..Limits::DEFAULT });
+        assert!(matches!(send(&mut state).await, Error::ConnectionLimitReached));
+        assert!(state.hand_over(&context, &Limits { outbound_requests_max: 1, ..Limits::DEFAULT }));
+        assert!(matches!(send(&mut state).await, Error::HttpRequestDenied));
+        state.log.take();
+        for _ in 0..3 {
+            assert!(matches!(send(&mut state).await, Error::ConnectionLimitReached));
+        }
+        let told = state.log.take().text;
+        assert_eq!(told.matches("outbound-requests-max").count(), 1, "{told}");
+        assert!(state.is_at_rest());
+    }
+
+    #[test]
+    fn unsent_bodies_and_paths_stay_within_the_host_memory_of_their_call() {
+        let (context, log) = (Arc::new(CallContext::unshelved()), CallLog::new(4_096));
+        let mut state = CallState::new(context, Arc::default(), log, Box::new(Unlimited));
+        state.limit(&Limits { host_memory_bytes_max: 1 << 20, ..Limits::DEFAULT });
+        let path = "p".repeat(1_000);
+        assert!(state.keep_text(&path));
+        let chunks: Vec<_> = (0..RESOURCES_MAX).map(|_| state.http().hooks.p2_outgoing_body_chunk_size()).collect();
+        assert_eq!(chunks.first(), Some(&(64 << 10)), "the first ones are not held back");
+        assert_eq!(chunks.last(), Some(&256), "the last ones go on, slowly");
+        // Of each, two may wait.
+        let waiting: usize = chunks.iter().map(|chunk| 2 * chunk).sum();
+        assert!(waiting + path.len() <= (1 << 20) + chunks.len() * 2 * 256, "{waiting}");
+        assert!(!state.keep_text(&path), "nothing is left");
     }
 }

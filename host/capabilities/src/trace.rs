@@ -44,6 +44,15 @@ impl TraceParent {
         if parent.is_valid() { Self::Remote(parent) } else { Self::None }
     }
 
+    /// W3C's header `traceparent` of this, if there is anything to continue.
+    pub fn traceparent(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Remote(parent) => write(parent),
+            Self::Local(span) => traceparent(span),
+        }
+    }
+
     /// Makes the span of a call continue this, if the span is one. To be done before anything else is with it.
     pub fn adopt(&self, span: &Span) {
         if let Self::Remote(parent) = self
@@ -89,6 +98,8 @@ impl Default for CallTrace {
 
 impl CallTrace {
     pub(crate) fn new(parent: TraceParent, span: Span) -> Self {
+        // A span that is kept would not end; the call's own span says all that would be asked of it.
+        let parent = if matches!(parent, TraceParent::Local(_)) { TraceParent::None } else { parent };
         Self { parent, span: Mutex::new(span) }
     }
 
@@ -105,10 +116,15 @@ impl CallTrace {
     /// Of the call's span, or else what the caller said.
     pub(crate) fn traceparent(&self) -> Option<String> {
         traceparent(&self.span()).or_else(|| match &self.parent {
-            TraceParent::None => None,
             TraceParent::Remote(parent) => write(parent),
-            TraceParent::Local(span) => traceparent(span),
+            TraceParent::None | TraceParent::Local(_) => None,
         })
+    }
+
+    /// What a call continues that this one makes.
+    pub(crate) fn below(&self) -> TraceParent {
+        let span = self.span();
+        if span.is_disabled() { self.parent.clone() } else { TraceParent::Local(span) }
     }
 }
 
@@ -131,6 +147,18 @@ pub fn add_log(span: &Span, at: SystemTime, attributes: &[(&'static str, &dyn fm
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+
+    /// Counts spans that end.
+    struct Ends(Arc<AtomicUsize>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Ends {
+        fn on_close(&self, _: tracing::span::Id, _: tracing_subscriber::layer::Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn passed_on(header: &str) -> Option<String> {
         CallTrace::new(TraceParent::of_headers(header, None), Span::none()).traceparent()
@@ -152,5 +180,29 @@ mod tests {
             assert_eq!(passed_on(bad), None, "{bad:?}");
         }
         assert_eq!(CallTrace::default().traceparent(), None);
+    }
+
+    #[test]
+    fn without_an_exporter_a_callers_trace_reaches_the_calls_below() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let outer = CallTrace::new(TraceParent::of_headers(good, None), Span::none());
+        let inner = CallTrace::new(outer.below(), Span::none());
+        assert_eq!(inner.traceparent().as_deref(), Some(good));
+        assert_eq!(CallTrace::new(inner.below(), Span::none()).traceparent().as_deref(), Some(good));
+    }
+
+    #[test]
+    fn a_call_below_does_not_hold_the_span_of_its_caller() {
+        let ends = Arc::new(AtomicUsize::new(0));
+        let registry = tracing_subscriber::registry().with(Ends(Arc::clone(&ends)));
+        tracing::subscriber::with_default(registry, || {
+            let outer = CallTrace::new(TraceParent::None, tracing::info_span!(target: TRACES, "outer"));
+            assert!(matches!(outer.below(), TraceParent::Local(_)));
+            let inner = CallTrace::new(outer.below(), tracing::info_span!(target: TRACES, "inner"));
+            outer.end();
+            assert_eq!(ends.load(Ordering::Relaxed), 1);
+            inner.end();
+            assert_eq!(ends.load(Ordering::Relaxed), 2);
+        });
     }
 }

@@ -54,11 +54,7 @@ const INTERFACES: &[Interface] = &[
     of("wasi:filesystem/preopens", |l| {
         filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)
     }),
-    of("wasi:http/types", |l| {
-        use wasmtime_wasi_http::p3::bindings::http::types;
-        use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
-        types::add_to_linker::<State, WasiHttp>(l, State::http)
-    }),
+    of("wasi:http/types", crate::http::types::link_p3),
 ];
 
 impl random::random::Host for Random {

@@ -4,10 +4,12 @@ use crate::places;
 use crate::resolve::ResolveError;
 use crate::rollout::Rollout;
 use crate::snapshot::{Snapshot, VersionEntry};
+use crate::tenancy::check_reason;
 use crate::{Catalog, CompositionError, LoadError, StandingError, Ungranted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
+use wares_model::grants::Capabilities;
 use wares_model::{ComponentName, ShadowTraffic, Stickiness, Version};
 use wares_store::{Deployment, NewRevision, RolloutChange, StoreError};
 
@@ -15,8 +17,6 @@ use wares_store::{Deployment, NewRevision, RolloutChange, StoreError};
 pub const SHARES_TOTAL: u32 = 100;
 /// Versions in one deployment. Places are written as one hexadecimal digit.
 pub const VERSIONS_MAX: usize = 16;
-/// Characters of a reason.
-pub(crate) const REASON_CHARS_MAX: usize = 1_000;
 /// Revisions that a search of the history reads at once.
 const HISTORY_PAGE: u32 = 100;
 
@@ -199,7 +199,7 @@ impl Catalog {
                 new.push(entry);
             }
         }
-        self.check_composition(&revision.component, &new).await?;
+        self.check_composition(&revision, &new).await?;
         let changing = self.change().await;
         self.commit(&changing, revision).await
     }
@@ -213,6 +213,7 @@ impl Catalog {
         for version in revision.traffic.keys() {
             self.usable(&revision.component, version)?;
         }
+        self.snapshot().check_circle(&revision)?;
         if let Some(shadow) = &revision.shadow {
             self.check_shadow(&revision.component, shadow)?;
         }
@@ -283,6 +284,12 @@ impl Catalog {
                  component says `pure = true` in its manifest, under [component]"
             )));
         }
+        if let Some(capability) = entry.summary.asked.manifest.as_ref().and_then(Capabilities::effect) {
+            return Err(DeployError::Invalid(format!(
+                "{version} declares itself pure, but asks for `{capability}`, by which its calls may have effects: it takes no \
+                 shadow traffic"
+            )));
+        }
         Ok(())
     }
 }
@@ -315,8 +322,5 @@ fn check_shape(request: &NewRevision) -> Result<(), DeployError> {
     if total != SHARES_TOTAL {
         return invalid(format!("the shares add up to {total}; they must add up to {SHARES_TOTAL}"));
     }
-    if request.reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
-        return invalid(format!("the reason is over {REASON_CHARS_MAX} characters"));
-    }
-    Ok(())
+    request.reason.as_deref().map_or(Ok(()), check_reason).map_err(|bad| DeployError::Invalid(bad.to_string()))
 }

@@ -108,8 +108,8 @@ impl Snapshot {
 
 impl Catalog {
     /// Sets what a component is granted. It holds for every call that begins from now on, also of versions that have traffic
-    /// and ask for more; those are the second part of the answer.
-    pub async fn set_grants(&self, request: GrantsRequest) -> Result<(Arc<GrantsRecord>, Vec<Ungranted>), GrantError> {
+    /// and ask for more: see [`Catalog::lacking`].
+    pub async fn set_grants(&self, request: GrantsRequest) -> Result<(), GrantError> {
         let GrantsRequest { component, grants, actor, reason, expected } = request;
         grants.check()?;
         reason.as_deref().map_or(Ok(()), check_reason)?;
@@ -121,9 +121,8 @@ impl Catalog {
             }
             other => GrantError::Store(other),
         })?;
-        self.publish_snapshot(&changing, |next| next.put_grants(record.clone()));
-        let lacking = self.lacking(&record.component);
-        Ok((Arc::new(record), lacking))
+        self.publish_snapshot(&changing, |next| next.put_grants(record));
+        Ok(())
     }
 
     /// Versions with traffic that ask for more than they are granted.

@@ -7,9 +7,11 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wares_engine::{OtherType, ShelfImport};
-use wares_model::{ComponentName, InterfaceName, TenantId, Version};
+use wares_model::interface::unversioned;
+use wares_model::{ComponentName, InterfaceName, TenantId, Timestamp, Version};
+use wares_store::{Deployment, NewRevision};
 
-/// Versions of consumers whose types are compared with those of a new provider.
+/// Versions whose types are compared with those of their providers after a change; each has to be loaded for that.
 const COMPARED_MAX: usize = 50;
 
 /// An import of a version with traffic, and who provides it.
@@ -56,12 +58,13 @@ struct Provided<'a> {
 }
 
 impl Snapshot {
-    /// Components with traffic that use others or are used by others, by name; or one of them, with all that it uses.
-    pub fn graph(&self, of: Option<&ComponentName>) -> Vec<GraphNode> {
+    /// Components with traffic that use others or are used by others, by name; or one of them, with all that it uses. Only
+    /// uses that are shown count.
+    pub fn graph(&self, of: Option<&ComponentName>, is_shown: impl Fn(&Use) -> bool) -> Vec<GraphNode> {
         let node = |name: &ComponentName, entry: &ComponentEntry| GraphNode {
             component: name.clone(),
             traffic: entry.deployment.as_ref().map(|deployment| deployment.traffic.clone()).unwrap_or_default(),
-            uses: entry.with_traffic().flat_map(|version| self.uses(version)).collect(),
+            uses: entry.with_traffic().flat_map(|version| self.uses(version)).filter(&is_shown).collect(),
         };
         let mut wanted = BTreeSet::new();
         let mut next: Vec<ComponentName> = match of {
@@ -111,55 +114,69 @@ impl Snapshot {
         all
     }
 
-    /// A way from a component over what these versions of it use back to itself.
-    fn cycle(&self, component: &ComponentName, versions: &[Arc<VersionEntry>]) -> Option<Vec<ComponentName>> {
-        let providers = |version: &VersionEntry| {
-            let all = self.provided(version).into_iter();
-            all.filter_map(|one| Some(one.provider?.0.clone())).collect::<BTreeSet<_>>()
-        };
-        let mut ways: Vec<Vec<ComponentName>> = versions
-            .iter()
-            .flat_map(|version| providers(version))
-            .map(|first| vec![component.clone(), first])
-            .collect();
+    /// The shelf as it would be with this revision in place.
+    fn after(&self, revision: &NewRevision) -> Self {
+        let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, .. } = revision.clone();
+        let (at, rollout, evidence) = (Timestamp::now(), None, None);
+        let mut next = self.clone();
+        next.put_deployment(Deployment {
+            component,
+            revision: 0,
+            traffic,
+            stickiness,
+            places,
+            shadow,
+            at,
+            actor,
+            reason,
+            rollout,
+            evidence,
+        });
+        next
+    }
+
+    /// Checks that a component does not come to wait for itself by versions that a revision gives traffic to.
+    pub(crate) fn check_circle(&self, revision: &NewRevision) -> Result<(), CompositionError> {
+        let component = &revision.component;
+        let now = self.component(component).and_then(|entry| entry.deployment.as_ref());
+        let is_new = |version| now.is_none_or(|now| !now.traffic.contains_key(version));
+        if !revision.traffic.keys().any(is_new) {
+            return Ok(());
+        }
+        let Some(way) = self.after(revision).cycle(component) else { return Ok(()) };
+        let way = way.iter().map(ComponentName::as_str).collect::<Vec<_>>().join(" -> ");
+        Err(CompositionError(format!("{component} would wait for itself: {way}")))
+    }
+
+    /// A way from a component over what its versions with traffic use back to itself.
+    fn cycle(&self, component: &ComponentName) -> Option<Vec<ComponentName>> {
+        let mut ways = vec![vec![component.clone()]];
         let mut seen = BTreeSet::new();
         while let Some(way) = ways.pop() {
             let Some(last) = way.last() else { continue };
-            if last == component {
+            if way.len() > 1 && last == component {
                 return Some(way);
             }
             let Some(entry) = self.component(last).filter(|_| seen.insert(last.clone())) else { continue };
-            let further = entry.with_traffic().flat_map(|version| providers(version));
-            ways.extend(further.map(|next| way.iter().cloned().chain([next]).collect()));
+            let used = entry.with_traffic().flat_map(|version| self.provided(version));
+            let next: BTreeSet<_> = used.filter_map(|one| Some(one.provider?.0)).collect();
+            ways.extend(next.into_iter().map(|next| way.iter().chain([next]).cloned().collect()));
         }
         None
     }
 
-    /// Versions with traffic that import an interface of which some version of this component exports one.
-    fn consumers(&self, of: &ComponentName) -> Vec<&Arc<VersionEntry>> {
-        let Some(entry) = self.component(of) else { return Vec::new() };
-        let exported = |interface: &InterfaceName| {
-            let wanted = interface.unversioned();
-            entry.versions.values().any(|version| version.summary.exports(&wanted))
-        };
-        let versions = self.components.values().flat_map(|component| component.with_traffic());
-        versions.filter(|version| version.summary.asked.interfaces.iter().any(exported)).collect()
+    /// Interfaces, without their versions, that some version of a component exports.
+    fn exported_by(&self, component: &ComponentName) -> BTreeSet<&str> {
+        let versions = self.component(component).into_iter().flat_map(|entry| entry.versions.values());
+        versions.flat_map(|version| &version.summary.interfaces).map(|full| unversioned(full)).collect()
     }
 
-    /// Who lacks a provider now for what some version of this component exports.
-    pub fn left_without(&self, component: &ComponentName) -> Vec<String> {
-        let mut broken = Vec::new();
-        for consumer in self.consumers(component) {
-            for Provided { interface, tenant, provider } in self.provided(consumer) {
-                if provider.is_none() {
-                    let whom = tenant.map(|tenant| format!(" for {tenant}")).unwrap_or_default();
-                    broken.push(format!(
-                        "{consumer:?} has no provider of {interface}{whom} any more: its calls of it fail"
-                    ));
-                }
-            }
-        }
-        broken
+    /// Versions with traffic that import an interface of which some version of this component exports one.
+    fn consumers(&self, of: &ComponentName) -> Vec<&Arc<VersionEntry>> {
+        let exported = self.exported_by(of);
+        let is_exported = |interface: &InterfaceName| exported.contains(interface.unversioned().as_str());
+        let versions = self.components.values().flat_map(|component| component.with_traffic());
+        versions.filter(|version| version.summary.asked.interfaces.iter().any(is_exported)).collect()
     }
 
     /// Who is served by this version, and would have to do without it.
@@ -186,40 +203,43 @@ impl VersionEntry {
 }
 
 impl Catalog {
-    /// Checks that what these versions import of others is provided, with the same types, and granted, and that nobody would wait
-    /// for himself.
+    /// Checks that with this revision in place what these versions of it import of others would be provided, with the same
+    /// types, and granted, and that nobody would wait for himself.
     pub(crate) async fn check_composition(
         &self,
-        component: &ComponentName,
+        revision: &NewRevision,
         versions: &[Arc<VersionEntry>],
     ) -> Result<(), CompositionError> {
-        if versions.iter().all(|version| !version.imports_others()) {
-            return Ok(());
-        }
         let snapshot = Arc::clone(&self.snapshot());
-        if let Some(way) = snapshot.cycle(component, versions) {
-            let way = way.iter().map(ComponentName::as_str).collect::<Vec<_>>().join(" -> ");
-            return Err(CompositionError(format!("{component} would wait for itself: {way}")));
-        }
+        snapshot.check_circle(revision)?;
+        let next = snapshot.after(revision);
         let mut faults = Vec::new();
         for version in versions {
+            if !version.imports_others() {
+                continue;
+            }
             let live = self.live(version).await.map_err(|error| CompositionError(error.to_string()))?;
-            for one in snapshot.provided(version) {
-                faults.extend(self.fault(&snapshot, version, &live, &one).await);
+            for one in next.provided(version) {
+                faults.extend(self.fault(&next, version, Some(&live), &one).await);
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(CompositionError(faults.join("; "))) }
     }
 
-    /// Why an import is not served.
+    /// Why an import is not served. Without the version loaded, types are not compared.
     async fn fault(
         &self,
         snapshot: &Snapshot,
         version: &VersionEntry,
-        live: &Live,
+        live: Option<&Live>,
         one: &Provided<'_>,
     ) -> Option<String> {
         let Provided { interface, tenant, provider } = one;
+        let import = match live {
+            None => None,
+            // Types alone need nobody who provides them.
+            Some(live) => Some(live.component.shelf_imports().iter().find(|import| *import.interface == **interface)?),
+        };
         let whom = tenant.map(|tenant| format!(" for {tenant}")).unwrap_or_default();
         let imports = format!("{version:?} imports {interface}");
         let Some((provider, offers)) = provider else {
@@ -232,9 +252,11 @@ impl Catalog {
                 "{imports}, which no deployed component provides{whom}{nearest}: deploy one that does"
             ));
         };
-        for (offering, full) in offers {
-            if let Err(why) = self.fits(live, interface, offering, full).await {
-                return Some(format!("{imports}, which {offering:?} provides{whom} as {full}, but {why}"));
+        if let Some(import) = import {
+            for (offering, full) in offers {
+                if let Err(why) = self.fits(import, offering, full).await {
+                    return Some(format!("{imports}, which {offering:?} provides{whom} as {full}, but {why}"));
+                }
             }
         }
         (!snapshot.granted_to(&version.record.component).components.contains(provider)).then(|| {
@@ -247,42 +269,60 @@ impl Catalog {
     }
 
     /// Whether a version exports every function of an import, with the same type.
-    async fn fits(
-        &self,
-        consumer: &Live,
-        interface: &InterfaceName,
-        provider: &VersionEntry,
-        full: &str,
-    ) -> Result<(), String> {
+    async fn fits(&self, import: &ShelfImport, provider: &VersionEntry, full: &str) -> Result<(), String> {
         let live = self.live(provider).await.map_err(|error: Arc<LoadError>| format!("it does not load: {error}"))?;
-        let imports = consumer.component.shelf_imports().iter();
-        for import in imports.filter(|import| *import.interface == *interface) {
-            let ShelfImport { functions, .. } = import;
-            for (name, ty) in functions {
-                live.component.check_function(full, name, ty).map_err(|other| match other {
-                    OtherType::Missing => format!("without the function {name}"),
-                    OtherType::Differs => format!("its function {name} has other parameters or another result"),
-                })?;
-            }
+        for (name, ty) in &import.functions {
+            live.component.check_function(full, name, ty).map_err(|other| match other {
+                OtherType::Missing => format!("without the function {name}"),
+                OtherType::Differs => format!("its function {name} has other parameters or another result"),
+            })?;
         }
         Ok(())
     }
 
-    /// Who cannot go on after a deployment of this component: its export is gone, or is of other types.
+    /// Whose calls of others fail after a deployment of this component, and why: among those who import what it exports, in
+    /// whichever version.
     pub async fn broken_by_deployment(&self, component: &ComponentName) -> Vec<String> {
         let snapshot = Arc::clone(&self.snapshot());
-        let mut broken = snapshot.left_without(component);
-        for consumer in snapshot.consumers(component).into_iter().take(COMPARED_MAX) {
-            let Ok(live) = self.live(consumer).await else { continue };
-            for one in snapshot.provided(consumer) {
-                let Some((provider, offers)) = &one.provider else { continue };
-                for (version, full) in offers.iter().filter(|_| *provider == component) {
-                    if let Err(why) = self.fits(&live, one.interface, version, full).await {
-                        let interface = one.interface;
-                        broken.push(format!("{consumer:?} uses {interface}, which {version:?} provides, but {why}"));
-                    }
-                }
+        let exported = snapshot.exported_by(component);
+        self.broken(&snapshot, |_, interface| exported.contains(interface.unversioned().as_str())).await
+    }
+
+    /// The same after a choice of who provides this interface, named without a version.
+    pub async fn broken_by_choice(&self, interface: &str) -> Vec<String> {
+        let snapshot = Arc::clone(&self.snapshot());
+        self.broken(&snapshot, |_, imported| imported.unversioned() == interface).await
+    }
+
+    /// Which calls of others by this component fail, and why.
+    pub async fn broken_imports(&self, component: &ComponentName) -> Vec<String> {
+        let snapshot = Arc::clone(&self.snapshot());
+        self.broken(&snapshot, |version, _| version.record.component == *component).await
+    }
+
+    /// Why calls of others by versions with traffic fail, of the imports that are meant.
+    async fn broken(
+        &self,
+        snapshot: &Snapshot,
+        is_meant: impl Fn(&VersionEntry, &InterfaceName) -> bool,
+    ) -> Vec<String> {
+        let (mut broken, mut consumers) = (Vec::new(), 0usize);
+        let versions: Vec<_> = snapshot.components.values().flat_map(|component| component.with_traffic()).collect();
+        for version in versions {
+            let mut meant = snapshot.provided(version);
+            meant.retain(|one| is_meant(version, one.interface));
+            if meant.is_empty() {
+                continue;
             }
+            consumers += 1;
+            let live = if consumers <= COMPARED_MAX { self.live(version).await.ok() } else { None };
+            for one in &meant {
+                broken.extend(self.fault(snapshot, version, live.as_deref(), one).await);
+            }
+        }
+        if let Some(others) = consumers.checked_sub(COMPARED_MAX).filter(|others| *others > 0) {
+            broken
+                .push(format!("{others} more versions import it; whether their types are the same was not looked at"));
         }
         broken
     }

@@ -24,9 +24,11 @@ pub mod resolve;
 pub mod review;
 pub mod rollout;
 pub mod secrets;
+pub mod slots;
 pub mod snapshot;
 pub mod standing;
 pub mod tenancy;
+pub mod trial;
 pub mod used;
 pub mod vetting;
 pub mod wipe;
@@ -37,6 +39,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use snapshot::{Live, Snapshot, VersionEntry};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify, RwLock, Semaphore};
 use wares_engine::Engine;
 use wares_model::{ComponentName, Limits, Version};
@@ -162,6 +165,29 @@ impl Catalog {
             Some(live) => Ok(live),
             None => self.loaded.try_get_with(version.serial(), self.load(version)).await,
         }
+    }
+
+    /// The same for a call that waits no longer than this: nothing if it takes longer. The load goes on without it.
+    pub async fn live_within(
+        self: &Arc<Self>,
+        version: &Arc<VersionEntry>,
+        patience: Duration,
+    ) -> Option<Result<Arc<Live>, Arc<LoadError>>> {
+        if let Some(live) = self.loaded.get(&version.serial()).await {
+            return Some(Ok(live));
+        }
+        let load = async {
+            // One task for all calls that wait: the others find what it has loaded.
+            let alone = Arc::clone(&version.loading).lock_owned().await;
+            let (catalog, version) = (Arc::clone(self), Arc::clone(version));
+            let loading = tokio::spawn(async move {
+                let _alone = alone;
+                catalog.live(&version).await
+            });
+            let failed = |error| Err(Arc::new(LoadError::Engine(format!("the task that loads: {error}"))));
+            loading.await.unwrap_or_else(failed)
+        };
+        tokio::time::timeout(patience, load).await.ok()
     }
 
     async fn load(&self, version: &VersionEntry) -> Result<Arc<Live>, LoadError> {

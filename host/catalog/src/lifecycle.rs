@@ -4,9 +4,10 @@
 //! callers with a requirement get it only where it takes traffic or nothing else will do. A stopped one serves nobody: its share
 //! of the traffic goes to the others, and calls that have begun end. All of it can be taken back.
 
-use crate::deploy::{REASON_CHARS_MAX, SHARES_TOTAL};
+use crate::deploy::SHARES_TOTAL;
 use crate::places;
 use crate::snapshot::{Snapshot, VersionEntry};
+use crate::tenancy::check_reason;
 use crate::{Catalog, ResolveError};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,9 +171,8 @@ fn check_words(request: &LifecycleRequest) -> Result<(), LifecycleError> {
         _ => None,
     };
     let reasons = [request.reason.as_ref(), deprecation.and_then(|deprecation| deprecation.reason.as_ref())];
-    if reasons.into_iter().flatten().any(|reason| reason.chars().count() > REASON_CHARS_MAX) {
-        return invalid(format!("the reason is over {REASON_CHARS_MAX} characters"));
-    }
+    let checked = reasons.into_iter().flatten().try_for_each(|reason| check_reason(reason));
+    checked.map_err(|bad| LifecycleError::Invalid(bad.to_string()))?;
     match deprecation.and_then(|deprecation| Some((deprecation.at, deprecation.sunset?))) {
         Some((at, sunset)) if sunset < at => {
             invalid(format!("the sunset ({sunset}) is before the deprecation ({at}): callers need time in between"))

@@ -2,16 +2,14 @@
 
 use crate::Catalog;
 use crate::nearest::nearest;
-use crate::resolve::{ResolveError, Resolved, deployed, looked_at};
+use crate::resolve::{Placing, ResolveError, Resolved, looked_at, taking_traffic};
 use crate::snapshot::{ComponentEntry, Snapshot, VersionEntry};
 use crate::tenancy::{BadReason, check_reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use wares_model::interface::{split, unversioned};
 use wares_model::{ComponentName, InterfaceName, TenantId, Timestamp, Version, VersionReq};
 use wares_store::{ProviderRecord, StoreError};
-
-/// Tenants above one another; trees are no deeper in practice, and a choice further up would go unseen.
-const TENANTS_ABOVE_MAX: usize = 64;
 
 /// Choices for one interface, by tenant; none: for all.
 pub(crate) type Choices = BTreeMap<Option<TenantId>, ProviderRecord>;
@@ -52,20 +50,24 @@ impl Snapshot {
     /// The version that provides an interface for a tenant now.
     ///
     /// The choice of the nearest tenant wins: its own, that of the one above it, and so on, then the one for all. Without any it
-    /// is, of the components whose deployed version exports the interface, the one named like the interface's package, else the
-    /// first by name.
+    /// is, of the components with traffic for a version that exports the interface, the one named like the interface's package,
+    /// else the first by name. Where only some of its versions do, they share the traffic for it.
     pub(crate) fn provider(
         &self,
         package: &ComponentName,
         interface: &str,
         requirement: Option<&VersionReq>,
         tenant: &TenantId,
+        placing: Placing,
     ) -> Result<Resolved, ResolveError> {
         let wanted = format!("{package}/{interface}");
         let offer = |(name, component): (&ComponentName, &Arc<ComponentEntry>)| {
-            let version = deployed(name, component, tenant).ok()?;
-            let full = version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement))?.clone();
-            Some(Resolved { version, interface: Some(full), looked_at: looked_at(component) })
+            let full = |version: &VersionEntry| {
+                version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement)).cloned()
+            };
+            let version = taking_traffic(name, component, tenant, placing, |version| full(version).is_some())?;
+            let interface = full(&version);
+            Some(Resolved { version, interface, looked_at: looked_at(component) })
         };
         let at = requirement.map(|requirement| format!(" at {requirement}")).unwrap_or_default();
         if let Some(chosen) = self.chosen(&wanted, tenant) {
@@ -85,15 +87,9 @@ impl Snapshot {
     /// The component that an operator chose for this tenant.
     fn chosen(&self, interface: &str, tenant: &TenantId) -> Option<&ComponentName> {
         let choices = self.choices.get(interface)?;
-        let mut at = Some(tenant);
-        for _ in 0..TENANTS_ABOVE_MAX {
-            let choice = choices.get(&at.cloned());
-            if choice.is_some() || at.is_none() {
-                return choice?.component.as_ref();
-            }
-            at = at.and_then(|tenant| self.tenants.get(tenant)?.record.parent.as_ref());
-        }
-        None
+        let line = self.tenants.get(tenant).into_iter().flat_map(|tenant| tenant.line.iter());
+        let mut nearest_first = line.map(Some).chain([None]);
+        nearest_first.find_map(|tenant| choices.get(&tenant.cloned()))?.component.as_ref()
     }
 
     /// Choices of providers, by interface and tenant.
@@ -205,13 +201,54 @@ fn check_offers(entry: &ComponentEntry, component: &ComponentName, interface: &s
 
 /// Whether the interface `full` (`ns:pkg/name@1.0.0`) is `wanted` (`ns:pkg/name`) at a version that will do.
 fn provides(full: &str, wanted: &str, requirement: Option<&VersionReq>) -> bool {
-    let (name, version) = full.split_once('@').map_or((full, None), |(name, version)| (name, Some(version)));
+    let (name, version) = split(full);
     name == wanted
         && requirement.is_none_or(|requirement| {
             version.and_then(|version| version.parse().ok()).is_some_and(|version| requirement.matches(&version))
         })
 }
 
-fn unversioned(full: &str) -> &str {
-    full.split_once('@').map_or(full, |(name, _)| name)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenancy::TenantEntry;
+    use crate::{Policy, Undeployed};
+    use wares_model::Limits;
+    use wares_store::TenantRecord;
+
+    #[test]
+    fn a_choice_holds_however_far_below() {
+        let policy = Policy {
+            limits_default: Limits::DEFAULT,
+            limits_ceiling: Limits::DEFAULT,
+            tenant_concurrency_max: 1,
+            loaded_max: 1,
+            undeployed: Undeployed::Never,
+        };
+        let mut snapshot = Snapshot::default();
+        let tenant = |level: usize| -> TenantId { format!("level{level}").parse().unwrap() };
+        for level in 0..70_usize {
+            let parent = level.checked_sub(1).map(tenant);
+            let created_at = Timestamp::from_micros(0);
+            let record = TenantRecord { id: tenant(level), parent, name: String::new(), created_at };
+            snapshot.put_tenant(TenantEntry::new(record, &policy));
+        }
+        let mut choose = |tenant: Option<TenantId>, component: &str| {
+            snapshot.put_choice(ProviderRecord {
+                interface: "a:b/c".to_owned(),
+                tenant,
+                component: Some(component.parse().unwrap()),
+                actor: String::new(),
+                reason: None,
+                at: Timestamp::from_micros(0),
+            });
+        };
+        choose(None, "for:all");
+        choose(Some(tenant(0)), "for:top");
+        choose(Some(tenant(69)), "for:bottom");
+        let chosen = |tenant: &TenantId| snapshot.chosen("a:b/c", tenant).unwrap().as_str();
+        assert_eq!(chosen(&tenant(69)), "for:bottom");
+        assert_eq!(chosen(&tenant(68)), "for:top");
+        assert_eq!(chosen(&"elsewhere".parse().unwrap()), "for:all");
+    }
 }

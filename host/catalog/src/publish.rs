@@ -161,8 +161,8 @@ pub(crate) struct Examined {
 }
 
 impl Catalog {
-    /// Takes a component onto the shelf: it is read, checked against this host, compiled if that is not to be later, and kept. Nothing of one that is
-    /// refused stays behind. The same bytes again change nothing.
+    /// Takes a component onto the shelf: it is read, checked against this host, compiled if that is not to be later, and kept.
+    /// Nothing of one that is refused stays behind. The same bytes again change nothing.
     pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
         let PublishRequest { wasm, name, version, compile, publisher, signature, change } = request;
         let examined = self.examine(&wasm, name, version).await?;
@@ -174,7 +174,6 @@ impl Catalog {
         self.check_number(&examined)?;
         let statement = self.check_claims(&examined, signature.as_ref(), change)?;
         self.engine.check_imports(&examined.description)?;
-        check_asked(&examined.asked)?;
         let against = self.compare_with_predecessor(&examined).await?;
         let _publishing = self.publishing.read().await;
         if compile == Compile::Now {
@@ -209,9 +208,7 @@ impl Catalog {
         let asked = description.manifest.as_ref().map_or_else(LimitsAsked::default, |manifest| manifest.limits);
         let limits = self.policy.limits_default.asked_within(&asked, &self.policy.limits_ceiling);
         let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
-        let manifest = description.manifest.as_ref().map(|manifest| &manifest.capabilities);
-        let asked = Asked::of(manifest, &description.imports);
-        check_schedules(&description)?;
+        let asked = asked_by(&description)?;
         Ok(Examined { description: Arc::new(description), component, version, limits, asked, digest })
     }
 
@@ -280,6 +277,17 @@ impl Catalog {
     }
 }
 
+/// What a component asks for. It is refused if it imports what its manifest does not ask for, has called at set times what is
+/// not there, or asks for files that it would not find.
+pub fn asked_by(description: &Description) -> Result<Asked, PublishError> {
+    let manifest = description.manifest.as_ref().map(|manifest| &manifest.capabilities);
+    let asked = Asked::of(manifest, &description.imports);
+    check_asked(&asked)?;
+    check_schedules(description)?;
+    check_files(description)?;
+    Ok(asked)
+}
+
 /// What is called at set times must be there, and its arguments must fit.
 fn check_schedules(description: &Description) -> Result<(), PublishError> {
     for schedule in description.manifest.iter().flat_map(|manifest| &manifest.schedules) {
@@ -298,6 +306,22 @@ fn check_schedules(description: &Description) -> Result<(), PublishError> {
             .map_err(|error| fail(format!("arguments{}: {}", error.pointer, error.message)))?;
     }
     Ok(())
+}
+
+/// Files are given by the interfaces of WASI 0.2: with those of 0.3 alone a component that asks for them would find none.
+fn check_files(description: &Description) -> Result<(), PublishError> {
+    let asks = description.manifest.as_ref().is_some_and(|manifest| manifest.capabilities.files.is_some());
+    let imported = |version: &str| {
+        let mut imports = description.imports.iter();
+        imports.find(|import| import.starts_with("wasi:filesystem/") && import.contains(version))
+    };
+    match imported("@0.3.") {
+        Some(import) if asks && imported("@0.2.").is_none() => Err(PublishError::Invalid(format!(
+            "the manifest asks for files, and the component imports {import}: files are given to WASI 0.2 only; build it for \
+             that, or do not ask for files"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What the component says of itself and what the request says must not differ.

@@ -78,6 +78,24 @@ pub enum Undeployed {
     Matching,
 }
 
+/// Whose place decides among a deployment's shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placing {
+    /// Whose the deployment says: the tenant's, or one drawn for the call.
+    Deployed,
+    /// The tenant's.
+    Standing,
+}
+
+impl Placing {
+    fn stickiness(self, deployment: &Deployment) -> Stickiness {
+        match self {
+            Self::Deployed => deployment.stickiness,
+            Self::Standing => Stickiness::Tenant,
+        }
+    }
+}
+
 impl Snapshot {
     /// The version that serves this tenant's call of `target` now.
     ///
@@ -92,22 +110,32 @@ impl Snapshot {
     ///
     /// A version that was stopped, awaits review or was rejected serves nobody.
     pub fn resolve(&self, target: &Target, tenant: &TenantId) -> Result<Resolved, ResolveError> {
+        self.resolve_by(target, tenant, Placing::Deployed)
+    }
+
+    /// The version that stands for what serves this tenant's calls of `target`: the same one as long as the shares stand, also
+    /// where each call's is drawn. For asking what a call would be; no draw is used up for it.
+    pub fn standing(&self, target: &Target, tenant: &TenantId) -> Result<Resolved, ResolveError> {
+        self.resolve_by(target, tenant, Placing::Standing)
+    }
+
+    fn resolve_by(&self, target: &Target, tenant: &TenantId, placing: Placing) -> Result<Resolved, ResolveError> {
         match target {
             Target::Component { name, requirement } => {
                 let component = self.find_entry(name)?;
                 match requirement {
                     None => {
-                        let version = deployed(name, component, tenant)?;
+                        let version = deployed(name, component, tenant, placing)?;
                         Ok(Resolved { version, interface: None, looked_at: looked_at(component) })
                     }
                     Some(requirement) => {
-                        let version = pinned(name, component, requirement, tenant, self.undeployed)?;
+                        let version = pinned(name, component, requirement, tenant, placing, self.undeployed)?;
                         Ok(Resolved { version, interface: None, looked_at: None })
                     }
                 }
             }
             Target::Interface { package, interface, requirement } => {
-                self.provider(package, interface, requirement.as_ref(), tenant)
+                self.provider(package, interface, requirement.as_ref(), tenant, placing)
             }
         }
     }
@@ -133,16 +161,18 @@ impl Snapshot {
     }
 }
 
-pub(crate) fn deployed(
+fn deployed(
     name: &ComponentName,
     component: &ComponentEntry,
     tenant: &TenantId,
+    placing: Placing,
 ) -> Result<Arc<VersionEntry>, ResolveError> {
     let deployment = component.deployment.as_ref().ok_or_else(|| {
         let detail = format!("{name} has no deployment here: an operator has to deploy a version of it first");
         ResolveError::not_found(detail, newest(component))
     })?;
-    let version = owner(name, component, deployment, tenant).and_then(|version| component.versions.get(version));
+    let version =
+        owner(name, component, deployment, tenant, placing).and_then(|version| component.versions.get(version));
     version.cloned().ok_or_else(|| {
         let detail = format!("{name} was stopped here: no version of it takes traffic until an operator deploys one");
         ResolveError::stopped(detail, newest(component))
@@ -155,8 +185,9 @@ fn owner<'a>(
     component: &ComponentEntry,
     deployment: &'a Deployment,
     tenant: &TenantId,
+    placing: Placing,
 ) -> Option<&'a Version> {
-    let place = match deployment.stickiness {
+    let place = match placing.stickiness(deployment) {
         // One version has every place.
         _ if deployment.traffic.len() == 1 => 0,
         Stickiness::Tenant => places::of_tenant(name, tenant),
@@ -174,6 +205,7 @@ fn pinned(
     component: &ComponentEntry,
     requirement: &VersionReq,
     tenant: &TenantId,
+    placing: Placing,
     undeployed: Undeployed,
 ) -> Result<Arc<VersionEntry>, ResolveError> {
     let highest = |fits: &dyn Fn(&VersionEntry) -> bool| {
@@ -188,7 +220,7 @@ fn pinned(
     let serves = |entry: &VersionEntry| entry.held().is_none();
     let usable = |entry: &VersionEntry| serves(entry) && entry.record.yanked_at.is_none();
     let was_deployed = |entry: &VersionEntry| entry.record.deployed_at.is_some();
-    let found = taking_traffic(name, component, requirement, tenant)
+    let found = taking_traffic(name, component, tenant, placing, |entry| requirement.matches(&entry.record.version))
         .or_else(|| highest(&|entry| usable(entry) && was_deployed(entry)))
         .or_else(|| highest(&|entry| usable(entry) && may_be_new))
         .or_else(|| highest(&|entry| serves(entry) && was_deployed(entry)));
@@ -205,19 +237,21 @@ fn pinned(
     })
 }
 
-/// Of the versions that take traffic and satisfy the requirement: the one that would serve without it, or one by shares.
-fn taking_traffic(
+/// Of the versions that take traffic and will do: the one that would serve the tenant if all did, or one by shares.
+pub(crate) fn taking_traffic(
     name: &ComponentName,
     component: &ComponentEntry,
-    requirement: &VersionReq,
     tenant: &TenantId,
+    placing: Placing,
+    will_do: impl Fn(&VersionEntry) -> bool,
 ) -> Option<Arc<VersionEntry>> {
     let deployment = component.deployment.as_ref()?;
-    let own = owner(name, component, deployment, tenant).filter(|version| requirement.matches(version));
+    let will_do = |version: &Version| component.versions.get(version).is_some_and(|entry| will_do(entry));
+    let own = owner(name, component, deployment, tenant, placing).filter(|version| will_do(version));
     let version = own.or_else(|| {
-        let matching = || deployment.traffic.iter().filter(|(version, _)| requirement.matches(version));
+        let matching = || deployment.traffic.iter().filter(|(version, _)| will_do(version));
         let total = matching().map(|(_, share)| u64::from(*share)).sum();
-        let place = match deployment.stickiness {
+        let place = match placing.stickiness(deployment) {
             Stickiness::Tenant => places::again_of_tenant(name, tenant),
             Stickiness::Call => component.draws.next(),
         };

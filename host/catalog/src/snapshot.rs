@@ -4,6 +4,7 @@ use crate::config::NO_CONFIG;
 use crate::places::Draws;
 use crate::providers::Choices;
 use crate::rollout::Rollout;
+use crate::slots::Slots;
 use crate::standing::NamespaceEntry;
 use crate::tenancy::{KeyHash, TenantEntry};
 use crate::{Policy, Undeployed};
@@ -12,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex, Notify};
+use wares_model::interface::unversioned;
 use wares_model::manifest::{Reuse, Text};
 use wares_model::{
     Asked, ComponentName, ConfigOverrides, Granted, Grants, Limits, Namespace, Retry, Schedule, SignerKey, TenantId,
@@ -80,7 +82,9 @@ pub struct VersionEntry {
     /// What is set over the values of its manifest.
     pub config: Arc<ConfigOverrides>,
     /// One permit per call that may run at once.
-    pub slots: Arc<Semaphore>,
+    pub slots: Arc<Slots>,
+    /// Held while it is loaded for calls.
+    pub(crate) loading: Arc<Mutex<()>>,
     serial: u64,
 }
 
@@ -140,7 +144,7 @@ impl Summary {
     /// Whether it exports the interface, named `ns:pkg/name`, `ns:pkg/name@1.0.0` or `name`.
     pub fn exports(&self, wanted: &str) -> bool {
         self.interfaces.iter().any(|full| {
-            let unversioned = full.split_once('@').map_or(full.as_str(), |(name, _)| name);
+            let unversioned = unversioned(full);
             full == wanted || unversioned == wanted || unversioned.rsplit('/').next() == Some(wanted)
         })
     }
@@ -263,7 +267,7 @@ impl VersionEntry {
             StoreError::Corrupt(format!("summary of {}@{}: {error}", record.component, record.version))
         })?;
         let limits = summary.limits;
-        let slots = Arc::new(Semaphore::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
+        let slots = Arc::new(Slots::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
         let granted = Arc::new(Granted::new(&summary.asked, Arc::default()));
         Ok(Self {
             record,
@@ -273,6 +277,7 @@ impl VersionEntry {
             granted,
             config: Arc::clone(&NO_CONFIG),
             slots,
+            loading: Arc::default(),
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -286,7 +291,8 @@ impl VersionEntry {
     pub(crate) fn with_record(&self, record: VersionRecord) -> Self {
         let (summary, trust, slots) = (self.summary.clone(), Arc::clone(&self.trust), Arc::clone(&self.slots));
         let (granted, config) = (Arc::clone(&self.granted), Arc::clone(&self.config));
-        Self { record, summary, trust, limits: self.limits, granted, config, slots, serial: self.serial }
+        let (loading, limits, serial) = (Arc::clone(&self.loading), self.limits, self.serial);
+        Self { record, summary, trust, limits, granted, config, slots, loading, serial }
     }
 
     /// The same version under these grants and values; what is loaded and who runs in it carries over.

@@ -1,10 +1,10 @@
 //! Tenants, their applications' keys, and who a request comes from.
 
+use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::{Catalog, Policy};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use wares_model::{KeyId, TenantId, Timestamp};
 use wares_store::{KeyRecord, StoreError, TenantRecord};
 
@@ -27,14 +27,14 @@ pub struct TenantEntry {
     /// Itself, then the tenant above it, up to the top.
     pub line: Arc<[TenantId]>,
     /// One permit per call that may run at once.
-    pub slots: Arc<Semaphore>,
+    pub slots: Arc<Slots>,
 }
 
 impl TenantEntry {
     pub(crate) fn new(record: TenantRecord, policy: &Policy) -> Self {
         let permits = usize::try_from(policy.tenant_concurrency_max).unwrap_or(usize::MAX);
         let line = Arc::from([record.id.clone()]);
-        Self { record, line, slots: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))) }
+        Self { record, line, slots: Arc::new(Slots::new(permits)) }
     }
 }
 

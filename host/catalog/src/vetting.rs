@@ -5,9 +5,10 @@ use crate::publish::Examined;
 use crate::review::{Change, Statement};
 use crate::snapshot::VersionEntry;
 use crate::standing::NamespaceEntry;
+use crate::trial::{Candidate, Trial};
 use crate::{Catalog, LoadError, PublishError, tenancy};
 use bytes::Bytes;
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::sync::Arc;
 use wares_model::{KeyId, Namespace, Release, Signature, SubmissionId, Timestamp};
 use wares_store::{NewTrust, SubmissionRecord};
@@ -118,13 +119,23 @@ impl Catalog {
     }
 
     async fn try_examples(&self, examined: &Examined, wasm: &Bytes) -> Result<Vec<ExampleOutcome>, PublishError> {
-        let description = &examined.description;
-        let config = description.manifest.as_ref().map(|manifest| manifest.config.clone()).unwrap_or_default();
-        let bytes = async || Ok::<_, Infallible>(wasm.clone());
-        let loaded = self.engine.load(&examined.digest, bytes, Arc::clone(description), Arc::new(config)).await;
-        let component = loaded.map_err(|error| LoadError::Engine(error.to_string()))?;
+        let candidate = Candidate {
+            description: Arc::clone(&examined.description),
+            digest: examined.digest,
+            wasm: wasm.clone(),
+            limits: examined.limits,
+            release: Some((examined.component.clone(), examined.version.clone())),
+            secrets: HashMap::new(),
+            hear: |_| {},
+        };
         let _running = self.examples.acquire().await;
-        Ok(examples::run(&component, description, &examined.limits).await)
+        let trial = Trial::open(&self.engine, candidate).await;
+        let trial = trial.map_err(|error| LoadError::Engine(error.to_string()))?;
+        let examples = examined.description.manifest.as_ref().map(|manifest| manifest.examples.as_slice());
+        let outcomes = examples::run(&trial, examples.unwrap_or_default()).await;
+        // Removing what it kept is work for a thread that may block.
+        tokio::task::spawn_blocking(move || drop(trial));
+        Ok(outcomes)
     }
 }
 

@@ -19,15 +19,15 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     pub(crate) fn new(limits: &Limits, meter: Arc<Meter>) -> Self {
-        let table_elements_max = limits.table_elements_max.min(TABLE_ELEMENTS_MAX);
-        let (memory, tables) = (Account::new(limits.memory_bytes_max), Account::new(table_elements_max));
+        let (memory, tables) = (Account::new(limits.memory_bytes_max), Account::new(tables_max(limits)));
         Self { memory, tables, cpu_ms_max: limits.cpu_ms_max, meter }
     }
 
     /// Counts for another call from now on. What the instance holds, it goes on holding.
-    pub(crate) fn hand_over(&mut self, meter: Arc<Meter>) {
+    pub(crate) fn hand_over(&mut self, limits: &Limits, meter: Arc<Meter>) {
         meter.memory_in_use(self.memory.used);
-        self.meter = meter;
+        (self.memory.max, self.tables.max) = (limits.memory_bytes_max, tables_max(limits));
+        (self.cpu_ms_max, self.meter) = (limits.cpu_ms_max, meter);
     }
 
     /// Whether the call that runs now, with those that it made, has used up its CPU time. Ask only on the thread that runs it.
@@ -39,6 +39,11 @@ impl Bounds {
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory.used
     }
+}
+
+/// Elements of all tables.
+fn tables_max(limits: &Limits) -> u64 {
+    limits.table_elements_max.min(TABLE_ELEMENTS_MAX)
 }
 
 /// A sum with a bound.

@@ -120,13 +120,14 @@ impl Component {
         let owner = self.owner(&invocation);
         let kept = owner.and_then(|owner| self.kept.take(self.keeper, owner));
         let log = kept.as_ref().map_or_else(|| CallLog::new(invocation.limits.log_bytes_max), |kept| kept.log.clone());
+        invocation.context.begin_log(&log);
         let meter = &*invocation.meter;
         let run = Metered::new(self.run(export, &invocation, kept, &log, &clock), meter);
         let result = match meter.is_below() {
             true => within_wall_time(invocation.limits, run).await,
             false => within_wall_time(invocation.limits, self.turns.take(run, meter, &export.habit)).await,
         };
-        let logs = log.take();
+        let logs = invocation.context.end_log();
         let result = result.map(|(value, sandbox)| {
             // Only now that the log is empty for the next call.
             if let (Some(owner), Some(sandbox)) = (owner, sandbox) {
@@ -178,14 +179,15 @@ impl Component {
     ) -> wasmtime::Result<(Option<Val>, Option<Sandbox>)> {
         clock.in_turn();
         let Invocation { limits, meter, context, .. } = invocation;
-        let kept = kept.and_then(|mut sandbox| sandbox.hand_over(meter, context).then_some(sandbox));
+        let kept = kept.and_then(|mut sandbox| sandbox.hand_over(limits, meter, context).then_some(sandbox));
         let mut sandbox = match kept {
             Some(sandbox) => sandbox,
             None => Sandbox::new(&self.making(limits, meter, context), log.clone()).await?,
         };
         clock.instantiated();
         let result = sandbox.call(export.index, export.ty.results().len(), &invocation.arguments).await?;
-        Ok((result, self.owner(invocation).is_some().then_some(sandbox)))
+        let may_serve_on = self.owner(invocation).is_some() && sandbox.is_at_rest();
+        Ok((result, may_serve_on.then_some(sandbox)))
     }
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use wares_capabilities::{ImportError, Services, VersionConfig, Wiring, WiringError, link_shelf};
 use wares_model::Digest;
 use wares_typed::Description;
@@ -86,11 +86,10 @@ pub enum LoadError {
 
 /// The engine of a host. Clones share everything.
 #[derive(Clone)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine(Arc<Shared>, Arc<Services>);
 
 struct Shared {
     wasmtime: Each<wasmtime::Engine>,
-    services: Arc<Services>,
     native: NativeCache,
     compiler: Compiler,
     kept: Arc<KeptInstances>,
@@ -119,13 +118,18 @@ impl Engine {
         let kept = Arc::new(KeptInstances::new(keep));
         let compiler = Compiler::new(worker);
         let (turns, working) = (Arc::new(Turns::new()), Mutex::default());
-        let services = Arc::new(services);
-        Ok(Self(Arc::new(Shared { wasmtime, services, native, compiler, kept, turns, working })))
+        let shared = Shared { wasmtime, native, compiler, kept, turns, working };
+        Ok(Self(Arc::new(shared), Arc::new(services)))
+    }
+
+    /// The same engine, for guests that draw on something else.
+    pub fn with_services(&self, services: Services) -> Self {
+        Self(Arc::clone(&self.0), Arc::new(services))
     }
 
     /// What guests draw on.
     pub fn services(&self) -> &Services {
-        &self.0.services
+        &self.1
     }
 
     /// Checks that this host gives everything that a component imports.
@@ -133,19 +137,21 @@ impl Engine {
         wares_capabilities::check_imports(&description.imports)
     }
 
-    /// Makes the component's native code, unless there is some, and makes sure that it loads and links here.
+    /// Makes the component's native code, unless there is some, and makes sure that it loads and links here. What is compiled
+    /// is compiled to its end, whoever still waits for it.
     pub async fn compile(&self, digest: &Digest, wasm: Bytes, concurrency: Concurrency) -> Result<(), CompileError> {
         let working = self.working(digest);
-        let _alone = working.lock().await;
+        let alone = working.lock_owned().await;
         let native = match self.read(digest, concurrency).await? {
             Some(native) => native,
-            None => self.make(digest, &wasm, concurrency).await?,
+            None => self.make(digest, wasm, concurrency, alone).await?,
         };
         let linked = self.link(native, concurrency, VersionConfig { config: Arc::default() }).await?;
         linked.map(drop).map_err(|error| CompileError::Invalid(error.to_string()))
     }
 
-    /// Loads a version. Its bytes are asked for only if there is no good native code.
+    /// Loads a version. Its bytes are asked for only if there is no good native code; then it is compiled to its end, whoever
+    /// still waits for it.
     pub async fn load<E: fmt::Display>(
         &self,
         digest: &Digest,
@@ -155,7 +161,7 @@ impl Engine {
     ) -> Result<Arc<Component>, LoadError> {
         self.check_imports(&description)?;
         let working = self.working(digest);
-        let _alone = working.lock().await;
+        let alone = working.lock_owned().await;
         let concurrency = Concurrency::of(&description);
         let native = match self.read(digest, concurrency).await? {
             Some(native) => native,
@@ -166,7 +172,7 @@ impl Engine {
                 if found != *digest {
                     return Err(LoadError::Digest(*digest));
                 }
-                self.make(digest, &wasm, concurrency).await?
+                self.make(digest, wasm, concurrency, alone).await?
             }
         };
         match self.link(native, concurrency, VersionConfig { config }).await? {
@@ -219,13 +225,29 @@ impl Engine {
         loaded.map_err(|error| CompileError::Invalid(format!("{error:#}")))
     }
 
-    async fn make(&self, digest: &Digest, wasm: &Bytes, concurrency: Concurrency) -> Result<Native, CompileError> {
+    /// Makes native code in a task of its own, which holds the digest's lock: whoever asks again finds what was made.
+    async fn make(
+        &self,
+        digest: &Digest,
+        wasm: Bytes,
+        concurrency: Concurrency,
+        alone: OwnedMutexGuard<()>,
+    ) -> Result<Native, CompileError> {
+        let (engine, owned) = (self.clone(), *digest);
+        let making = tokio::spawn(async move {
+            let _alone = alone;
+            engine.make_alone(owned, &wasm, concurrency).await
+        });
+        making.await.map_err(|error| CompileError::Host(format!("the task that compiles: {error}")))?
+    }
+
+    async fn make_alone(&self, digest: Digest, wasm: &Bytes, concurrency: Concurrency) -> Result<Native, CompileError> {
         let host = |error: io::Error| CompileError::Host(format!("the native code cache: {error}"));
         let native = self.0.native.begin().map_err(host)?;
         self.0.compiler.compile(wasm, concurrency, native.reopen().map_err(host)?).await?;
-        let (shared, owned) = (Arc::clone(&self.0), *digest);
-        blocking(move || shared.native.keep(&owned, concurrency, native)).await?.map_err(host)?;
-        let made = self.read(digest, concurrency).await?;
+        let shared = Arc::clone(&self.0);
+        blocking(move || shared.native.keep(&digest, concurrency, native)).await?.map_err(host)?;
+        let made = self.read(&digest, concurrency).await?;
         made.ok_or_else(|| CompileError::Host("native code that was just made has a bad seal".to_owned()))
     }
 
@@ -236,7 +258,7 @@ impl Engine {
         concurrency: Concurrency,
         version: VersionConfig,
     ) -> Result<Result<Component, WiringError>, CompileError> {
-        let shared = Arc::clone(&self.0);
+        let (shared, services) = (Arc::clone(&self.0), Arc::clone(&self.1));
         let link = move || {
             let wasmtime = shared.wasmtime.get(concurrency);
             let imports: Vec<_> = native.component_type().imports(wasmtime).map(|(name, _)| name.to_owned()).collect();
@@ -245,7 +267,6 @@ impl Engine {
             let shelf = link_shelf(&mut linker, &native)?;
             let pre = linker.instantiate_pre(&native).map_err(WiringError::Link)?;
             native.initialize_copy_on_write_image().map_err(WiringError::Link)?;
-            let services = Arc::clone(&shared.services);
             let (kept, turns) = (Arc::clone(&shared.kept), Arc::clone(&shared.turns));
             Ok(Component::new(pre, concurrency, wiring, shelf, services, kept, turns))
         };

@@ -93,6 +93,11 @@ fn memory_limit(error: &wasmtime::Error) -> Option<String> {
     })
 }
 
+/// What a guest says of its own failure, as much of it as a reason may have.
+pub(crate) fn of_guest(error: &impl fmt::Debug) -> String {
+    bounded(REASON_BYTES_MAX, format_args!("{error:?}"))
+}
+
 fn reason(error: &wasmtime::Error) -> String {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return format!("the guest called wasi:cli/exit with code {code} instead of returning");
@@ -144,6 +149,12 @@ impl fmt::Write for Bounded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_guest_says_of_its_failure_is_bounded() {
+        let said = of_guest(&Some("no answer today ".repeat(1 << 20)));
+        assert!(said.starts_with("Some(\"no answer today no") && said.len() < REASON_BYTES_MAX + 8, "{}", said.len());
+    }
 
     #[test]
     fn long_texts_are_cut_between_characters() {

@@ -45,6 +45,6 @@ pub use wares_capabilities::keyvalue::Buckets;
 pub use wares_capabilities::{
     CallContext, ImportError, Outbound, OutboundConfig, OutboundError, RefusedImport, SecretError, SecretReader,
     Services, Shelf, ShelfCall, ShelfFailure, ShelfImport, Spent, TRACES, TraceParent, Written, add_log,
-    describe_metrics,
+    describe_metrics, hop_by_hop,
 };
 pub use worker::compile_worker_main;

@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use wares_model::Digest;
+use wares_store::create_key_file;
 use wasmtime::component::Component;
 
 const KEY_BYTES: usize = 32;
@@ -130,19 +131,14 @@ fn read_or_create_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     if let Some(key) = read_key(path)? {
         return Ok(key);
     }
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key)?;
-    // Readable by its owner only.
-    let mut file = NamedTempFile::new_in(dir)?;
-    file.write_all(&key)?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(key),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+    match create_key_file(path, &key) {
+        Ok(()) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             read_key(path)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         }
-        Err(error) => Err(error.error),
+        Err(error) => Err(error),
     }
 }
 
@@ -157,6 +153,10 @@ fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, detail));
     }
     let mut key = [0; KEY_BYTES];
-    file.read_exact(&mut key)?;
+    file.read_exact(&mut key).map_err(|error| {
+        let detail =
+            format!("{} holds no key of {KEY_BYTES} bytes ({error}): remove it, and one is made", path.display());
+        io::Error::new(error.kind(), detail)
+    })?;
     Ok(Some(key))
 }

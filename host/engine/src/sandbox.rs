@@ -46,7 +46,7 @@ pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<Ca
         bound_tasks(&mut store);
     }
     store.limiter(|state| state.limiter());
-    store.set_hostcall_fuel(usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX));
+    store.set_hostcall_fuel(hostcall_fuel(limits));
     store.set_epoch_deadline(SLICE_TICKS);
     // Takes the thread away from the guest after its slice, and the call when its CPU time is used up.
     store.epoch_deadline_callback(|store| {
@@ -58,6 +58,11 @@ pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<Ca
         Ok(UpdateDeadline::YieldCustom(SLICE_TICKS, Box::pin(tokio::task::yield_now())))
     });
     Ok(store)
+}
+
+/// Bytes that the host takes on the guest's behalf, of each call between the two.
+fn hostcall_fuel(limits: &Limits) -> usize {
+    usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX)
 }
 
 /// Tasks, streams and futures take host memory, which wasmtime bounds loosely.
@@ -78,13 +83,19 @@ impl Sandbox {
         Ok(Self { store, instance, log, born, calls: 0 })
     }
 
-    /// Serves another call from now on and counts for it, if that call may use the same as the one before.
-    pub(crate) fn hand_over(&mut self, meter: &Arc<Meter>, context: &Arc<CallContext>) -> bool {
+    /// Serves another call from now on, within its limits, and counts for it, if it may use the same as the one before.
+    pub(crate) fn hand_over(&mut self, limits: &Limits, meter: &Arc<Meter>, context: &Arc<CallContext>) -> bool {
         if let Some(bounds) = self.store.data_mut().limiter_as_mut::<Bounds>() {
-            bounds.hand_over(Arc::clone(meter));
+            bounds.hand_over(limits, Arc::clone(meter));
         }
+        self.store.set_hostcall_fuel(hostcall_fuel(limits));
         self.store.set_epoch_deadline(SLICE_TICKS);
-        self.store.data_mut().hand_over(context)
+        self.store.data_mut().hand_over(context, limits)
+    }
+
+    /// Whether nothing goes on that its call began.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.store.data().is_at_rest()
     }
 
     /// Runs a function of the instance; post-return runs within.

@@ -2,7 +2,7 @@
 //! (`wasi:http/handler`).
 
 use crate::component::{CallReport, Clock, Component, within_wall_time};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::meter::{Meter, Metered};
 use crate::sandbox;
 use crate::sent::{self, Sent};
@@ -67,7 +67,8 @@ impl Component {
     pub async fn serve(&self, invocation: HttpInvocation<'_>) -> CallReport<()> {
         let clock = Clock::start();
         let log = CallLog::new(invocation.limits.log_bytes_max);
-        let (limits, meter) = (invocation.limits, invocation.meter);
+        let (limits, meter, context) = (invocation.limits, invocation.meter, invocation.context);
+        context.begin_log(&log);
         let result = match &self.http {
             None => Err(Failure::Host("the component exports no handler of wasi:http".to_owned())),
             Some(handler) => {
@@ -75,7 +76,7 @@ impl Component {
                 within_wall_time(limits, self.turns.take(run, meter, &self.http_habit)).await
             }
         };
-        clock.report(result, log.take())
+        clock.report(result, context.end_log())
     }
 
     async fn answer(
@@ -107,7 +108,7 @@ async fn handle_incoming(
     let mut http = store.data_mut().http();
     let request = http.new_incoming_request(Scheme::Http, request)?;
     let respond = move |response: Result<Response<Body>, ErrorCode>| {
-        respond(response.map_err(|code| format!("{code:?}")));
+        respond(response.map_err(|code| failure::of_guest(&code)));
     };
     let out = http.new_response_outparam_from_callback(respond)?;
     proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
@@ -131,7 +132,7 @@ async fn handle(
                 let response = accessor.with(|store| response.into_http(store, sent::whole(when_sent)))?;
                 Ok(sent.watch(response))
             }
-            Err(code) => Err(format!("{code:?}")),
+            Err(code) => Err(failure::of_guest(&code)),
         };
         respond(response);
         // What the guest began before it returned goes on: it writes the body.

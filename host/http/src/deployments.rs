@@ -3,18 +3,18 @@
 use crate::auth::{Admin, AnyKey};
 use crate::page::{Page, PageQuery};
 use crate::path::{self, Json, Path, Query};
-use crate::{App, Problem};
+use crate::{App, Problem, etag, lifecycle};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::{Catalog, DeployRequest, RollbackRequest};
-use wares_model::{ProblemCode, ShadowTraffic, Stickiness, Version};
+use wares_model::{ComponentName, ProblemCode, ShadowTraffic, Stickiness, Version};
 use wares_store::Deployment;
 
 /// Below `/v1`.
@@ -53,7 +53,8 @@ async fn show(
     let deployment = catalog.snapshot().find(&name)?.deployment.clone();
     let nothing =
         || Problem::new(ProblemCode::NotFound, format!("{name} has no deployment; an operator can deploy a version"));
-    Ok(tagged(deployment.as_deref().ok_or_else(nothing)?))
+    let deployment = deployment.ok_or_else(nothing)?;
+    Ok(etag::of_revision(deployment.revision, &*deployment))
 }
 
 async fn deploy(
@@ -79,11 +80,8 @@ async fn rollback(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let component = path::component(&namespace, &name)?;
-    // The body is optional: without one the deployment goes one step back.
-    let RollbackBody { to, reason } = match body.is_empty() {
-        true => RollbackBody::default(),
-        false => serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("body: {error}")))?,
-    };
+    // Without a body the deployment goes one step back.
+    let RollbackBody { to, reason } = lifecycle::optional(&body)?;
     let expected = if_match(&headers)?;
     let request = RollbackRequest { component, to, actor: admin.actor, reason, expected };
     let deployment = catalog.rollback(request).await?;
@@ -98,33 +96,30 @@ async fn history(
 ) -> Result<axum::Json<Page<Deployment>>, Problem> {
     let name = path::component(&namespace, &name)?;
     catalog.snapshot().find(&name)?;
-    let before = page.cursor().map(str::parse).transpose();
-    let before = before.map_err(|_| Problem::bad_request("cursor: it is not one that this list gave"))?;
-    let limit = u32::try_from(page.limit()).unwrap_or(u32::MAX);
+    let (before, limit) = page.before_revision()?;
     let items = catalog.store().deployment_history(&name, limit, before).await?;
-    let next = items.last().filter(|last| items.len() == page.limit() && last.revision > 1);
-    let next = next.map(|last| last.revision.to_string());
-    Ok(axum::Json(Page { items, next }))
+    Ok(axum::Json(Page::of_revisions(items, &page, |item| item.revision)))
 }
 
-/// A new deployment, and whom it breaks.
+/// What a change leads to, and whom it breaks.
 #[derive(Serialize)]
-struct Warned<'a> {
+pub(crate) struct Warned<T> {
     #[serde(flatten)]
-    deployment: &'a Deployment,
+    pub(crate) shown: T,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<T> Warned<T> {
+    /// After the deployment of this component was changed.
+    pub(crate) async fn of(catalog: &Catalog, component: &ComponentName, shown: T) -> Self {
+        Self { shown, warnings: catalog.broken_by_deployment(component).await }
+    }
 }
 
 async fn warned(catalog: &Catalog, deployment: &Deployment) -> Response {
-    let warnings = catalog.broken_by_deployment(&deployment.component).await;
-    let tag = format!("\"{}\"", deployment.revision);
-    ([(header::ETAG, tag)], axum::Json(Warned { deployment, warnings })).into_response()
-}
-
-fn tagged(deployment: &Deployment) -> Response {
-    let tag = format!("\"{}\"", deployment.revision);
-    ([(header::ETAG, tag)], axum::Json(deployment)).into_response()
+    let warned = Warned::of(catalog, &deployment.component, deployment).await;
+    etag::of_revision(deployment.revision, warned)
 }
 
 /// The revision that a change builds on.

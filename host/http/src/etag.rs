@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
+use serde::Serialize;
 use wares_model::Digest;
 
 /// Largest answer that is tagged; larger ones are streamed as they are.
@@ -26,6 +27,11 @@ pub(crate) async fn tag_reads(request: Request, next: Next) -> Response {
         }
         _ => response,
     }
+}
+
+/// An answer that is tagged with the revision of what it shows: what changes name in `If-Match`.
+pub(crate) fn of_revision(revision: u64, shown: impl Serialize) -> Response {
+    ([(header::ETAG, format!("\"{revision}\""))], axum::Json(shown)).into_response()
 }
 
 async fn tag(response: Response) -> Response {

@@ -4,11 +4,11 @@ use crate::auth::Admin;
 use crate::deployments::if_match;
 use crate::page::{Page, PageQuery};
 use crate::path::{self, Json, Path, Query};
-use crate::{App, Problem};
+use crate::{App, Problem, etag};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ struct GrantsShape {
     at: Option<Timestamp>,
     /// What versions ask for, those that ask for nothing left out.
     versions: BTreeMap<Version, AskedShape>,
-    /// Versions with traffic that ask for more than is granted.
+    /// Which versions with traffic ask for more than is granted, and what they use of others that they do not get.
     lacking: Vec<String>,
     used: UsedShape,
 }
@@ -77,13 +77,14 @@ impl AskedShape {
     }
 }
 
-fn shape(catalog: &Catalog, component: ComponentName) -> GrantsShape {
+async fn shape(catalog: &Catalog, component: ComponentName) -> GrantsShape {
+    let broken = catalog.broken_imports(&component).await;
     let snapshot = catalog.snapshot();
     let record = snapshot.grants(&component).map(|record| GrantsRecord::clone(record));
     let entry = snapshot.component(&component);
     let versions = entry.iter().flat_map(|entry| entry.versions.iter());
     let versions = versions.filter_map(|(version, entry)| Some((version.clone(), AskedShape::of(entry)?))).collect();
-    let lacking = catalog.lacking(&component).iter().map(Ungranted::to_string).collect();
+    let lacking = catalog.lacking(&component).iter().map(Ungranted::to_string).chain(broken).collect();
     let (items, of_calls) = catalog.used().of(&component);
     let used = UsedShape { of_calls, items };
     match record {
@@ -117,7 +118,8 @@ async fn show(
     _admin: Admin,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    Ok(tagged(shape(&catalog, path::component(&namespace, &name)?)))
+    let shape = shape(&catalog, path::component(&namespace, &name)?).await;
+    Ok(etag::of_revision(shape.revision, shape))
 }
 
 async fn set(
@@ -131,7 +133,8 @@ async fn set(
     let expected = if_match(&headers)?;
     let request = GrantsRequest { component: component.clone(), grants, actor: admin.actor, reason, expected };
     catalog.set_grants(request).await?;
-    Ok(tagged(shape(&catalog, component)))
+    let shape = shape(&catalog, component).await;
+    Ok(etag::of_revision(shape.revision, shape))
 }
 
 async fn history(
@@ -141,16 +144,7 @@ async fn history(
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<Page<GrantsRecord>>, Problem> {
     let name = path::component(&namespace, &name)?;
-    let before = page.cursor().map(str::parse).transpose();
-    let before = before.map_err(|_| Problem::bad_request("cursor: it is not one that this list gave"))?;
-    let limit = u32::try_from(page.limit()).unwrap_or(u32::MAX);
+    let (before, limit) = page.before_revision()?;
     let items = catalog.store().grants_history(&name, limit, before).await?;
-    let next = items.last().filter(|last| items.len() == page.limit() && last.revision > 1);
-    let next = next.map(|last| last.revision.to_string());
-    Ok(axum::Json(Page { items, next }))
-}
-
-fn tagged(shape: GrantsShape) -> Response {
-    let tag = format!("\"{}\"", shape.revision);
-    ([(header::ETAG, tag)], axum::Json(shape)).into_response()
+    Ok(axum::Json(Page::of_revisions(items, &page, |item| item.revision)))
 }

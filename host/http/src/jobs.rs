@@ -118,7 +118,7 @@ struct JobShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<Timestamp>,
     result_bytes: Option<u64>,
-    /// What went wrong last.
+    /// What went wrong last; only in the answer for this job alone with the component's own error.
     problem: Option<Problem>,
 }
 
@@ -168,12 +168,13 @@ async fn show(
     LedgerReader(caller): LedgerReader,
     Path(id): Path<JobId>,
 ) -> Result<axum::Json<DetailShape>, Problem> {
-    let JobDetail { record, arguments, result, attempts } = app.jobs.show(id, own(&caller)).await?;
+    let JobDetail { record, arguments, result, error, attempts } = app.jobs.show(id, own(&caller)).await?;
     let attempt =
         |AttemptRecord { call, started_at, ended_at, outcome }| AttemptShape { call, started_at, ended_at, outcome };
     let calls = attempts.into_iter().map(attempt).collect();
     let (arguments, result) = (raw(arguments), result.and_then(raw));
-    Ok(axum::Json(DetailShape { job: shape(record)?, calls, arguments, result }))
+    let job = shape_with(record, error.and_then(|error| RawValue::from_string(error).ok()))?;
+    Ok(axum::Json(DetailShape { job, calls, arguments, result }))
 }
 
 async fn cancel(
@@ -203,6 +204,11 @@ fn raw(json: Vec<u8>) -> Option<Box<RawValue>> {
 }
 
 fn shape(record: JobRecord) -> Result<JobShape, Problem> {
+    shape_with(record, None)
+}
+
+/// With the component's own error, which may be large.
+fn shape_with(record: JobRecord, error: Option<Box<RawValue>>) -> Result<JobShape, Problem> {
     let Named { target, interface, function } = Named::of(&record)?;
     let (component, package, requirement, interface) = match target {
         Target::Component { name, requirement } => (Some(name), None, requirement, interface),
@@ -210,6 +216,7 @@ fn shape(record: JobRecord) -> Result<JobShape, Problem> {
     };
     let problem = record.problem.as_deref().map(serde_json::from_str::<Explanation>).transpose();
     let problem = problem.map_err(|error| Problem::host(&error))?;
+    let problem = problem.map(|problem| Explanation { error, ..problem });
     let (schedule, due_at) = record.due.map(|due| (due.schedule, due.at)).unzip();
     Ok(JobShape {
         id: record.id,

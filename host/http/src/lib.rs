@@ -6,13 +6,14 @@ mod auth;
 mod backup;
 mod body;
 mod calls;
+mod changes;
 mod components;
 mod config;
+mod connection;
 mod deployments;
 mod etag;
 mod garbage;
 mod grants;
-mod hop_by_hop;
 mod jobs;
 mod lifecycle;
 mod logs;
@@ -121,6 +122,7 @@ pub fn router(app: App) -> Router {
         .merge(jobs::routes())
         .merge(schedules::routes())
         .fallback(problem::no_such_address)
+        .layer(axum::middleware::from_fn_with_state(changes::slots(), changes::to_their_end))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()

@@ -112,8 +112,11 @@ async fn change(
         false => Vec::new(),
     };
     let changed = catalog.change_version(request).await?;
-    let left_without = catalog.snapshot().left_without(&changed.record.component);
-    let warnings = users.into_iter().chain(left_without.into_iter().filter(|_| taken_away)).collect();
+    let broken = match taken_away {
+        true => catalog.broken_by_deployment(&changed.record.component).await,
+        false => Vec::new(),
+    };
+    let warnings = users.into_iter().chain(broken).collect();
     Ok(axum::Json(ChangedShape { version: VersionShape::of(&changed), warnings }))
 }
 
@@ -122,7 +125,7 @@ fn reason(body: &Bytes) -> Result<Option<String>, Problem> {
 }
 
 /// A body that may be left out.
-fn optional<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Problem> {
+pub(crate) fn optional<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Problem> {
     match body.is_empty() {
         true => Ok(T::default()),
         false => serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("body: {error}"))),

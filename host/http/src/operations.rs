@@ -217,6 +217,11 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("revoke a key", "admin", "DELETE /v1/keys/{id}"),
     ("usage", "any", "GET /v1/usage?from=&amp;to=&amp;group_by=tenant,component,version,function,outcome,day"),
     ("what calls wrote", "admin", "GET /v1/logs?component=&amp;tenant=&amp;call=&amp;limit=&amp;follow=true"),
+    (
+        "calls, a page of which may be empty",
+        "any",
+        "GET /v1/calls?component=&amp;tenant=&amp;outcome=&amp;limit=&amp;cursor=",
+    ),
     ("one call", "any", "GET /v1/calls/{id}"),
     ("a backup of the whole shelf", "admin", "GET /v1/backup"),
     ("health and metrics", "none; metrics: admin", "GET /healthz /readyz /metrics"),

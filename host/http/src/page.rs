@@ -1,7 +1,10 @@
 //! Lists in pages.
 
+use crate::Problem;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::str::FromStr;
+use wares_model::{CallId, Timestamp};
 
 /// Items on a page when the request does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -41,6 +44,28 @@ impl PageQuery {
     pub(crate) fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
+
+    /// The revision that the last page ended with, in a list of revisions from the newest on; with the number of items to read.
+    pub(crate) fn before_revision(&self) -> Result<(Option<u64>, u32), Problem> {
+        self.before()
+    }
+
+    /// The time that the last page ended with, in a list from the newest on; with the number of items to read.
+    pub(crate) fn before_time(&self) -> Result<(Option<Timestamp>, u32), Problem> {
+        let (before, limit) = self.before()?;
+        Ok((before.map(Timestamp::from_micros), limit))
+    }
+
+    /// The call that the last page ended with, in a list from the newest on; with the number of items to read.
+    pub(crate) fn before_call(&self) -> Result<(Option<CallId>, u32), Problem> {
+        self.before()
+    }
+
+    fn before<T: FromStr>(&self) -> Result<(Option<T>, u32), Problem> {
+        let before = self.cursor().map(str::parse).transpose();
+        let before = before.map_err(|_| Problem::bad_request("cursor: it is not one that this list gave"))?;
+        Ok((before, u32::try_from(self.limit()).unwrap_or(u32::MAX)))
+    }
 }
 
 /// Reads a limit, so that a bad one is refused by its name.
@@ -66,6 +91,18 @@ impl<T> Page<T> {
         };
         let next = rest.peek().and_then(|_| items.last()).map(&key);
         Self { items: items.drain(..).map(shape).collect(), next }
+    }
+
+    /// The page of what was read for [`PageQuery::before_revision`]. Revisions count from 1.
+    pub(crate) fn of_revisions(items: Vec<T>, query: &PageQuery, revision: impl Fn(&T) -> u64) -> Self {
+        let last = items.last().map(revision).filter(|last| items.len() == query.limit() && *last > 1);
+        Self { items, next: last.map(|last| last.to_string()) }
+    }
+
+    /// The page of what was read for [`PageQuery::before_time`].
+    pub(crate) fn of_times(items: Vec<T>, query: &PageQuery, time: impl Fn(&T) -> Timestamp) -> Self {
+        let last = items.last().map(time).filter(|_| items.len() == query.limit());
+        Self { items, next: last.map(|last| last.as_micros().to_string()) }
     }
 }
 

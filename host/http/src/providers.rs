@@ -1,7 +1,8 @@
 //! Who provides an interface for whom, and who uses whom.
 
 use crate::auth::{Admin, AnyKey};
-use crate::page::Page;
+use crate::deployments::Warned;
+use crate::page::{Page, PageQuery};
 use crate::path::{self, Json, Path, Query};
 use crate::{App, Problem};
 use axum::Router;
@@ -14,9 +15,6 @@ use wares_catalog::providers::ProviderRequest;
 use wares_catalog::{Catalog, Role};
 use wares_model::{ComponentName, InterfaceName, TenantId};
 use wares_store::ProviderRecord;
-
-/// Choices that an interface's history shows.
-const HISTORY_MAX: u32 = 100;
 
 pub(crate) fn routes() -> Router<App> {
     const PROVIDER: &str = "/providers/{package}/{interface}";
@@ -47,27 +45,37 @@ struct TakeBackQuery {
 #[serde(deny_unknown_fields)]
 struct GraphQuery {
     component: Option<ComponentName>,
+    #[serde(default, deserialize_with = "crate::page::limit_from_text")]
+    limit: Option<usize>,
+    cursor: Option<String>,
 }
 
 async fn graph(
     State(catalog): State<Arc<Catalog>>,
     AnyKey(caller): AnyKey,
-    Query(query): Query<GraphQuery>,
+    Query(GraphQuery { component, limit, cursor }): Query<GraphQuery>,
 ) -> Result<axum::Json<Page<GraphNode>>, Problem> {
     let snapshot = catalog.snapshot();
-    query.component.iter().try_for_each(|component| snapshot.find(component).map(drop))?;
-    let mut items = snapshot.graph(query.component.as_ref());
-    if caller.key.role != Role::Admin {
-        // What is chosen for other tenants is the operator's business.
-        items.iter_mut().for_each(|node| node.uses.retain(|one| one.tenant.is_none()));
-    }
-    Ok(axum::Json(Page { items, next: None }))
+    component.iter().try_for_each(|component| snapshot.find(component).map(drop))?;
+    // What is chosen for other tenants is the operator's business.
+    let sees_all = caller.key.role == Role::Admin;
+    let nodes = snapshot.graph(component.as_ref(), |one| sees_all || one.tenant.is_none());
+    let page = PageQuery::new(limit, cursor);
+    Ok(axum::Json(Page::of(nodes, &page, |node| node.component.to_string(), |node| node)))
 }
 
-async fn list(State(catalog): State<Arc<Catalog>>, _admin: Admin) -> axum::Json<Page<ProviderRecord>> {
-    let mut items: Vec<_> = catalog.snapshot().choices().cloned().collect();
-    items.sort_by(|a, b| (&a.interface, &a.tenant).cmp(&(&b.interface, &b.tenant)));
-    axum::Json(Page { items, next: None })
+async fn list(
+    State(catalog): State<Arc<Catalog>>,
+    _admin: Admin,
+    Query(page): Query<PageQuery>,
+) -> axum::Json<Page<ProviderRecord>> {
+    let mut choices: Vec<_> = catalog.snapshot().choices().cloned().collect();
+    choices.sort_by(|a, b| (&a.interface, &a.tenant).cmp(&(&b.interface, &b.tenant)));
+    let key = |choice: &ProviderRecord| {
+        let tenant = choice.tenant.as_ref().map_or("", TenantId::as_str);
+        format!("{} {tenant}", choice.interface)
+    };
+    axum::Json(Page::of(choices, &page, key, |choice| choice))
 }
 
 async fn choose(
@@ -75,10 +83,9 @@ async fn choose(
     admin: Admin,
     Path((package, name)): Path<(String, String)>,
     Json(ChoiceBody { component, tenant, reason }): Json<ChoiceBody>,
-) -> Result<axum::Json<ProviderRecord>, Problem> {
+) -> Result<axum::Json<Warned<ProviderRecord>>, Problem> {
     let (interface, component, actor) = (interface(&package, &name)?, Some(component), admin.actor);
-    let request = ProviderRequest { interface, tenant, component, actor, reason };
-    Ok(axum::Json(catalog.choose_provider(request).await?))
+    change(&catalog, ProviderRequest { interface, tenant, component, actor, reason }).await
 }
 
 async fn take_back(
@@ -86,20 +93,27 @@ async fn take_back(
     admin: Admin,
     Path((package, name)): Path<(String, String)>,
     Query(TakeBackQuery { tenant, reason }): Query<TakeBackQuery>,
-) -> Result<axum::Json<ProviderRecord>, Problem> {
+) -> Result<axum::Json<Warned<ProviderRecord>>, Problem> {
     let (interface, actor) = (interface(&package, &name)?, admin.actor);
-    let request = ProviderRequest { interface, tenant, component: None, actor, reason };
-    Ok(axum::Json(catalog.choose_provider(request).await?))
+    change(&catalog, ProviderRequest { interface, tenant, component: None, actor, reason }).await
+}
+
+async fn change(catalog: &Catalog, request: ProviderRequest) -> Result<axum::Json<Warned<ProviderRecord>>, Problem> {
+    let shown = catalog.choose_provider(request).await?;
+    let warnings = catalog.broken_by_choice(&shown.interface).await;
+    Ok(axum::Json(Warned { shown, warnings }))
 }
 
 async fn history(
     State(catalog): State<Arc<Catalog>>,
     _admin: Admin,
     Path((package, name)): Path<(String, String)>,
+    Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<Page<ProviderRecord>>, Problem> {
     let interface = interface(&package, &name)?.unversioned();
-    let items = catalog.store().provider_history(&interface, HISTORY_MAX).await?;
-    Ok(axum::Json(Page { items, next: None }))
+    let (before, limit) = page.before_time()?;
+    let items = catalog.store().provider_history(&interface, limit, before).await?;
+    Ok(axum::Json(Page::of_times(items, &page, |item| item.at)))
 }
 
 /// The interface that an address names; a choice holds for all versions of it.

@@ -2,6 +2,7 @@
 
 use crate::auth::PublisherKey;
 use crate::components::{VersionShape, find_version};
+use crate::deployments::Warned;
 use crate::path::Query;
 use crate::{App, Problem, body};
 use axum::Router;
@@ -93,6 +94,7 @@ async fn publish(
     };
     let published = catalog.publish(request).await?;
     let record = &published.version.record;
+    let mut warnings = Vec::new();
     if deploy {
         let traffic = BTreeMap::from([(record.version.clone(), wares_catalog::deploy::SHARES_TOTAL)]);
         let reason = Some("deployed as it was published".to_owned());
@@ -100,6 +102,7 @@ async fn publish(
         let (stickiness, shadow, expected) = (Stickiness::default(), None, None);
         let request = DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected };
         catalog.deploy(request).await?;
+        warnings = catalog.broken_by_deployment(&record.component).await;
     }
     let waiting = published.version.trust.submission.as_ref().filter(|submission| submission.decision.is_none());
     let (status, location) = match waiting {
@@ -112,8 +115,8 @@ async fn publish(
     let entry =
         find_version(&catalog, record.component.namespace(), record.component.name(), &record.version.to_string())?;
     let against = published.against.map(|Against { version, changes }| AgainstShape { version, changes });
-    let shape = PublishedShape { version: VersionShape::of(&entry), against };
-    Ok((status, [(header::LOCATION, location)], axum::Json(shape)).into_response())
+    let shown = PublishedShape { version: VersionShape::of(&entry), against };
+    Ok((status, [(header::LOCATION, location)], axum::Json(Warned { shown, warnings })).into_response())
 }
 
 /// The signature that a request carries.

@@ -1,7 +1,7 @@
 //! Rollouts: a version that takes over step by step; and shadow traffic: what came of comparing two versions.
 
 use crate::auth::{Admin, AnyKey};
-use crate::deployments::{DEPLOYMENT, if_match};
+use crate::deployments::{DEPLOYMENT, Warned, if_match};
 use crate::path::{self, Json, Path, Query};
 use crate::{App, Problem};
 use axum::Router;
@@ -75,13 +75,14 @@ async fn start(
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
     Json(StartBody { reason, plan }): Json<StartBody>,
-) -> Result<(StatusCode, axum::Json<RolloutView>), Problem> {
+) -> Result<(StatusCode, axum::Json<Warned<RolloutView>>), Problem> {
     let component = path::component(&namespace, &name)?;
     let plan: RolloutPlan =
         serde_json::from_value(Value::Object(plan)).map_err(|error| Problem::bad_request(format!("body: {error}")))?;
     let expected = if_match(&headers)?;
-    let request = RolloutRequest { component, plan, actor: admin.actor, reason, expected };
-    Ok((StatusCode::CREATED, axum::Json(catalog.start_rollout(request).await?)))
+    let request = RolloutRequest { component: component.clone(), plan, actor: admin.actor, reason, expected };
+    let started = catalog.start_rollout(request).await?;
+    Ok((StatusCode::CREATED, axum::Json(Warned::of(&catalog, &component, started).await)))
 }
 
 async fn show(
@@ -98,10 +99,11 @@ async fn abort(
     Path((namespace, name)): Path<(String, String)>,
     Query(AbortQuery { reason }): Query<AbortQuery>,
     headers: HeaderMap,
-) -> Result<axum::Json<RolloutView>, Problem> {
+) -> Result<axum::Json<Warned<RolloutView>>, Problem> {
     let component = path::component(&namespace, &name)?;
     catalog.abort_rollout(&component, admin.actor, reason, if_match(&headers)?).await?;
-    Ok(axum::Json(catalog.rollout(&component).await?))
+    let aborted = catalog.rollout(&component).await?;
+    Ok(axum::Json(Warned::of(&catalog, &component, aborted).await))
 }
 
 /// The sample has arguments and results of tenants' calls: it is for operators only.

@@ -1,9 +1,9 @@
 //! HTTP requests that components answer themselves: `/serve/{namespace}/{name}[@{version-req}]/{path…}`.
 
 use crate::auth::TenantKey;
-use crate::server::HangUp;
+use crate::connection::HangUp;
 use crate::traced::Traced;
-use crate::{App, Problem, ahead, calls, hop_by_hop, lifecycle};
+use crate::{App, Problem, ahead, calls, lifecycle};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tower_http::timeout::TimeoutError;
-use wares_engine::BodyError;
+use wares_engine::{BodyError, hop_by_hop};
 use wares_model::ProblemCode;
 
 /// Tells the component below which path it is reached.
@@ -59,8 +59,9 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
         parts.headers.insert(FORWARDED_PREFIX, prefix);
     }
     let body = body.map_frame(without_hop_by_hop).map_err(broken_off).boxed_unsync();
-    let hang_up = parts.extensions.remove::<HangUp>().unwrap_or_default();
-    let response = app.calls.serve(&prepared, Request::from_parts(parts, body), move || hang_up.cut()).await?;
+    let hang_up = parts.extensions.remove::<HangUp>();
+    let hang_up = move || hang_up.iter().for_each(HangUp::give_up);
+    let response = app.calls.serve(&prepared, Request::from_parts(parts, body), hang_up).await?;
 
     let (mut parts, body) = response.into_parts();
     hop_by_hop::remove(&mut parts.headers);

@@ -3,6 +3,7 @@
 //! Built on hyper-util because its server takes a timer: slow headers, slow bodies and idle connections end. So do clients
 //! that do not take what they are sent.
 
+use crate::connection::{OpenBody, Requests, drive};
 use crate::{Draining, operations, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
@@ -13,15 +14,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::task::TaskTracker;
 use tower::Service as _;
 use tower_http::timeout::TimeoutBody;
 
@@ -37,22 +38,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Connections {
     /// Open at once.
     pub open_max: usize,
-    /// For the head of a request to arrive; idle connections end after it too.
+    /// For the head of a request to arrive, from the connection's first moment; idle connections end after it too.
     pub head_timeout: Duration,
     /// Between two pieces of a request's body, and for a client to take a piece of what it is sent.
     pub body_timeout: Duration,
     /// For what has begun to end, once the host is told to stop.
     pub drain_timeout: Duration,
-}
-
-/// Cuts the connection that a request came by; each request has one among its extensions.
-#[derive(Clone, Default)]
-pub(crate) struct HangUp(Arc<Notify>);
-
-impl HangUp {
-    pub(crate) fn cut(&self) {
-        self.0.notify_one();
-    }
 }
 
 /// Serves `router` until `stop` completes, then drains: no new connections, new requests are refused, running ones end within
@@ -66,7 +57,7 @@ pub async fn serve(
 ) -> bool {
     let server = Arc::new(builder(&connections));
     let slots = Arc::new(Semaphore::new(connections.open_max));
-    let graceful = GracefulShutdown::new();
+    let open = TaskTracker::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -74,42 +65,49 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let (stream, slot) = accepted;
-        let (router, draining) = (router.clone(), draining.clone());
-        let hang_up = HangUp::default();
-        let cut = Arc::clone(&hang_up.0);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(hang_up.clone());
-            answer(router.clone(), draining.clone(), request.map(|body| timed(body, connections.body_timeout)))
-        });
+        let requests = Arc::<Requests>::default();
+        let service = {
+            let (router, draining, requests) = (router.clone(), draining.clone(), Arc::clone(&requests));
+            service_fn(move |request: Request<Incoming>| {
+                let request = request.map(|body| timed(body, connections.body_timeout));
+                answer(router.clone(), draining.clone(), Arc::clone(&requests), request)
+            })
+        };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(connections.body_timeout));
         let connection = server.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // Broken and slow connections are the client's affair.
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
-                },
-                () = cut.notified() => tracing::debug!("connection cut: its answers are not taken"),
-            }
+        let draining = draining.clone();
+        open.spawn(async move {
+            drive(connection, &requests, &connections, &draining).await;
             drop(slot);
         });
     }
     draining.begin();
     drop(listener);
-    tokio::time::timeout(connections.drain_timeout, graceful.shutdown()).await.is_ok()
+    open.close();
+    tokio::time::timeout(connections.drain_timeout, open.wait()).await.is_ok()
 }
 
 /// The answer to one request. A handler that panics is a fault of the host, and takes nothing else down.
-async fn answer(mut router: Router, draining: Draining, request: Request<Body>) -> Result<Response, Infallible> {
-    if let Some(refusal) = operations::refuse_while_draining(&draining, request.uri().path()) {
-        return Ok(refusal);
-    }
-    match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
-        Ok(answer) => answer,
-        Err(panic) => Ok(problem::of_panic(panic)),
-    }
+async fn answer(
+    mut router: Router,
+    draining: Draining,
+    requests: Arc<Requests>,
+    mut request: Request<Body>,
+) -> Result<Response<OpenBody>, Infallible> {
+    let open = requests.begin(request.version());
+    let refusal = operations::refuse_while_draining(&draining, request.uri().path());
+    let answer = match refusal {
+        Some(refusal) => refusal,
+        None => {
+            request.extensions_mut().insert(open.hang_up());
+            match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
+                Ok(Ok(answer)) => answer,
+                Err(panic) => problem::of_panic(panic),
+            }
+        }
+    };
+    Ok(answer.map(|body| open.answer_with(body)))
 }
 
 /// A body that ends with an error when nothing comes for too long.

@@ -104,11 +104,11 @@ async fn create(
 }
 
 async fn wipe(
-    State(catalog): State<Arc<Catalog>>,
+    State(app): State<App>,
     _admin: Admin,
     Path(tenant): Path<TenantId>,
 ) -> Result<axum::Json<WipedShape>, Problem> {
-    let Wiped { pairs } = catalog.wipe_tenant(&tenant).await?;
+    let Wiped { pairs } = app.jobs.wipe_tenant(&tenant).await?;
     Ok(axum::Json(WipedShape { tenant, pairs }))
 }
 

@@ -1,6 +1,7 @@
 //! What the ledger says: usage over a period, and single calls.
 
 use crate::auth::LedgerReader;
+use crate::page::{Page, PageQuery, limit_from_text};
 use crate::path::{Path, Query};
 use crate::{App, Problem};
 use axum::Router;
@@ -8,12 +9,12 @@ use axum::extract::State;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wares_catalog::Catalog;
-use wares_model::{CallId, LedgerEntry, ProblemCode, TenantId, Timestamp};
-use wares_store::{GroupBy, UsageQuery, UsageRow};
+use wares_catalog::{Caller, Catalog};
+use wares_model::{CallId, ComponentName, LedgerEntry, Outcome, ProblemCode, TenantId, Timestamp};
+use wares_store::{CallQuery, GroupBy, UsageQuery, UsageRow};
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/usage", get(usage)).route("/calls/{id}", get(call))
+    Router::new().route("/usage", get(usage)).route("/calls", get(calls)).route("/calls/{id}", get(call))
 }
 
 #[derive(Deserialize)]
@@ -40,18 +41,45 @@ async fn usage(
     Query(parameters): Query<UsageParameters>,
 ) -> Result<axum::Json<UsageShape>, Problem> {
     let UsageParameters { from, to, group_by, tenant } = parameters;
-    // A tenant sees its own usage, whatever it asks for.
-    let tenant = match &caller.tenant {
-        None => tenant,
-        Some(own) if tenant.as_ref().is_none_or(|asked| *asked == own.record.id) => Some(own.record.id.clone()),
-        Some(_) => return Err(Problem::new(ProblemCode::Forbidden, "a tenant's key reads that tenant's usage only")),
-    };
+    let tenant = visible_tenant(&caller, tenant)?;
     let group_by = group_by.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
     let group_by = group_by.map(str::parse).collect::<Result<Vec<GroupBy>, _>>();
     let group_by = group_by.map_err(|error| Problem::bad_request(format!("group_by: {error}")))?;
     let query = UsageQuery { from, to, group_by: group_by.clone(), tenant };
     let items = catalog.store().usage(query).await?;
     Ok(axum::Json(UsageShape { from, to, group_by, items }))
+}
+
+/// A tenant sees its own calls and usage, whatever it asks for.
+fn visible_tenant(caller: &Caller, asked: Option<TenantId>) -> Result<Option<TenantId>, Problem> {
+    match &caller.tenant {
+        None => Ok(asked),
+        Some(own) if asked.as_ref().is_none_or(|asked| *asked == own.record.id) => Ok(Some(own.record.id.clone())),
+        Some(_) => Err(Problem::new(ProblemCode::Forbidden, "a tenant's key reads that tenant's calls and usage only")),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallsParameters {
+    component: Option<ComponentName>,
+    tenant: Option<TenantId>,
+    outcome: Option<Outcome>,
+    #[serde(default, deserialize_with = "limit_from_text")]
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+async fn calls(
+    State(catalog): State<Arc<Catalog>>,
+    LedgerReader(caller): LedgerReader,
+    Query(parameters): Query<CallsParameters>,
+) -> Result<axum::Json<Page<LedgerEntry>>, Problem> {
+    let CallsParameters { component, tenant, outcome, limit, cursor } = parameters;
+    let (before, limit) = PageQuery::new(limit, cursor).before_call()?;
+    let tenant = visible_tenant(&caller, tenant)?;
+    let found = catalog.store().calls(CallQuery { tenant, component, outcome, before, limit }).await?;
+    Ok(axum::Json(Page { items: found.entries, next: found.next.map(|call| call.to_string()) }))
 }
 
 async fn call(

@@ -1,7 +1,7 @@
 //! What the ledger says of one call.
 
 use crate::log::LogMark;
-use crate::{CallId, ComponentName, TenantId, Timestamp, Version};
+use crate::{CallId, ComponentName, JobId, TenantId, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -114,6 +114,16 @@ pub struct ShadowOf {
     pub matches: bool,
 }
 
+/// What a job keeps of a call that was an attempt at it. It is written with the call's entry, so that no call that is entered
+/// is made again for its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobAnswer {
+    /// The job.
+    pub job: JobId,
+    /// JSON of the result.
+    pub json: Vec<u8>,
+}
+
 /// One entry of the ledger: an admitted call and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,4 +161,7 @@ pub struct LedgerEntry {
     /// Set for a call that only repeats another one: it is kept apart from all sums and never billed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowOf>,
+    /// The result for the job that the call was made for, on its way to the store; none in what is read back.
+    #[serde(skip)]
+    pub answer: Option<JobAnswer>,
 }

@@ -1,8 +1,10 @@
 //! What a component may use of the world: what its manifest asks for, what an operator grants, and what both allow.
 
+mod host;
 mod rule;
 
-pub use rule::{HttpRule, HttpTarget, ParseHttpRuleError};
+pub use host::{HttpHost, ParseHostError};
+pub use rule::{HttpRule, HttpTarget, METHOD_BYTES_MAX, ParseHttpRuleError, is_method};
 
 use crate::limits::{BUCKET_BYTES_MAX, BUCKET_KEYS_MAX, FILES_BYTES_MAX, FILES_MAX};
 use crate::{ComponentName, InterfaceName};
@@ -15,6 +17,8 @@ use std::sync::Arc;
 
 /// Entries of one list of a manifest's asks or of an operator's grants.
 pub const ENTRIES_MAX: usize = 256;
+/// Bits that say that an IPv6 address is an IPv4 address in disguise (RFC 4291, 2.5.5.2).
+const MAPPED_PREFIX_BITS: u8 = 96;
 /// Bytes of a bucket's, a secret's or a store's name.
 const LABEL_BYTES_MAX: usize = 64;
 
@@ -124,7 +128,8 @@ pub struct Grants {
     pub components: Vec<ComponentName>,
 }
 
-/// Requests that are let out.
+/// Requests that are let out. Of several grants that allow a request the narrowest counts, wherever it stands: the first that
+/// is not wider than another one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HttpGrant {
@@ -286,6 +291,9 @@ impl Grants {
             if grant.addresses.len() > ENTRIES_MAX {
                 return Err(GrantsError(format!("{} has over {ENTRIES_MAX} addresses", grant.allow)));
             }
+            if let Some(net) = grant.addresses.iter().find(|net| is_mapped(net)) {
+                return Err(GrantsError(format!("{net}: write IPv4 addresses inside IPv6 as IPv4 addresses")));
+            }
             grant.credential.as_ref().map_or(Ok(()), Credential::check)?;
         }
         let mut buckets = BTreeSet::new();
@@ -293,6 +301,14 @@ impl Grants {
             return Err(GrantsError(format!("keyvalue names the bucket {} twice", twice.bucket)));
         }
         Ok(())
+    }
+}
+
+/// Whether these are IPv4 addresses written as IPv6 ones. Addresses are compared as IPv4 then, and none would be in it.
+fn is_mapped(net: &IpNet) -> bool {
+    match net {
+        IpNet::V4(_) => false,
+        IpNet::V6(net) => net.prefix_len() >= MAPPED_PREFIX_BITS && net.addr().to_ipv4_mapped().is_some(),
     }
 }
 
@@ -368,6 +384,14 @@ impl Asked {
 }
 
 impl Capabilities {
+    /// The key of what it asks for that lasts beyond the call, or is seen outside of it.
+    pub fn effect(&self) -> Option<&'static str> {
+        let writes = self.files == Some(FilesAccess::ReadWrite);
+        [(!self.http.is_empty(), "http"), (!self.keyvalue.is_empty(), "keyvalue"), (writes, "files")]
+            .into_iter()
+            .find_map(|(asked, key)| asked.then_some(key))
+    }
+
     fn missing(&self, grants: &Grants) -> Vec<Missing> {
         let missing = |capability: String, flags: String| Missing { capability, flags };
         let http = self.http.iter().filter(|rule| !grants.http.iter().any(|grant| grant.allow.covers(rule)));
@@ -420,7 +444,8 @@ impl Granted {
     /// The grant by which a request may go out, if it may.
     pub fn http(&self, target: &HttpTarget<'_>) -> Option<&HttpGrant> {
         let asked = self.asked.as_ref().is_none_or(|asked| asked.http.iter().any(|rule| rule.allows(target)));
-        self.grants.http.iter().find(|grant| asked && grant.allow.allows(target))
+        let allowing = || self.grants.http.iter().filter(|grant| asked && grant.allow.allows(target));
+        allowing().find(|grant| !allowing().any(|other| grant.allow.is_wider_than(&other.allow)))
     }
 
     /// The bucket of this name, if it may be opened.
@@ -503,6 +528,47 @@ mod tests {
         assert!(granted.http(&target("GET", "a.cn")).is_some());
         assert!(granted.http(&target("POST", "a.cn")).is_none());
         assert!(granted.http(&target("GET", "b.cn")).is_none());
+    }
+
+    #[test]
+    fn the_narrowest_grant_counts_wherever_it_stands() {
+        let rules = [
+            "https://*.a.cn",
+            "https://*.b.a.cn",
+            "GET,PUT https://c.b.a.cn:*",
+            "PUT,GET https://c.b.a.cn:*",
+            "https://c.b.a.cn",
+        ];
+        let http: Vec<_> = rules.iter().map(|rule| serde_json::json!({"allow": rule})).collect();
+        let grants: Grants = serde_json::from_value(serde_json::json!({"http": http})).unwrap();
+        let granted = Granted::new(&Asked::default(), Arc::new(grants));
+        for (method, host, port, at) in [
+            ("GET", "x.a.cn", 443, Some(0)),
+            ("GET", "x.b.a.cn", 443, Some(1)),
+            ("POST", "c.b.a.cn", 443, Some(4)),
+            // Neither of the last three is wider than another one of them.
+            ("GET", "c.b.a.cn", 443, Some(2)),
+            ("GET", "c.b.a.cn", 444, Some(2)),
+            ("POST", "c.b.a.cn", 444, None),
+        ] {
+            let found = granted.http(&HttpTarget { scheme: "https", host, port, method });
+            let expected = at.map(|at: usize| rules[at].parse::<HttpRule>().unwrap());
+            assert_eq!(found.map(|grant| &grant.allow), expected.as_ref(), "{method} {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_written_so_that_they_can_match() {
+        let check = |net: &str| {
+            let grants = serde_json::json!({"http": [{"allow": "http://a.cn", "addresses": [net]}]});
+            serde_json::from_value::<Grants>(grants).unwrap().check()
+        };
+        for net in ["10.0.0.0/8", "fd00::/8", "::/0", "::1/128"] {
+            assert_eq!(check(net), Ok(()), "{net}");
+        }
+        for net in ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1/128", "::ffff:0:0/96"] {
+            assert!(check(net).is_err(), "{net}");
+        }
     }
 
     #[test]

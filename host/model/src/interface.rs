@@ -28,6 +28,16 @@ pub struct InterfaceName {
 #[error("{0:?} names no interface: write namespace:package/interface, with @1.2.3 after it for a version")]
 pub struct ParseInterfaceNameError(String);
 
+/// The full name of an interface without its version.
+pub fn unversioned(full: &str) -> &str {
+    split(full).0
+}
+
+/// A full name of an interface, and the version after it.
+pub fn split(full: &str) -> (&str, Option<&str>) {
+    full.split_once('@').map_or((full, None), |(name, version)| (name, Some(version)))
+}
+
 impl InterfaceName {
     /// The interface that an import names, if it is one that other components may provide.
     pub fn of_shelf(import: &str) -> Option<Self> {
@@ -60,7 +70,7 @@ impl FromStr for InterfaceName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (name, version) = text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
+            let (name, version) = split(text);
             let (package, interface) = name.split_once('/')?;
             let (namespace, package) = package.split_once(':')?;
             check_label(interface).ok()?;

@@ -6,7 +6,7 @@ pub mod config;
 pub mod digest;
 pub mod entry;
 pub mod grants;
-mod hex;
+pub mod hex;
 pub mod ids;
 pub mod interface;
 pub mod job;
@@ -25,7 +25,7 @@ pub mod time;
 
 pub use config::ConfigOverrides;
 pub use digest::Digest;
-pub use entry::{Application, LedgerEntry, Outcome, ShadowOf, Usage};
+pub use entry::{Application, JobAnswer, LedgerEntry, Outcome, ShadowOf, Usage};
 pub use grants::{Asked, Granted, Grants};
 pub use ids::{CallId, JobId, KeyId, SubmissionId};
 pub use interface::InterfaceName;

@@ -180,7 +180,7 @@ pub const MEMORIES_MAX: u64 = 8;
 pub const RESOURCES_MAX: u64 = 1_000;
 /// Bytes that one request for random data may ask for.
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
-/// Bytes in memory of the header fields that a guest makes or is given, per set of fields.
+/// Bytes of the header fields that a guest is given, per set of fields.
 pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
 /// Connections open at once for requests that components send.
 pub const OUTBOUND_CONNECTIONS_MAX: u64 = 1_024;
@@ -228,6 +228,8 @@ pub const FILES_BYTES_MAX: u64 = 64 * MIB;
 pub const FILES_MAX: u64 = 1_000;
 /// Bytes of a path below a component's directory.
 pub const FILE_PATH_BYTES_MAX: usize = 1_024;
+/// Files and directories that one call has open, its `/` among them.
+pub const FILE_DESCRIPTORS_MAX: usize = 64;
 /// Streams from and into files that one call has open.
 pub const FILE_STREAMS_MAX: usize = 64;
 /// Listings of directories that one call has open.
@@ -242,6 +244,8 @@ pub const FOLLOWED_CALLS_MAX: usize = 256;
 pub const FOLLOWERS_MAX: usize = 32;
 /// Names of what one call used that are kept.
 pub const USED_NAMES_MAX: usize = 64;
+/// Bytes of one such name; the longest method and host fit.
+pub const USED_NAME_BYTES_MAX: usize = 320;
 /// Calls of a component of which is kept what they used.
 pub const USED_CALLS_MAX: usize = 1_000;
 /// Frames of a guest's backtrace that are kept.

@@ -82,7 +82,7 @@ problems! {
     HostError "host-error" 500 "The host failed"
         "Something went wrong in the host itself. It is in the host's log under the call id; tell the operator.";
     Overloaded "overloaded" 503 "No free slot"
-        "The host, or this version, has as many calls running and waiting as it can take. Try again after `Retry-After` seconds.";
+        "The host, or this version, has as many calls running and waiting as it can take, or the version is still being loaded. Try again after `Retry-After` seconds.";
     LedgerUnavailable "ledger-unavailable" 503 "The ledger cannot be written"
         "A call that cannot be counted is not served. The operator has to mend the database; try again later.";
     Draining "draining" 503 "The host shuts down"

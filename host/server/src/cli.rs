@@ -26,6 +26,7 @@ mod publish;
 mod push;
 mod rollout;
 mod schedules;
+mod secret_file;
 mod secrets;
 mod serve;
 mod shadow;
@@ -85,7 +86,7 @@ enum Command {
     Mirror(mirror::Mirror),
     /// List the components on the shelf
     List(list::List),
-    /// Show a component: versions, functions, limits
+    /// Show a component: versions, functions, limits; what it asks for, is granted and used
     Show(show::Show),
     /// Call a function
     Call(call::Call),

@@ -199,7 +199,7 @@ pub struct Outbound {
     pub first_byte_ms_max: u64,
     /// Milliseconds between two pieces of the response.
     pub between_bytes_ms_max: u64,
-    /// Connections open at once.
+    /// Connections open at once. One tenant has a quarter of them, but as many as one call with the usual limits may open.
     pub connections_max: usize,
 }
 
@@ -258,7 +258,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("calls.composed-max", 1, 200),
     ("jobs.concurrency-max", 1, 2_000),
     ("jobs.tenant-concurrency-max", 1, 2_000),
-    ("jobs.waiting-max", 0, 1_000_000),
+    ("jobs.waiting-max", 0, 100_000),
     ("jobs.waiting-bytes-max", 0, 1 << 40),
     ("jobs.attempts-max", 1, RETRY_ATTEMPTS_MAX as u64),
     ("jobs.deadline-seconds-max", 1, JOB_DEADLINE_SECONDS_MAX),
@@ -268,7 +268,6 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("jobs.dead-kept-hours", 1, 87_600),
     ("jobs.kept-max", 1, 10_000_000),
     ("jobs.kept-bytes-max", 1, 1 << 40),
-    ("calls.composed-max", 1, 200),
     ("reuse.instances-max", 0, 1_000),
     ("reuse.calls-max", 1, 1_000_000_000),
     ("reuse.age-seconds-max", 1, 86_400),

@@ -7,6 +7,9 @@
 mod cli;
 mod client;
 mod config;
+mod descriptors;
+#[cfg(test)]
+mod documents;
 mod exit;
 mod output;
 mod problem;

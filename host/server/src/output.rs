@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// How often a spinner moves.
@@ -22,40 +23,58 @@ pub struct Format {
 impl Format {
     /// Prints `value` as JSON, or else the text that `for_people` makes of it.
     pub fn print<T: Serialize>(self, value: &T, for_people: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        self.print_on(value, for_people).map(drop)
+    }
+
+    /// The same for output without end: `Break` says that nobody reads it any more.
+    pub fn print_on<T: Serialize>(
+        self,
+        value: &T,
+        for_people: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<ControlFlow<()>> {
         match self.json {
-            true => json(value),
-            false => text(&for_people(value)),
+            true => write(&harmless_json(&to_json(value)?)),
+            false => write(&for_people(value)),
         }
     }
 }
 
 /// Prints a line or several. A reader that went away (`| head`) is no failure.
 pub fn text(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{}", harmless(text.trim_end())).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
-        _ => Ok(()),
-    }
+    write(text).map(drop)
 }
 
 /// Prints `value` as JSON: indented on a terminal, on one line else.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    let encoded = match io::stdout().is_terminal() {
-        true => serde_json::to_string_pretty(value)?,
-        false => serde_json::to_string(value)?,
-    };
-    text(&encoded)
+    write(&harmless_json(&to_json(value)?)).map(drop)
 }
 
 /// Prints JSON that is encoded already: indented on a terminal, as it is else.
 pub fn encoded(json: &[u8]) -> anyhow::Result<()> {
-    let indented = match io::stdout().is_terminal() {
-        true => serde_json::from_slice::<serde_json::Value>(json)
-            .and_then(|value| serde_json::to_string_pretty(&value))
-            .ok(),
-        false => None,
-    };
-    text(&indented.unwrap_or_else(|| String::from_utf8_lossy(json).into_owned()))
+    let indented = io::stdout().is_terminal().then(|| indented(json).ok()).flatten();
+    let json = indented.map_or_else(|| String::from_utf8_lossy(json), Cow::Owned);
+    write(&harmless_json(&json)).map(drop)
+}
+
+/// Writes to standard output. `Break`: the reader went away.
+fn write(text: &str) -> anyhow::Result<ControlFlow<()>> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{}", harmless(text.trim_end())).and_then(|()| out.flush()) {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error).context("standard output"),
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> serde_json::Result<String> {
+    match io::stdout().is_terminal() {
+        true => serde_json::to_string_pretty(value),
+        false => serde_json::to_string(value),
+    }
+}
+
+fn indented(json: &[u8]) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&serde_json::from_slice::<serde_json::Value>(json)?)
 }
 
 /// Prints a line for people to standard error.
@@ -71,6 +90,22 @@ fn harmless(text: &str) -> Cow<'_, str> {
         false => Cow::Borrowed(text),
         true => Cow::Owned(text.replace(steers, "\u{fffd}")),
     }
+}
+
+/// The same JSON, with escapes for what steers a terminal and may stand in JSON as it is.
+fn harmless_json(json: &str) -> Cow<'_, str> {
+    let steers = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+    if !json.contains(steers) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match steers(c) {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 /// A table with a head, or `nothing` when it has no rows.
@@ -158,6 +193,24 @@ mod tests {
     fn nothing_that_is_printed_steers_the_terminal() {
         assert_eq!(harmless("a\tb\nc 中"), "a\tb\nc 中");
         assert_eq!(harmless("\u{1b}[2Jx\u{9b}\r"), "\u{fffd}[2Jx\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn json_says_the_same_without_steering_the_terminal() {
+        let json = "{\"中\":\"\u{9b}2J\u{7f}\\u001b\"}";
+        let printed = harmless_json(json);
+        assert_eq!(printed, r#"{"中":"\u009b2J\u007f\u001b"}"#);
+        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(read(&printed), read(json));
+    }
+
+    #[test]
+    fn numbers_stay_what_they_are_when_json_is_indented() {
+        for number in (1..1_000_u32).map(|count| f64::from(count).sqrt() * 1e-23) {
+            let json = serde_json::to_string(&number).unwrap();
+            assert_eq!(indented(json.as_bytes()).unwrap(), json);
+        }
+        assert_eq!(indented(b"18446744073709551615").unwrap(), "18446744073709551615");
     }
 
     #[test]

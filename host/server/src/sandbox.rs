@@ -4,15 +4,16 @@ use crate::config::CallLimits;
 use crate::output;
 use crate::problem::Problem;
 use anyhow::Context as _;
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tempfile::TempDir;
-use wares_engine::{
-    CallContext, CallReport, CompileError, Component, Concurrency, Engine, EngineConfig, Failure, Invocation,
-    KeepBounds, LoadError, Meter, Services,
-};
+use wares_catalog::publish::asked_by;
+use wares_catalog::trial::{Candidate, OpenError, Trial, TrialError};
+use wares_engine::{CompileError, Concurrency, Engine, EngineConfig, Failure, KeepBounds, LoadError, Services};
+use wares_model::grants::Label;
 use wares_model::{Digest, Limits, LimitsAsked, ProblemCode};
-use wares_typed::{Answer, Description, Function, Val, WriteError};
+use wares_typed::{Description, WriteError};
+use zeroize::Zeroizing;
 
 /// Names that an error offers in place of one that is not there.
 const NEAREST_MAX: usize = 3;
@@ -24,12 +25,11 @@ pub struct Sandbox {
     _native: TempDir,
 }
 
+/// Secrets that a component finds in the sandbox, by their names.
+pub type Secrets = HashMap<Label, Zeroizing<String>>;
+
 /// A component that can be called.
-pub struct Opened {
-    component: Arc<Component>,
-    description: Arc<Description>,
-    limits: Limits,
-}
+pub struct Opened(Trial);
 
 /// What a host would say of a component.
 pub struct Checked {
@@ -65,6 +65,7 @@ impl Sandbox {
         };
         let mut errors = Vec::new();
         let limits = self.limits_of(&description).map_err(|error| errors.push(error)).ok();
+        errors.extend(asked_by(&description).err().map(|error| error.to_string()));
         match self.engine.check_imports(&description) {
             // What is not linked cannot be compiled to its end: one error says enough.
             Err(error) => errors.push(error.to_string()),
@@ -77,22 +78,28 @@ impl Sandbox {
         Checked { description: Some(description), limits, errors }
     }
 
-    /// Makes a component ready to be called.
-    pub async fn open(&self, wasm: Vec<u8>) -> Result<Opened, Box<Problem>> {
+    /// Makes a component ready to be called. What its calls keep goes with it.
+    pub async fn open(&self, wasm: Vec<u8>, secrets: Secrets) -> Result<Opened, Box<Problem>> {
         let refused = |detail: String| Box::new(Problem::new(ProblemCode::InvalidComponent, detail));
         let description = wares_typed::describe(&wasm).map_err(|error| refused(error.to_string()))?;
         let limits = self.limits_of(&description).map_err(refused)?;
-        let config = description.manifest.as_ref().map(|manifest| manifest.config.clone()).unwrap_or_default();
-        let (digest, description) = (Digest::of(&wasm), Arc::new(description));
-        let wasm = async || Ok::<_, Infallible>(wasm.into());
-        let loaded = self.engine.load(&digest, wasm, Arc::clone(&description), Arc::new(config)).await;
-        let component = loaded.map_err(|error| match error {
-            LoadError::Compile(CompileError::Host(_)) => {
+        let info = description.manifest.as_ref().map(|manifest| &manifest.component);
+        let candidate = Candidate {
+            release: info.map(|info| (info.name.clone(), info.version.clone())),
+            description: Arc::new(description),
+            digest: Digest::of(&wasm),
+            wasm: wasm.into(),
+            limits,
+            secrets,
+            hear: |logs| output::note(logs.trim_end()),
+        };
+        let opened = Trial::open(&self.engine, candidate).await;
+        opened.map(Opened).map_err(|error| match error {
+            OpenError::Load(LoadError::Compile(CompileError::Host(_))) | OpenError::Place(_) => {
                 Box::new(Problem::new(ProblemCode::HostError, error.to_string()))
             }
-            other => refused(other.to_string()),
-        })?;
-        Ok(Opened { component, description, limits })
+            other @ OpenError::Load(_) => refused(other.to_string()),
+        })
     }
 
     fn limits_of(&self, description: &Description) -> Result<Limits, String> {
@@ -102,9 +109,14 @@ impl Sandbox {
 }
 
 impl Opened {
+    /// The component, to try its examples.
+    pub fn trial(&self) -> &Trial {
+        &self.0
+    }
+
     /// All functions with their interfaces.
     pub fn functions(&self) -> Vec<(Option<String>, String)> {
-        let interfaces = self.description.interfaces.iter();
+        let interfaces = self.0.description().interfaces.iter();
         let of_one = interfaces.flat_map(|interface| {
             interface.functions.iter().map(|function| (interface.name.clone(), function.name.clone()))
         });
@@ -118,65 +130,23 @@ impl Opened {
         function: &str,
         arguments: &[u8],
     ) -> Result<Vec<u8>, Box<Problem>> {
-        let (interface, called) = self.find(interface, function)?;
-        let arguments = self.read(called, arguments)?;
-        let meter = Arc::new(Meter::default());
-        let (context, limits) = (Arc::new(CallContext::unshelved()), &self.limits);
-        let invocation =
-            Invocation { interface, function, arguments: arguments.into(), limits, meter, context, owner: None };
-        let CallReport { result, logs, .. } = self.component.call(invocation).await;
-        if !logs.text.is_empty() {
-            output::note(logs.text.trim_end());
-        }
-        let value = result.map_err(of_failure)?;
-        self.write(called, value.as_ref())
-    }
-
-    /// The function and the full name of its interface.
-    fn find(&self, interface: Option<&str>, function: &str) -> Result<(Option<&str>, &Function), Box<Problem>> {
-        let unknown = || {
-            let name = interface.map_or_else(|| function.to_owned(), |interface| format!("{interface}#{function}"));
-            not_found(&self.functions(), function, format!("the component exports no function {name}"))
-        };
-        let full = match interface {
-            None => None,
-            Some(name) => {
-                let found = self.description.interface(name).and_then(|found| found.name.as_deref());
-                Some(found.ok_or_else(unknown)?)
-            }
-        };
-        let called = self.description.function(full, function).ok_or_else(unknown)?;
-        match &called.not_callable {
-            None => Ok((full, called)),
-            Some(reason) => {
-                let detail = format!("{function} cannot be called with JSON: {reason}");
-                Err(Problem::new(ProblemCode::BadRequest, detail).into())
-            }
-        }
-    }
-
-    fn read(&self, called: &Function, arguments: &[u8]) -> Result<Vec<Val>, Box<Problem>> {
-        let most = self.limits.body_bytes_max;
-        if arguments.len() as u64 > most {
-            let detail = format!("the arguments are over {most} bytes (body-bytes-max)");
-            return Err(Problem::new(ProblemCode::TooLarge, detail).into());
-        }
-        let read = wares_typed::read_arguments(&self.description, called, arguments);
-        Ok(read.map_err(|error| {
-            let pointer = Some(error.pointer);
-            Problem { pointer, ..Problem::new(ProblemCode::BadArguments, error.message) }
-        })?)
-    }
-
-    fn write(&self, called: &Function, value: Option<&Val>) -> Result<Vec<u8>, Box<Problem>> {
-        let most = usize::try_from(self.limits.result_bytes_max).unwrap_or(usize::MAX);
-        let problem = match wares_typed::write_result(&self.description, called, value, most) {
-            Ok(Answer::Ok(json)) => return Ok(json),
-            Ok(Answer::ComponentError(json)) => component_error(&json),
-            Err(error @ WriteError::TooLarge { .. }) => Problem::new(ProblemCode::LimitOutput, error.to_string()),
-            Err(error) => Problem::new(ProblemCode::HostError, error.to_string()),
-        };
-        Err(problem.into())
+        let answer = self.0.call(interface, function, arguments).await;
+        answer.map_err(|error| {
+            let detail = error.to_string();
+            Box::new(match error {
+                TrialError::Unknown(_) => not_found(&self.functions(), function, detail),
+                TrialError::NotCallable { .. } => Problem::new(ProblemCode::BadRequest, detail),
+                TrialError::TooLarge(_) => Problem::new(ProblemCode::TooLarge, detail),
+                TrialError::Arguments(error) => {
+                    let pointer = Some(error.pointer);
+                    Problem { pointer, ..Problem::new(ProblemCode::BadArguments, error.message) }
+                }
+                TrialError::Failed(failure) => of_failure(failure),
+                TrialError::ComponentError(json) => component_error(&json),
+                TrialError::Result(WriteError::TooLarge { .. }) => Problem::new(ProblemCode::LimitOutput, detail),
+                TrialError::Result(_) => Problem::new(ProblemCode::HostError, detail),
+            })
+        })
     }
 }
 

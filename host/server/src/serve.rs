@@ -1,6 +1,7 @@
 //! One running host: every part made from the configuration and wired to the next, then served until told to stop.
 
 use crate::config::{Config, SECRETS_KEY};
+use crate::descriptors;
 use anyhow::Context as _;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -40,6 +41,7 @@ pub struct Running {
 
 /// Runs a host until `stop` completes, then drains it. `ready` is called once it answers.
 pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    descriptors::prepare(config);
     // Held to the end: one host per data directory.
     let data_dir = DataDir::open(&config.data_dir)?;
     let database = open_store(config, &data_dir).await?;
@@ -55,7 +57,6 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
     let metrics = install_metrics()?;
     let drain_timeout = Duration::from_secs(config.drain_seconds_max);
-    let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
     let sweeper = tokio::spawn(sweep(engine));
     let rollouts = tokio::spawn({
         let catalog = Arc::clone(&catalog);
@@ -70,6 +71,8 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let admin_key = first_admin_key(&catalog).await?;
     let draining = Draining::default();
     let (jobs, worker) = Jobs::start(calls.clone(), (&config.jobs).into(), drain_timeout).await?;
+    // Not before: jobs that ran when the host ended are looked up in the ledger.
+    let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
     let stop = {
         let jobs = jobs.clone();
         async move {

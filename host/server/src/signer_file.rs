@@ -2,11 +2,12 @@
 
 use crate::exit::Exit;
 use anyhow::Context as _;
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use wares_model::{PrivateKey, SignerKey};
+use wares_store::create_key_file;
 
 /// Bytes of such a file, with room.
 const FILE_BYTES_MAX: u64 = 1 << 10;
@@ -16,12 +17,7 @@ pub fn create(path: &Path) -> anyhow::Result<SignerKey> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).context("no random bytes for a new key")?;
     let key = PrivateKey::from_random(random);
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "{}", key.reveal())?;
-        file.sync_all()
-    };
-    match write() {
+    match create_key_file(path, format!("{}\n", key.reveal()).as_bytes()) {
         Ok(()) => Ok(key.public()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             Err(Exit::Conflict

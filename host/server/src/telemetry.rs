@@ -35,9 +35,11 @@ pub fn install(log: &Log, traces: &config::Traces) -> anyhow::Result<Option<Trac
     Ok(traces)
 }
 
-/// What is logged. Spans of traces are not; as nothing else listens to them, none is made without an exporter.
+/// What is logged. Spans of traces are not; as nothing else listens to them, none is made without an exporter. Of requests that
+/// components send wasmtime would warn, whenever a component wants it to; what there is to say stands in the call's log.
 fn filter(log: &Log) -> anyhow::Result<EnvFilter> {
     let filter: EnvFilter = log.filter.parse().context("log.filter")?;
+    let filter = filter.add_directive("wasmtime_wasi_http::p2=error".parse()?);
     Ok(filter.add_directive(format!("{TRACES}=off").parse()?))
 }
 

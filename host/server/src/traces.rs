@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 
 /// Spans that wait for the collector.
 const QUEUE_SPANS_MAX: usize = 4_096;
-/// Spans of one request to it.
-const BATCH_SPANS_MAX: usize = 512;
+/// Spans of one request to it. Each has at most a few KiB of its call's log.
+const BATCH_SPANS_MAX: usize = 128;
 /// For one request to it.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For what waits when the host ends.

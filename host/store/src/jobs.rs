@@ -3,7 +3,7 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use std::time::Duration;
-use wares_model::{CallId, ComponentName, Digest, JobId, JobState, Retry, TenantId, Timestamp};
+use wares_model::{CallId, ComponentName, Digest, JobId, JobState, Outcome, Retry, TenantId, Timestamp};
 
 /// A job to queue.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct NewJob {
     pub idempotency_key: Option<String>,
     /// What made it, if it was a schedule.
     pub due: Option<Due>,
+    /// The trace that its attempts continue, as W3C's header `traceparent` has it.
+    pub traceparent: Option<String>,
     /// JSON of the arguments.
     pub arguments: Vec<u8>,
 }
@@ -43,7 +45,7 @@ pub struct Due {
     pub at: Timestamp,
 }
 
-/// What is known of a job but its arguments and its result.
+/// What is known of a job but what may be large: its arguments, its result and the component's own error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRecord {
     /// Its id.
@@ -80,11 +82,13 @@ pub struct JobRecord {
     pub idempotency_key: Option<String>,
     /// What made it, if it was a schedule.
     pub due: Option<Due>,
+    /// The trace that its attempts continue, as W3C's header `traceparent` has it.
+    pub traceparent: Option<String>,
     /// Bytes of its arguments.
     pub arguments_bytes: u64,
     /// Bytes of its result, if it has one, kept or not.
     pub result_bytes: Option<u64>,
-    /// What went wrong last, as JSON.
+    /// What went wrong last, as JSON without the component's own error.
     pub problem: Option<String>,
 }
 
@@ -95,8 +99,10 @@ pub struct JobDetail {
     pub record: JobRecord,
     /// JSON of the arguments.
     pub arguments: Vec<u8>,
-    /// JSON of the result.
+    /// JSON of the result, once it succeeded.
     pub result: Option<Vec<u8>>,
+    /// JSON of the component's own error that belongs to the problem.
+    pub error: Option<String>,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -165,26 +171,49 @@ pub struct AttemptEnd {
     pub at: Timestamp,
     /// How; none if the call was never let in, which uses up no attempt.
     pub outcome: Option<String>,
-    /// What went wrong, as JSON.
+    /// What went wrong, as JSON without the component's own error. If none is said, what went wrong before stays, unless the
+    /// job succeeded.
     pub problem: Option<String>,
+    /// JSON of the component's own error that belongs to the problem.
+    pub error: Option<String>,
     /// What happens next.
     pub then: Then,
 }
 
 /// What happens to a job after an attempt.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Then {
     /// Another attempt, then.
     Again(Timestamp),
-    /// Nothing more.
+    /// Nothing more. The result of one that succeeded came with its call's entry ([`wares_model::JobAnswer`]).
     Finish {
         /// The state it ends in.
         state: JobState,
-        /// Bytes of the result, if there is one.
+        /// Bytes of the result, if there is one, kept or not.
         result_bytes: Option<u64>,
-        /// JSON of the result, if it is kept.
-        result: Option<Vec<u8>>,
     },
+}
+
+/// What became of the jobs that ran when the host ended.
+#[derive(Debug)]
+pub struct RecoveredJobs {
+    /// How many are queued again, or ended because they were to be cancelled.
+    pub interrupted: u64,
+    /// Those whose call has its entry in the ledger. They are as they were until their attempt is ended.
+    pub entered: Vec<EnteredAttempt>,
+}
+
+/// An attempt whose call ended, and whose end was not written.
+#[derive(Debug)]
+pub struct EnteredAttempt {
+    /// Its job.
+    pub record: JobRecord,
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// What the ledger says of a failure.
+    pub detail: Option<String>,
+    /// Bytes of its result or of the component's own error.
+    pub bytes_out: u64,
 }
 
 /// Jobs that are not at their end.
@@ -265,14 +294,22 @@ pub trait JobStore: Send + Sync + 'static {
     /// that does not run is left alone.
     async fn end_attempt(&self, id: JobId, end: &AttemptEnd) -> Result<Option<JobRecord>, StoreError>;
 
-    /// Queues the jobs again that ran when the host ended, or ends those that were to be cancelled. Returns how many ran.
-    async fn recover_jobs(&self, now: Timestamp) -> Result<u64, StoreError>;
+    /// Queues the jobs again that ran when the host ended, or ends those that were to be cancelled: those whose call has no
+    /// entry in the ledger, or was cut off. The others are for the caller to end, by [`JobStore::end_attempt`].
+    async fn recover_jobs(&self, now: Timestamp) -> Result<RecoveredJobs, StoreError>;
 
     /// When a queued job is due next, after a point of time.
     async fn next_job_at(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Cancels a job that waits, and notes for one that runs that it is to be; the answer is the job then.
     async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<Option<JobRecord>, StoreError>;
+
+    /// Disables all schedules of a tenant, cancels its jobs that wait, and notes for those that run that they are to be
+    /// cancelled. Returns the latter.
+    async fn end_jobs_of(&self, tenant: &TenantId, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+
+    /// Removes a tenant's jobs that came to their end, in small steps. Returns how many went.
+    async fn remove_jobs_of(&self, tenant: &TenantId) -> Result<u64, StoreError>;
 
     /// Queues a job again that is dead or was cancelled, as if it were new; others are [`QueuedJob::Known`].
     async fn replay_job(&self, id: JobId, now: Timestamp, bounds: JobBounds) -> Result<Option<QueuedJob>, StoreError>;
@@ -297,7 +334,7 @@ pub trait JobStore: Send + Sync + 'static {
     async fn retime_schedule(&self, key: &ScheduleKey, timing: &str, from: Timestamp) -> Result<(), StoreError>;
 
     /// Notes that due times up to a point are dealt with, and queues the job of the last of them, if there is to be one: both
-    /// or neither. Nothing happens if that is noted already or the schedule is disabled.
+    /// or neither. Nothing happens if that is noted already, the schedule is disabled, or the job is [`QueuedJob::Full`].
     async fn handle_due(
         &self,
         key: &ScheduleKey,

@@ -2,6 +2,8 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use wares_model::grants::{BucketScope, Label};
 use wares_model::{ComponentName, TenantId};
 
@@ -46,11 +48,30 @@ pub struct KeyPage {
     pub next: Option<u64>,
 }
 
+/// How many requests of guests a store serves at once. Whoever asks for one holds a permit from before it begins until it is
+/// done, so that guests that wait hold nothing of the store.
+#[derive(Debug, Clone)]
+pub struct Gates {
+    /// For requests that only read.
+    pub reads: Arc<Semaphore>,
+    /// For requests that change something.
+    pub changes: Arc<Semaphore>,
+}
+
+impl Gates {
+    pub(crate) fn new(reads_max: usize, changes_max: usize) -> Self {
+        Self { reads: Arc::new(Semaphore::new(reads_max)), changes: Arc::new(Semaphore::new(changes_max)) }
+    }
+}
+
 /// Pairs in buckets. Every change is made as a whole or not at all, whoever else changes the bucket, and only within the quota.
 ///
 /// A bucket that nothing was ever set in is empty.
 #[async_trait]
 pub trait KeyValueStore: Send + Sync + 'static {
+    /// What requests of guests pass.
+    fn gates(&self) -> &Gates;
+
     /// The values of keys, in their order. More than `bytes_max` of them are [`KeyValueError::TooLarge`].
     async fn get(
         &self,

@@ -9,6 +9,7 @@ mod data_dir;
 mod grants;
 mod hashing;
 mod jobs;
+mod key_file;
 mod keyvalue;
 mod leftovers;
 mod lifecycle;
@@ -30,16 +31,17 @@ pub use config::{ConfigRecord, ConfigStore};
 pub use data_dir::{DataDir, DataDirError};
 pub use grants::{GrantStore, GrantsRecord, NewGrants};
 pub use jobs::{
-    AttemptEnd, AttemptRecord, BegunJob, Due, JobBounds, JobCounts, JobDetail, JobQuery, JobRecord, JobRetention,
-    JobStore, NewJob, QueuedJob, ScheduleKey, ScheduleRecord, Then,
+    AttemptEnd, AttemptRecord, BegunJob, Due, EnteredAttempt, JobBounds, JobCounts, JobDetail, JobQuery, JobRecord,
+    JobRetention, JobStore, NewJob, QueuedJob, RecoveredJobs, ScheduleKey, ScheduleRecord, Then,
 };
-pub use keyvalue::{BucketName, BucketQuota, KeyPage, KeyValueError, KeyValueStore};
+pub use key_file::create_key_file;
+pub use keyvalue::{BucketName, BucketQuota, Gates, KeyPage, KeyValueError, KeyValueStore};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
 pub use providers::{ProviderRecord, ProviderStore};
 pub use records::{
-    Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion, ParseGroupByError, Role, TenantRecord,
-    UsageQuery, UsageRow, VersionRecord,
+    CallQuery, CallsFound, Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion,
+    ParseGroupByError, Role, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
 pub use reports::{ReportQuery, ReportStore, ReportedUsage, ReporterRecord};
 pub use restore::{RestoreError, check_backup, restore_backup};
@@ -61,7 +63,8 @@ use wares_model::{
 /// What the ledger's writer needs of a store.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
-    /// Writes entries, their logs, and the aggregates per minute, hour and day, all in one transaction or not at all.
+    /// Writes entries, their logs, the aggregates per minute, hour and day, and the results of the jobs that the calls were
+    /// made for, all in one transaction or not at all.
     ///
     /// An entry whose call is entered already changes nothing and counts nothing, so that a batch whose fate is unknown may be
     /// handed in again. Numbers beyond 63 bits are kept as the largest of 63 bits.
@@ -153,6 +156,9 @@ pub trait Store:
 
     /// The entry of one call, while it is kept.
     async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError>;
+
+    /// Calls, the newest first. One search looks through so many calls and no more, and says where the next one goes on.
+    async fn calls(&self, query: CallQuery) -> Result<CallsFound, StoreError>;
 
     /// Calls that wrote a log, newest first. For those of a tenant or a component only so many of the newest logs are searched.
     async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError>;

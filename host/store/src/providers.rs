@@ -32,6 +32,11 @@ pub trait ProviderStore: Send + Sync + 'static {
     /// The choices that stand, by interface and tenant.
     async fn providers(&self) -> Result<Vec<ProviderRecord>, StoreError>;
 
-    /// Choices that were made for an interface, newest first.
-    async fn provider_history(&self, interface: &str, limit: u32) -> Result<Vec<ProviderRecord>, StoreError>;
+    /// Choices that were made for an interface, newest first; with `before`, those made before that time only.
+    async fn provider_history(
+        &self,
+        interface: &str,
+        limit: u32,
+        before: Option<Timestamp>,
+    ) -> Result<Vec<ProviderRecord>, StoreError>;
 }

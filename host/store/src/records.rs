@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use wares_model::{
-    CallId, ComponentName, Digest, Evidence, KeyId, Namespace, Outcome, ShadowTraffic, Stickiness, TenantId, Timestamp,
-    Version,
+    CallId, ComponentName, Digest, Evidence, KeyId, LedgerEntry, Namespace, Outcome, ShadowTraffic, Stickiness,
+    TenantId, Timestamp, Version,
 };
 
 /// A version on the shelf.
@@ -297,6 +297,30 @@ pub struct UsageRow {
     pub bytes_out: u64,
     /// Highest memory of one call in bytes.
     pub memory_peak_bytes: u64,
+}
+
+/// Which calls are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct CallQuery {
+    /// Of this tenant.
+    pub tenant: Option<TenantId>,
+    /// Of this component.
+    pub component: Option<ComponentName>,
+    /// That ended so.
+    pub outcome: Option<Outcome>,
+    /// Whose id was made before this one.
+    pub before: Option<CallId>,
+    /// So many calls at most.
+    pub limit: u32,
+}
+
+/// Calls that were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallsFound {
+    /// Their entries without logs, the newest first.
+    pub entries: Vec<LedgerEntry>,
+    /// Before which call the search goes on; none: there are no older calls.
+    pub next: Option<CallId>,
 }
 
 /// Which logs are wanted.

@@ -3,21 +3,22 @@
 //! XChaCha20-Poly1305 with a random nonce. Component, tenant, name and revision are bound to the sealed bytes, so that a row
 //! opens in its own place only.
 
-use crate::SealedSecret;
+use crate::{SealedSecret, create_key_file};
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::Path;
 use wares_model::grants::Label;
-use wares_model::{ComponentName, TenantId};
+use wares_model::{ComponentName, TenantId, hex};
 use zeroize::Zeroizing;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
+/// Bytes of a key's id.
+const ID_BYTES: usize = 8;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
 /// Keys that are known at once.
@@ -55,7 +56,7 @@ pub enum SealError {
     #[error("the host has no key to seal secrets with")]
     NoKey,
     /// The key that it was sealed with is not known.
-    #[error("it was sealed with the key {0}, which the host does not have")]
+    #[error("it was encrypted with the key {0}, which the host does not have")]
     UnknownKey(String),
     /// It was changed, moved, or sealed as something else.
     #[error("it is damaged, or was not sealed as what it stands for")]
@@ -71,6 +72,9 @@ pub enum SealingKeysError {
     /// The text holds no keys.
     #[error("line {0} is no key: write 64 lower-case hexadecimal digits, the key to seal with first")]
     Line(usize),
+    /// There is no text.
+    #[error("there is no key: write 64 lower-case hexadecimal digits, or remove the file if no secret was ever set")]
+    None,
     /// The text is too long.
     #[error("there are more than {KEYS_MAX} keys, or more than {TEXT_BYTES_MAX} bytes")]
     TooMany,
@@ -92,10 +96,15 @@ impl SealingKeys {
         for (at, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default().trim();
             if !line.is_empty() {
-                keys.push(SealingKey::new(decode(line).ok_or(SealingKeysError::Line(at + 1))?));
+                let key = hex::decode(line).ok_or(SealingKeysError::Line(at + 1))?;
+                keys.push(SealingKey::new(Zeroizing::new(key)));
             }
         }
-        if keys.len() > KEYS_MAX { Err(SealingKeysError::TooMany) } else { Ok(Self(keys)) }
+        match keys.len() {
+            0 => Err(SealingKeysError::None),
+            count if count > KEYS_MAX => Err(SealingKeysError::TooMany),
+            _ => Ok(Self(keys)),
+        }
     }
 
     /// The keys of a file.
@@ -110,10 +119,11 @@ impl SealingKeys {
     pub fn create(path: &Path) -> Result<Self, SealingKeysError> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         getrandom::fill(key.as_mut_slice()).map_err(io::Error::from)?;
-        let line = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "{}", *line)?;
-        file.sync_all()?;
+        // With room for all of it: a text that grows leaves a copy behind.
+        let mut line = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
+        line.push_str(&Zeroizing::new(hex::encode(key.as_slice())));
+        line.push('\n');
+        create_key_file(path, line.as_bytes())?;
         Ok(Self(vec![SealingKey::new(key)]))
     }
 
@@ -153,7 +163,7 @@ impl SealingKey {
     fn new(key: Zeroizing<[u8; KEY_BYTES]>) -> Self {
         // The key is random: its hash tells it from others and gives nothing of it away.
         let hash = Sha256::new().chain_update(b"wares sealing key").chain_update(key.as_slice()).finalize();
-        let id = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let id = hex::encode(hash.get(..ID_BYTES).unwrap_or_default());
         Self { id, key }
     }
 
@@ -174,18 +184,6 @@ impl SecretPlace {
         bytes.extend_from_slice(&self.revision.to_le_bytes());
         bytes
     }
-}
-
-fn decode(line: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
-    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if line.len() != 2 * KEY_BYTES || !line.bytes().all(is_digit) {
-        return None;
-    }
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    for (at, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(line.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(key)
 }
 
 #[cfg(test)]
@@ -245,17 +243,18 @@ mod tests {
             let error = SealingKeys::parse(text).unwrap_err().to_string();
             assert!(error.contains(&format!("line {line}")) && !error.contains(text), "{error}");
         }
+        for text in ["", "\n", "# no key\n"] {
+            assert!(matches!(SealingKeys::parse(text), Err(SealingKeysError::None)), "{text:?}");
+        }
         assert!(matches!(SealingKeys::parse(&format!("{}\n", key('1')).repeat(65)), Err(SealingKeysError::TooMany)));
         assert!(!format!("{:?}", SealingKeys::parse(&key('1'))).contains("1111"));
     }
 
     #[test]
-    fn a_new_key_is_for_this_user_only() {
-        use std::os::unix::fs::PermissionsExt as _;
+    fn a_new_key_is_written_as_it_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secrets.key");
         let made = SealingKeys::create(&path).unwrap();
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(SealingKeys::read(&path).unwrap().current(), made.current());
         assert!(SealingKeys::create(&path).is_err());
     }

@@ -9,9 +9,11 @@ use crate::documentation::{self, Documentation};
 use std::collections::BTreeMap;
 use wares_model::limits::{INTERFACE_BYTES_MAX, INTERFACE_NAME_BYTES_MAX};
 use wares_model::manifest::{self, Manifest, ManifestError};
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentItem};
+use wasmparser::types::TypesRef;
 use wasmparser::{
-    BinaryReaderError, ComponentTypeRef, CustomSectionReader, Encoding, FuncValidatorAllocations, Parser, Payload,
-    TypeBounds, ValidPayload, Validator, WasmFeatures,
+    BinaryReaderError, ComponentImport, ComponentTypeRef, CustomSectionReader, Encoding, FuncValidatorAllocations,
+    Parser, Payload, TypeBounds, ValidPayload, Validator, WasmFeatures,
 };
 
 /// Custom sections that hold one text each, as OCI annotations name them.
@@ -155,6 +157,25 @@ fn text_by_mistake(bytes: &[u8]) -> Option<DescribeError> {
         .then_some(DescribeError::Text("WIT text", "implement its world and build that (`wares new` starts a project)"))
 }
 
+/// Whether an import gives names to types and asks for nothing: one that repeats a type, or an interface of such types.
+fn is_types_only(import: &ComponentImport<'_>, types: Option<TypesRef<'_>>) -> bool {
+    let is_resource = |id: &ComponentAnyTypeId| matches!(id, ComponentAnyTypeId::Resource(_));
+    let is_type = |item: &ComponentItem| match &item.ty {
+        ComponentEntityType::Type { referenced, .. } => !is_resource(referenced),
+        _ => false,
+    };
+    match import.ty {
+        ComponentTypeRef::Type(TypeBounds::Eq(_)) => true,
+        ComponentTypeRef::Instance(_) => types.is_some_and(|types| {
+            let item = types.component_item_for_import(import.name.name);
+            let Some(ComponentEntityType::Instance(id)) = item.map(|item| item.ty) else { return false };
+            let exports = types.get(id).map(|instance| &instance.exports);
+            exports.is_some_and(|exports| !exports.is_empty() && exports.values().all(is_type))
+        }),
+        _ => false,
+    }
+}
+
 /// What the component's own sections say, apart from types.
 #[derive(Default)]
 struct Sections {
@@ -199,8 +220,7 @@ impl Sections {
                 Payload::ComponentImportSection(imports) if depth == 0 => {
                     for import in imports {
                         let import = import?;
-                        // A type import that only repeats a type asks for nothing.
-                        if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        if !is_types_only(&import, validator.types(0)) {
                             sections.imports.push(import.name.name.to_owned());
                         }
                     }

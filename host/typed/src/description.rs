@@ -4,6 +4,7 @@ use crate::types::{Param, Type, Types};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use wares_model::Manifest;
+use wares_model::interface::unversioned;
 
 /// A component as its bytes describe it. Derived once, stored as JSON, used by all.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -12,7 +13,8 @@ pub struct Description {
     /// The manifest, if one is embedded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Manifest>,
-    /// Names of everything it imports: interfaces in full (`wasi:io/streams@0.2.6`), and functions of the world itself.
+    /// Names of everything it imports, types alone left out: interfaces in full (`wasi:io/streams@0.2.6`), and functions of the
+    /// world itself.
     pub imports: Vec<String>,
     /// Whether it uses asynchronous functions, streams or futures of the component model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -116,15 +118,13 @@ impl Interface {
     /// Whether it goes by this name: short (`calc`), or in full with or without version.
     pub fn is_named(&self, name: &str) -> bool {
         let Some(full) = self.name.as_deref() else { return false };
-        let unversioned = full.split_once('@').map_or(full, |(before, _)| before);
-        full == name || unversioned == name || self.short_name() == Some(name)
+        full == name || unversioned(full) == name || self.short_name() == Some(name)
     }
 
     /// `calc` of `ns:pkg/calc@1.0.0`.
     pub fn short_name(&self) -> Option<&str> {
-        let full = self.name.as_deref()?;
-        let unversioned = full.split_once('@').map_or(full, |(before, _)| before);
-        Some(unversioned.rsplit_once('/').map_or(unversioned, |(_, short)| short))
+        let full = unversioned(self.name.as_deref()?);
+        Some(full.rsplit_once('/').map_or(full, |(_, short)| short))
     }
 }
 

@@ -80,6 +80,10 @@ async fn a_call_sends_so_many_requests_of_so_many_bytes() -> Result<()> {
     let upload = json!({"method": "POST", "authority": authority, "path": "/upload", "body": 200_000});
     let (told, log) = shelf.ask_one(upload).await?;
     assert!(error(&told).contains("HttpRequestBodySize") && log.contains("outbound-bytes-max"), "{told:#} {log}");
+    // The same when the response has begun already.
+    let upload = json!({"method": "POST", "authority": authority, "path": "/pause", "body": 200_000, "late": true});
+    let (told, log) = shelf.ask_one(upload).await?;
+    assert!(told["error"].is_string() && log.contains("outbound-bytes-max"), "{told:#} {log}");
     Ok(())
 }
 
@@ -91,6 +95,37 @@ async fn a_host_opens_so_many_connections() -> Result<()> {
     let (told, log) = shelf.ask_one(json!({"authority": format!("good.wares.test:{}", upstream.port())})).await?;
     assert_eq!(error(&told), "ErrorCode::ConnectionLimitReached", "{told:#} {log}");
     assert_eq!(upstream.seen().opened, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenant_leaves_connections_to_the_others() -> Result<()> {
+    // As many as one call with the usual limits may need, and one more.
+    let settings = [("WARES_OUTBOUND_CONNECTIONS_MAX", "33")];
+    let (shelf, upstream) = (Shelf::with(&settings).await?, Upstream::start("127.0.0.1:0").await?);
+    let authority = format!("good.wares.test:{}", upstream.port());
+    let hang = json!([{"authority": authority, "path": "/hang"}]);
+    let neighbour = shelf.host.tenant("neighbour").await?;
+    let mut hanging = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        hanging.spawn(shelf.request(&hang).send());
+    }
+    upstream.until(|seen| seen.heads.len() == 32).await?;
+    let ask = json!([{"authority": authority}]);
+    let request = shelf.host.request(reqwest::Method::POST, "/serve/test/outbound/", &neighbour).json(&ask);
+    let told: Value = request.send().await?.error_for_status()?.json().await?;
+    assert_eq!(told[0]["status"], 200, "{told:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_may_open_as_many_files_as_the_system_lets_it() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let host = wares_it::host::Host::start(data.path()).await?;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", host.pid().unwrap_or_default()))?;
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
+    let [soft, hard] = [0, 1].map(|at| files.split_whitespace().nth(at));
+    assert!(soft.is_some() && soft == hard, "{limits}");
     Ok(())
 }
 
@@ -113,7 +148,8 @@ async fn a_call_ends_with_its_wall_time_and_so_do_its_requests() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_goes_away_takes_the_request_with_it() -> Result<()> {
     let (shelf, upstream) = (Shelf::new().await?, Upstream::start("127.0.0.1:0").await?);
-    let asks = json!([{"authority": format!("good.wares.test:{}", upstream.port()), "path": "/hang"}]);
+    let hang = json!({"authority": format!("good.wares.test:{}", upstream.port()), "path": "/hang"});
+    let asks = json!([{"authority": "good.other.test"}, hang]);
     let caller = tokio::spawn(shelf.request(&asks).send());
     upstream.until(|seen| seen.heads.len() == 1).await?;
     caller.abort();
@@ -123,6 +159,11 @@ async fn a_caller_that_goes_away_takes_the_request_with_it() -> Result<()> {
         rows.iter().any(|row| row["outcome"] == "cancelled" && row["calls"] == 1)
     };
     shelf.host.until("/v1/usage?group_by=outcome", cancelled).await?;
+    let logs = shelf.host.get("/v1/logs?component=test:outbound").await?;
+    assert!(
+        logs.to_string().contains("GET http://good.other.test: it is not granted"),
+        "what it wrote is kept: {logs:#}"
+    );
     let metrics =
         shelf.host.request(reqwest::Method::GET, "/metrics", &shelf.host.admin_key).send().await?.text().await?;
     assert!(metrics.lines().any(|line| line == "wares_calls_running 0"), "its slot is free");

@@ -192,6 +192,11 @@ async fn heads_are_what_the_host_says_they_are() -> Result<()> {
         (json!({"authority": authority, "method": "TRACE"}), "HttpRequestMethodInvalid"),
         (json!({"authority": authority, "method": "trace"}), "HttpRequestMethodInvalid"),
         (json!({"authority": authority, "method": "GET /b HTTP/1.1\r\nx: "}), "ethod"),
+        // It would be pasted into a shell with the advice to grant it.
+        (json!({"authority": authority, "method": "A'&reboot&'"}), "HttpRequestMethodInvalid"),
+        (json!({"authority": "good.other.test", "method": "A`reboot`"}), "HttpRequestMethodInvalid"),
+        (json!({"authority": authority, "method": "A".repeat(33)}), "refused method"),
+        (json!({"authority": format!("{}.wares.test", "a".repeat(600))}), "refused authority"),
         (json!({"authority": authority, "scheme": "file"}), "HttpProtocolError"),
         (json!({"authority": authority, "scheme": "ftp"}), "HttpProtocolError"),
     ];

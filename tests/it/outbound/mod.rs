@@ -79,6 +79,12 @@ async fn components_of_wasi_0_3_send_requests_by_the_same_rules() -> Result<()> 
         assert!(document.to_string().contains(word), "{place}: {document:#}");
         assert_eq!(shelf.entry(&call).await?["outcome"], "component-error", "{place}");
     }
+    // An authority that nobody has is not kept for the component, let alone sent.
+    let response = get(&format!("{}wares.test/", "a.".repeat(300))).await?;
+    let call = call_id(&response)?;
+    let (status, document) = problem(response).await?;
+    assert!(status == 422 && document.to_string().contains("HttpRequestUriInvalid"), "{document:#}");
+    assert_eq!(shelf.entry(&call).await?["logs"], Value::Null, "the component was told before it could send anything");
     // What breaks off later breaks the answer off.
     let broken = get(&format!("good.wares.test:{port}/early")).await?;
     assert!(broken.bytes().await.is_err(), "it must not seem complete");
@@ -117,8 +123,8 @@ async fn a_credential_is_seen_by_the_server_and_not_by_the_component() -> Result
     let credential = json!({"header": "authorization", "prefix": "Bearer ", "secret": "bank"});
     let mut grants = usual_grants();
     let grant = json!({"allow": rule, "addresses": ["127.0.0.1/32"], "credential": credential});
-    // The first grant that allows a request is the one that it goes by.
-    grants["http"].as_array_mut().context("grants")?.insert(0, grant);
+    // Of the grants that allow a request it goes by the narrowest, wherever that stands.
+    grants["http"].as_array_mut().context("grants")?.push(grant);
     shelf.grant(grants).await?;
 
     let ask = json!({"authority": format!("good.wares.test:{}", upstream.port()), "path": "/trailers"});

@@ -122,6 +122,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
                 socket.flush().await?;
             }
         }
+        // What is still uploaded is read, and of no interest.
         "/pause" => {
             socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await?;
             while socket.read_buf(&mut body).await? > 0 {}

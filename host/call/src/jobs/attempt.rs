@@ -1,32 +1,56 @@
 //! One attempt at a job: an ordinary call, and what its end means to the job.
 
-use super::{Inner, backoff};
+use super::{Inner, JobPolicy, backoff};
 use crate::{Answered, CallError, Calls, Explanation, Request, telemetry};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wares_model::limits::JOB_INTERRUPTIONS_MAX;
-use wares_model::{CallId, JobState, ProblemCode, Timestamp};
-use wares_store::{AttemptEnd, BegunJob, JobRecord, Then};
+use wares_model::{CallId, JobAnswer, JobId, JobState, ProblemCode, Timestamp};
+use wares_store::{AttemptEnd, BegunJob, EnteredAttempt, JobRecord, Then};
+
+/// What a call knows that is an attempt at a job.
+pub(crate) struct Attempt {
+    job: JobId,
+    result_bytes_max: u64,
+    /// Whether the call was let in, also while it runs.
+    begun: AtomicBool,
+}
 
 /// How an attempt ended.
 enum Ended {
     /// The call was never let in: it has no entry in the ledger and uses up none of the job's attempts.
     Refused(Box<Explanation>),
-    /// The call was let in, and has its entry.
-    Made(Result<Answered, CallError>),
+    /// The call was let in, and has its entry; the bytes of its result.
+    Made(Result<u64, Box<Explanation>>),
     /// Somebody wanted the job ended; whether the call was let in.
     Cancelled(bool),
 }
 
+impl Attempt {
+    fn of(job: JobId, policy: &JobPolicy) -> Self {
+        Self { job, result_bytes_max: policy.result_bytes_max, begun: AtomicBool::new(false) }
+    }
+
+    /// The call was let in.
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// What the job keeps of the result; none if that is too large.
+    pub(crate) fn answer(&self, json: &[u8]) -> Option<JobAnswer> {
+        (json.len() as u64 <= self.result_bytes_max).then(|| JobAnswer { job: self.job, json: json.to_vec() })
+    }
+}
+
 impl Calls {
-    /// Makes a call whose id is known already. `let_in` says whether it was admitted, also while it runs.
-    async fn attempt(&self, call: CallId, request: Request, arguments: &[u8], let_in: &AtomicBool) -> Ended {
-        let refuse = |error: CallError| {
-            telemetry::refused(&error);
-            Ended::Refused(error.explanation)
-        };
+    /// Makes a call whose id is known already.
+    async fn attempt(&self, call: CallId, request: Request, arguments: &[u8], attempt: &Attempt) -> Ended {
         let prepared = match self.prepare_as(call, request).await {
             Ok(prepared) => prepared,
             Err(error) => return Ended::Refused(error.explanation),
@@ -34,14 +58,14 @@ impl Calls {
         let bytes_max = prepared.version.limits.body_bytes_max;
         if arguments.len() as u64 > bytes_max {
             let detail = format!("the arguments are over {bytes_max} bytes, the limit of the version that serves now");
-            return refuse(CallError::new(call, Explanation::new(ProblemCode::TooLarge, detail)));
+            let error = CallError::new(call, Explanation::new(ProblemCode::TooLarge, detail));
+            telemetry::refused(&error);
+            return Ended::Refused(error.explanation);
         }
-        match self.enter(&prepared, arguments).await {
-            Err(error) => refuse(error),
-            Ok(entered) => {
-                let_in.store(true, Ordering::Relaxed);
-                Ended::Made(self.execute(&prepared, entered, arguments.len()).await)
-            }
+        match self.run_for(&prepared, arguments, Some(attempt)).await {
+            Ok(Answered { json, .. }) => Ended::Made(Ok(json.len() as u64)),
+            Err(error) if attempt.has_begun() => Ended::Made(Err(error.explanation)),
+            Err(error) => Ended::Refused(error.explanation),
         }
     }
 }
@@ -50,70 +74,71 @@ impl Inner {
     /// Makes an attempt at a job, and says how it ended and what happens next.
     pub(super) async fn attempt(&self, begun: &BegunJob, cancelled: &CancellationToken) -> AttemptEnd {
         let BegunJob { record, arguments, call } = begun;
+        let policy = &self.policy;
         if let Some(given_up) = given_up(record) {
-            return self.end(record, Ended::Refused(Box::new(given_up)));
+            return end(policy, record, Ended::Refused(Box::new(given_up)));
         }
         let request = match self.request(record) {
             Ok(request) => request,
-            Err(explanation) => return self.end(record, Ended::Refused(explanation)),
+            Err(explanation) => return end(policy, record, Ended::Refused(explanation)),
         };
-        let let_in = AtomicBool::new(false);
+        let attempt = Attempt::of(record.id, policy);
         // The call comes first: one that has ended is not cancelled any more.
         let ended = tokio::select! {
             biased;
-            ended = self.calls.attempt(*call, request, arguments, &let_in) => ended,
-            () = cancelled.cancelled() => Ended::Cancelled(let_in.load(Ordering::Relaxed)),
+            ended = self.calls.attempt(*call, request, arguments, &attempt) => ended,
+            () = cancelled.cancelled() => Ended::Cancelled(attempt.has_begun()),
         };
-        self.end(record, ended)
+        end(policy, record, ended)
     }
 
     /// The end of an attempt in which the host itself failed.
-    pub(super) fn failed_in_host(&self, job: &JobRecord, call: CallId, error: &dyn fmt::Display) -> AttemptEnd {
-        self.end(job, Ended::Made(Err(CallError::host(call, error))))
+    pub(super) fn failed_in_host(&self, job: &JobRecord, error: &dyn fmt::Display) -> AttemptEnd {
+        end(&self.policy, job, Ended::Made(Err(Box::new(Explanation::host(error)))))
     }
+}
 
-    fn end(&self, job: &JobRecord, ended: Ended) -> AttemptEnd {
-        let at = Timestamp::now();
-        let finish = |state| Then::Finish { state, result_bytes: None, result: None };
-        let (outcome, problem, then) = match ended {
-            Ended::Made(Ok(answered)) => {
-                let result_bytes = answered.json.len() as u64;
-                let result = Some(answered.json).filter(|_| result_bytes <= self.policy.result_bytes_max);
-                let then = Then::Finish { state: JobState::Succeeded, result_bytes: Some(result_bytes), result };
-                (Some("ok".to_owned()), None, then)
-            }
-            Ended::Cancelled(let_in) => {
-                (let_in.then(|| "cancelled".to_owned()), job.problem.clone(), finish(JobState::Cancelled))
-            }
-            // The call was made, but its entry could not be written: what cannot be counted has not been served.
-            Ended::Made(Err(error)) if error.explanation.code == ProblemCode::LedgerUnavailable => {
-                let next = after_refusal(job, &error.explanation, at);
-                (None, Some(self.problem(&error.explanation)), next.map_or(finish(JobState::Dead), Then::Again))
-            }
-            Ended::Made(Err(error)) => {
-                let next = after_failure(job, &error.explanation, at);
-                let outcome = error.explanation.code.as_str().to_owned();
-                let then = next.map_or(finish(JobState::Dead), Then::Again);
-                (Some(outcome), Some(self.problem(&error.explanation)), then)
-            }
-            Ended::Refused(explanation) => {
-                let next = after_refusal(job, &explanation, at);
-                (None, Some(self.problem(&explanation)), next.map_or(finish(JobState::Dead), Then::Again))
-            }
-        };
-        telemetry::job_attempt(outcome.clone().unwrap_or_else(|| "refused".to_owned()));
-        AttemptEnd { at, outcome, problem, then }
-    }
+/// The end of an attempt that an earlier run of the host made, as the ledger has it.
+pub(super) fn end_of_entered(policy: &JobPolicy, entered: &EnteredAttempt) -> AttemptEnd {
+    let EnteredAttempt { record, outcome, detail, bytes_out } = entered;
+    let failed = Explanation::of_record(*outcome, detail.as_deref().unwrap_or_default());
+    end(policy, record, Ended::Made(failed.map_or(Ok(*bytes_out), |explanation| Err(Box::new(explanation)))))
+}
 
-    /// The JSON of what went wrong. A component's own error that is too large to be kept is left out.
-    fn problem(&self, explanation: &Explanation) -> String {
-        let json = |explanation: &Explanation| serde_json::to_string(explanation).unwrap_or_default();
-        if explanation.error_bytes() as u64 <= self.policy.result_bytes_max {
-            return json(explanation);
+fn end(policy: &JobPolicy, job: &JobRecord, ended: Ended) -> AttemptEnd {
+    let at = Timestamp::now();
+    let finish = |state| Then::Finish { state, result_bytes: None };
+    let (outcome, explanation, then) = match ended {
+        Ended::Made(Ok(bytes)) => {
+            let then = Then::Finish { state: JobState::Succeeded, result_bytes: Some(bytes) };
+            (Some("ok".to_owned()), None, then)
         }
-        let detail = format!("{} ({} bytes of error are not kept)", explanation.detail, explanation.error_bytes());
-        json(&Explanation::new(explanation.code, detail))
-    }
+        Ended::Cancelled(let_in) => (let_in.then(|| "cancelled".to_owned()), None, finish(JobState::Cancelled)),
+        Ended::Made(Err(explanation)) if explanation.code != ProblemCode::LedgerUnavailable => {
+            let next = after_failure(job, &explanation, at);
+            let outcome = explanation.code.as_str().to_owned();
+            (Some(outcome), Some(explanation), next.map_or(finish(JobState::Dead), Then::Again))
+        }
+        // Or the call was made, but its entry could not be written: what cannot be counted has not been served.
+        Ended::Made(Err(explanation)) | Ended::Refused(explanation) => {
+            let next = after_refusal(job, &explanation, at);
+            (None, Some(explanation), next.map_or(finish(JobState::Dead), Then::Again))
+        }
+    };
+    telemetry::job_attempt(outcome.clone().unwrap_or_else(|| "refused".to_owned()));
+    let (problem, error) = explanation.map(|explanation| problem(policy, *explanation)).unzip();
+    AttemptEnd { at, outcome, problem, error: error.flatten(), then }
+}
+
+/// The JSON of what went wrong, and of the component's own error, unless that is too large to be kept.
+fn problem(policy: &JobPolicy, explanation: Explanation) -> (String, Option<String>) {
+    let bytes = explanation.error_bytes();
+    let fits = bytes as u64 <= policy.result_bytes_max;
+    let Explanation { error, detail, .. } = explanation;
+    let detail = if fits { detail } else { format!("{detail} ({bytes} bytes of error are not kept)") };
+    let explanation = Explanation { error: None, detail, ..explanation };
+    let error = error.filter(|_| fits).map(|error| error.get().to_owned());
+    (serde_json::to_string(&explanation).unwrap_or_default(), error)
 }
 
 /// Why no further attempt is made at a job that was to have one.
@@ -151,7 +176,8 @@ fn after_refusal(job: &JobRecord, explanation: &Explanation, at: Timestamp) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wares_model::{Digest, JobId, Retry};
+    use wares_model::{Digest, Outcome, Retry};
+    use wares_store::{JobBounds, JobRetention};
 
     fn job() -> JobRecord {
         let now = Timestamp::now();
@@ -173,6 +199,7 @@ mod tests {
             cancel_requested: false,
             idempotency_key: None,
             due: None,
+            traceparent: None,
             arguments_bytes: 2,
             result_bytes: None,
             problem: None,
@@ -204,6 +231,40 @@ mod tests {
         }
         for code in [ProblemCode::NotFound, ProblemCode::Stopped, ProblemCode::BadArguments, ProblemCode::Untrusted] {
             assert!(!refused(&job, code), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_the_ledger_has_of_an_attempt_is_its_end() {
+        let policy = JobPolicy {
+            concurrency_max: 1,
+            tenant_concurrency_max: 1,
+            waiting: JobBounds { jobs_max: 1, bytes_max: 1 },
+            attempts_max: 3,
+            deadline_seconds_max: 100,
+            arguments_bytes_max: 1,
+            result_bytes_max: 3,
+            retention: JobRetention { finished: Duration::ZERO, dead: Duration::ZERO, jobs_max: 1, bytes_max: 1 },
+        };
+        let once = JobRecord { retry: Retry { attempts_max: 1, ..job().retry }, ..job() };
+        let entered = |record: &JobRecord, outcome, detail: &str| {
+            let (record, detail) = (record.clone(), Some(detail.to_owned()));
+            end_of_entered(&policy, &EnteredAttempt { record, outcome, detail, bytes_out: 7 })
+        };
+        let ok = entered(&once, Outcome::Ok, "");
+        let succeeded = Then::Finish { state: JobState::Succeeded, result_bytes: Some(7) };
+        assert_eq!((ok.outcome.as_deref(), ok.then), (Some("ok"), succeeded));
+        let trap = entered(&once, Outcome::Trap, "unreachable\n  at inner\n  at outer");
+        let dead = Then::Finish { state: JobState::Dead, result_bytes: None };
+        assert_eq!((trap.outcome.as_deref(), trap.then), (Some("trap"), dead));
+        let problem: Explanation = serde_json::from_str(&trap.problem.unwrap()).unwrap();
+        assert_eq!((problem.code, problem.detail.as_str()), (ProblemCode::Trap, "unreachable"));
+        assert_eq!(problem.backtrace, ["inner", "outer"]);
+        assert!(matches!(entered(&job(), Outcome::Trap, "").then, Then::Again(_)), "two attempts are left");
+        for (detail, error) in [("[1]", Some("[1]")), ("[1,2]", None), ("[1", None)] {
+            let refused = entered(&once, Outcome::ComponentError, detail);
+            assert_eq!((refused.outcome.as_deref(), refused.error.as_deref()), (Some("component-error"), error));
+            assert!(!refused.problem.unwrap().contains("[1,2]"), "errors are kept apart");
         }
     }
 

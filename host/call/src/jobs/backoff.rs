@@ -22,10 +22,12 @@ pub(super) fn after_refusals(refusals: u32) -> Duration {
     wait(REFUSED_FIRST, REFUSED_MAX, refusals)
 }
 
-/// The `count`-th of waits that double from `first` to `most`, with a random part added, so that jobs that failed together do
-/// not come back together.
+/// The `count`-th of waits that double from `first` to half of `most`, each with a random part of up to itself added, so that
+/// jobs that failed together do not come back together.
 fn wait(first: Duration, most: Duration, count: u32) -> Duration {
-    let waits = ExponentialBuilder::new().with_min_delay(first).with_max_delay(most).with_factor(2.0).with_jitter();
+    let longest = most / 2;
+    let waits = ExponentialBuilder::new().with_min_delay(first.min(longest)).with_max_delay(longest).with_factor(2.0);
+    let waits = waits.with_jitter();
     let nth = usize::try_from(count.saturating_sub(1)).unwrap_or(DOUBLINGS_MAX).min(DOUBLINGS_MAX);
     waits.without_max_times().build().nth(nth).map_or(most, |wait| wait.min(most))
 }
@@ -33,15 +35,24 @@ fn wait(first: Duration, most: Duration, count: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn waits_double_up_to_their_bound() {
         let retry = Retry { backoff_ms_first: 100, backoff_ms_max: 1_000, ..Retry::default() };
         let seen: Vec<_> = (1..=5).map(|attempts| after_attempts(&retry, attempts).as_millis()).collect();
-        for (wait, least) in seen.iter().zip([100, 200, 400, 800, 1_000]) {
+        for (wait, least) in seen.iter().zip([100, 200, 400, 500, 500]) {
             assert!((least..=(2 * least).min(1_000)).contains(wait), "{seen:?}");
         }
-        assert_eq!(after_attempts(&retry, u32::MAX).as_millis(), 1_000);
-        assert!(after_refusals(1) >= REFUSED_FIRST && after_refusals(100) == REFUSED_MAX);
+        assert!(after_refusals(1) >= REFUSED_FIRST && after_refusals(100) <= REFUSED_MAX);
+    }
+
+    #[test]
+    fn the_longest_waits_differ_too() {
+        let waits: HashSet<_> = (0..20).map(|_| after_refusals(u32::MAX)).collect();
+        assert!(
+            waits.len() > 1 && waits.iter().all(|wait| *wait >= REFUSED_MAX / 2 && *wait <= REFUSED_MAX),
+            "{waits:?}"
+        );
     }
 }

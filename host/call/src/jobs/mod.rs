@@ -1,17 +1,21 @@
 //! Jobs: calls that are made later, and again if they fail. The queue is in the store, and one worker takes from it.
 //!
 //! A job that was accepted is never lost: it is durable before it is answered for, and one that runs when the host ends is run
-//! again at the next start. So a call may be made more than once, and every attempt is an ordinary call: resolved by the
-//! deployment of its moment, admitted like any other, with one ledger entry. An attempt that is not let in uses up nothing.
+//! again at the next start, unless its call has its entry in the ledger: the result comes with that. So a call that was cut
+//! off may be made more than once, and no call is billed twice. Every attempt is an ordinary call: resolved by the deployment
+//! of its moment, within the same slots and limits, with one ledger entry. An attempt that is not let in uses up nothing.
 
 mod attempt;
 mod backoff;
+mod recovery;
 mod schedules;
+mod wipe;
 mod worker;
 
+pub(crate) use attempt::Attempt;
 pub use schedules::{ScheduleError, ScheduleView};
 
-use crate::{CallError, Calls, Explanation, Request, telemetry};
+use crate::{CallError, Calls, Explanation, Found, Request, error, telemetry};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -24,7 +28,7 @@ use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
 use wares_engine::TraceParent;
 use wares_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
-use wares_model::{Digest, JobId, JobState, ProblemCode, Retry, TenantId, Timestamp};
+use wares_model::{CallId, Digest, JobId, JobState, ProblemCode, Retry, TenantId, Timestamp};
 use wares_store::{Due, JobBounds, JobDetail, JobQuery, JobRecord, JobRetention, NewJob, QueuedJob, Store, StoreError};
 
 /// What an operator sets for jobs.
@@ -59,6 +63,8 @@ struct Inner {
     queued: Notify,
     /// Rings when a schedule was enabled.
     enabled: Notify,
+    /// Rings when an attempt has ended and that is written.
+    ended: Notify,
     /// Attempts that are being made; cancelling one ends it.
     running: Mutex<HashMap<JobId, CancellationToken>>,
     closing: CancellationToken,
@@ -136,14 +142,12 @@ impl Jobs {
             policy,
             queued: Notify::new(),
             enabled: Notify::new(),
+            ended: Notify::new(),
             running: Mutex::default(),
             closing: CancellationToken::new(),
         });
         let started = Timestamp::now();
-        let again = inner.store().recover_jobs(started).await?;
-        if again > 0 {
-            tracing::info!(jobs = again, "jobs that ran when the host ended are run again");
-        }
+        inner.recover(started).await?;
         let worker = tokio::spawn({
             let inner = Arc::clone(&inner);
             async move {
@@ -171,7 +175,7 @@ impl Jobs {
         key: Option<IdempotencyKey>,
         arguments: &[u8],
     ) -> Result<JobRecord, JobError> {
-        let Inner { calls, policy, .. } = &*self.0;
+        let policy = &self.0.policy;
         if arguments.len() as u64 > policy.arguments_bytes_max {
             return Err(JobError::TooLarge(policy.arguments_bytes_max));
         }
@@ -182,14 +186,8 @@ impl Jobs {
         {
             return same_call(known, &job.fingerprint);
         }
-        let prepared = calls.prepare(request).await?;
-        let limits = &prepared.version.limits;
-        if arguments.len() as u64 > limits.body_bytes_max {
-            return Err(JobError::TooLarge(limits.body_bytes_max));
-        }
-        wares_typed::read_arguments(&prepared.live.description, prepared.function()?, arguments)
-            .map_err(|error| CallError::bad_arguments(prepared.call, error).of(&prepared.version))?;
-        let job = self.0.with_retry(job, prepared.version.summary.retry);
+        let retry = self.0.check(request, arguments).await?;
+        let job = self.0.with_retry(job, retry);
         let fingerprint = job.fingerprint;
         match self.0.store().queue_job(job, policy.waiting).await? {
             QueuedJob::New(record) => {
@@ -259,6 +257,25 @@ impl Inner {
         self.calls.catalog.store()
     }
 
+    /// Finds out whether something serves the call and its arguments fit, and how often it is to be tried. No call is made, and
+    /// none has a trace for it.
+    async fn check(&self, request: Request, arguments: &[u8]) -> Result<Retry, JobError> {
+        let (calls, call) = (&self.calls, CallId::generate());
+        let standing = calls.catalog.snapshot().standing(&request.target, &request.tenant.record.id);
+        let found = calls.found(call, request, standing, error::names_of_function).await;
+        let Found { version, live, interface, function, .. } = found.inspect_err(telemetry::refused)?;
+        let bytes_max = version.limits.body_bytes_max;
+        if arguments.len() as u64 > bytes_max {
+            return Err(JobError::TooLarge(bytes_max));
+        }
+        let interface = Some(&*interface).filter(|interface| !interface.is_empty());
+        let (_, function) = error::find_function(&live.description, interface, &function)
+            .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
+        wares_typed::read_arguments(&live.description, function, arguments)
+            .map_err(|error| CallError::bad_arguments(call, error).of(&version))?;
+        Ok(version.summary.retry)
+    }
+
     fn new_job(
         &self,
         request: &Request,
@@ -266,7 +283,7 @@ impl Inner {
         arguments: &[u8],
         retry: Retry,
     ) -> Result<NewJob, JobError> {
-        let Request { tenant, application, target, interface, function, .. } = request;
+        let Request { tenant, application, target, interface, function, trace } = request;
         let named = Named { target: target.clone(), interface: interface.clone(), function: function.clone() };
         let call = named.to_json()?;
         let created_at = Timestamp::now();
@@ -281,6 +298,7 @@ impl Inner {
             deadline_at: created_at,
             idempotency_key: key.map(|key| key.0),
             due: None,
+            traceparent: trace.traceparent(),
             arguments: arguments.to_vec(),
         };
         Ok(self.with_retry(job, retry))
@@ -311,7 +329,9 @@ impl Inner {
         })?;
         let Named { target, interface, function } = named;
         let application = job.application.as_str().into();
-        Ok(Request { tenant, application, target, interface, function, trace: TraceParent::None })
+        let trace =
+            job.traceparent.as_deref().map_or(TraceParent::None, |parent| TraceParent::of_headers(parent, None));
+        Ok(Request { tenant, application, target, interface, function, trace })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Schedules: calls that become jobs at set times, for tenants for whom an operator enabled them.
 //!
-//! What a schedule calls and when stands in the manifest of the version that the deployment gives the tenant at that time. Each
-//! due time makes one job, also over restarts: that it is dealt with is written in the transaction that queues the job. Times at
-//! which the host was down, or no deployed version had the schedule, are skipped; where the manifest says `missed = "run-once"`,
-//! those at which the host was down make one job together.
+//! What a schedule calls and when stands in the manifest of the version that the deployment gives the tenant at that time, the
+//! same one while the shares stand, even where calls draw theirs. Each due time makes one job, also over restarts: that it is
+//! dealt with is written in the transaction that queues the job, and waits for room in the tenant's queue. Times at which the
+//! host was down, or no deployed version had the schedule, are skipped; where the manifest says `missed = "run-once"`, those at
+//! which the host was down make one job together.
 
 use super::{Inner, JobError, Jobs};
 use crate::{Request, telemetry};
@@ -144,7 +145,14 @@ impl Jobs {
 
 /// Makes jobs of due times until the queue is closed. Times before `started` are missed.
 pub(super) async fn run(inner: &Inner, started: Timestamp) {
-    while !inner.closing.is_cancelled() {
+    tokio::select! {
+        () = inner.closing.cancelled() => {}
+        () = look_again_and_again(inner, started) => {}
+    }
+}
+
+async fn look_again_and_again(inner: &Inner, started: Timestamp) {
+    loop {
         let sleep = match inner.look_at_schedules(started).await {
             Ok(next) => next.since(Timestamp::now()).min(LOOK_INTERVAL),
             Err(error) => {
@@ -153,7 +161,6 @@ pub(super) async fn run(inner: &Inner, started: Timestamp) {
             }
         };
         tokio::select! {
-            () = inner.closing.cancelled() => {}
             () = inner.enabled.notified() => {}
             () = tokio::time::sleep(sleep) => {}
         }
@@ -189,19 +196,22 @@ impl Inner {
             return Ok(None);
         };
         let Ok(times) = schedule.times() else { return Ok(None) };
-        let timing = timing(schedule);
+        let (timing, mut handled_until) = (timing(schedule), record.handled_until);
         if record.timing != timing {
-            self.store().retime_schedule(key, &timing, now).await?;
-            return Ok(times.after(now));
+            // Other times hold since they were deployed, not since that was seen.
+            let deployment = snapshot.component(&key.component).and_then(|component| component.deployment.as_ref());
+            handled_until = deployment.map_or(now, |deployment| deployment.at.min(now)).max(handled_until);
+            self.store().retime_schedule(key, &timing, handled_until).await?;
         }
-        let due = due(&times, record.handled_until, started, now, schedule.missed);
-        for (at, is_run) in due {
-            self.handle(key, tenant, version, schedule, at, is_run).await?;
+        for (at, is_run) in due(&times, handled_until, started, now, schedule.missed) {
+            if !self.handle(key, tenant, version, schedule, at, is_run).await? {
+                return Ok(None);
+            }
         }
         Ok(times.after(now))
     }
 
-    /// Deals with a due time: with a job, or without.
+    /// Deals with a due time: with a job, or without. Returns whether there was room for the job; if not, the time is still due.
     async fn handle(
         &self,
         key: &ScheduleKey,
@@ -210,7 +220,7 @@ impl Inner {
         schedule: &Schedule,
         at: Timestamp,
         is_run: bool,
-    ) -> Result<(), JobError> {
+    ) -> Result<bool, JobError> {
         let request = Request {
             tenant: Arc::clone(tenant),
             application: format!("schedule:{}", key.name).into(),
@@ -232,8 +242,9 @@ impl Inner {
                 self.queued.notify_one();
             }
             Some(QueuedJob::Full) => {
-                tracing::warn!(%tenant, %component, schedule = name, due = %at, "a due time is left out: too many jobs of the tenant wait");
-                telemetry::due("full");
+                tracing::warn!(%tenant, %component, schedule = name, due = %at, "a due time waits: too many jobs of the tenant do");
+                telemetry::job_refused();
+                return Ok(false);
             }
             Some(QueuedJob::Known(_)) => {}
             None if is_run => {}
@@ -242,7 +253,7 @@ impl Inner {
                 telemetry::due("missed");
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -268,7 +279,7 @@ fn due(
 /// The version that the deployment gives the tenant.
 fn deployed(snapshot: &Snapshot, tenant: &TenantId, component: &ComponentName) -> Option<Arc<VersionEntry>> {
     let target = Target::Component { name: component.clone(), requirement: None };
-    snapshot.resolve(&target, tenant).ok().map(|resolved| resolved.version)
+    snapshot.standing(&target, tenant).ok().map(|resolved| resolved.version)
 }
 
 /// What due times are counted by.

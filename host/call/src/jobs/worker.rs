@@ -63,17 +63,20 @@ impl Inner {
         if matches!(self.store().job(id).await, Ok(Some(JobRecord { cancel_requested: true, .. }))) {
             running.cancelled.cancel();
         }
-        let (record, call) = (begun.record.clone(), begun.call);
+        let record = begun.record.clone();
         let (inner, cancelled) = (Arc::clone(&self), running.cancelled.clone());
         // In a task of its own, so that a panic is an attempt that failed.
         let attempt = tokio::spawn(async move { inner.attempt(&begun, &cancelled).await });
         let end = AbortOnDropHandle::new(attempt).await;
-        let end = end.unwrap_or_else(|panic| self.failed_in_host(&record, call, &panic));
+        let end = end.unwrap_or_else(|panic| self.failed_in_host(&record, &panic));
+        // Once its end is written the job may run again, and has a handle of its own then.
+        drop(running);
         self.write_end(id, end).await;
+        self.ended.notify_waiters();
     }
 
-    /// Writes the end of an attempt, however long the store needs to be written again. A host that ends before makes the
-    /// attempt again at its next start.
+    /// Writes the end of an attempt, however long the store needs to be written again. A host that ends before does it at its
+    /// next start.
     async fn write_end(&self, id: JobId, end: AttemptEnd) {
         loop {
             match self.store().end_attempt(id, &end).await {
@@ -107,12 +110,18 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Counts the queue for the metrics, and removes what is kept for long enough.
+/// Counts the queue for the metrics, and removes what is kept for long enough, until the queue is closed.
 pub(super) async fn keep_up(inner: &Inner) {
+    tokio::select! {
+        () = inner.closing.cancelled() => {}
+        () = count_and_prune(inner) => {}
+    }
+}
+
+async fn count_and_prune(inner: &Inner) {
     let (mut counting, mut pruning) = (tokio::time::interval(COUNT_INTERVAL), tokio::time::interval(PRUNE_INTERVAL));
     loop {
         tokio::select! {
-            () = inner.closing.cancelled() => return,
             _ = counting.tick() => match inner.store().count_jobs().await {
                 Ok(counts) => telemetry::jobs(counts),
                 Err(error) => tracing::warn!(%error, "the jobs could not be counted"),

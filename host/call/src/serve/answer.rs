@@ -1,8 +1,8 @@
 //! The body of an answer, on its way to the caller.
 
 use super::Taken;
+use super::exchange::Exchange;
 use crate::CallError;
-use crate::record::Traffic;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty};
@@ -20,7 +20,7 @@ pub(super) struct Answer {
     inner: Body,
     /// Bytes to come, if the guest said how many.
     left: Option<u64>,
-    traffic: Arc<Traffic>,
+    exchange: Arc<Exchange>,
     bytes_max: u64,
     all_taken: Option<oneshot::Sender<Taken>>,
     finished: oneshot::Receiver<Result<(), CallError>>,
@@ -43,7 +43,7 @@ impl Answer {
     pub(super) fn new(
         inner: Body,
         left: Option<u64>,
-        traffic: Arc<Traffic>,
+        exchange: Arc<Exchange>,
         bytes_max: u64,
         all_taken: oneshot::Sender<Taken>,
         finished: oneshot::Receiver<Result<(), CallError>>,
@@ -52,7 +52,7 @@ impl Answer {
         Self {
             inner,
             left,
-            traffic,
+            exchange,
             bytes_max,
             all_taken: Some(all_taken),
             finished,
@@ -85,7 +85,7 @@ impl Answer {
             Some(data) if data.is_empty() => return None,
             Some(data) => data.len() as u64,
         };
-        let sent = self.traffic.bytes_out.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let sent = self.exchange.traffic.bytes_out.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if sent > self.bytes_max {
             self.end(Taken::TooLarge);
             return None;
@@ -126,11 +126,13 @@ impl http_body::Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        this.exchange.asks(true);
         loop {
             match &mut this.state {
                 State::Streaming => match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
                     Some(Ok(frame)) => {
                         if let Some(frame) = this.pass(frame) {
+                            this.exchange.asks(false);
                             return Poll::Ready(Some(Ok(frame)));
                         }
                     }

@@ -1,5 +1,6 @@
 //! What changes how much is in a directory: done by one at a time, to the end even if the call is cancelled.
 
+use super::blocking;
 use super::directories::Directory;
 use super::usage::{Quota, Usage, longest_path};
 use bytes::Bytes;
@@ -47,10 +48,6 @@ pub(super) fn failure(error: &io::Error) -> ErrorCode {
         ErrorKind::QuotaExceeded => ErrorCode::Quota,
         _ => error.into(),
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await?
 }
 
 impl Changing {

@@ -1,20 +1,20 @@
 //! What a guest's requests do: those that change how much there is, here; the others as wasmtime does them.
 
-use super::Held;
 use super::change::{Changing, Place, failure, to_the_end};
 use super::directories::Directory;
 use super::stream::{Reading, Writing};
 use super::usage::Quota;
-use crate::{CallContext, Services};
+use super::{Held, blocking};
+use crate::{CallContext, OverLimit, Services};
 use bytes::Bytes;
 use std::fs::File;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use wares_model::grants::{FilesAccess, FilesGrant};
-use wares_model::limits::LISTINGS_MAX;
-use wasmtime::component::{Resource, ResourceTable};
+use wares_model::limits::{FILE_DESCRIPTORS_MAX, LISTINGS_MAX};
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtxView};
-use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
+use wasmtime_wasi::p2::bindings::filesystem::types;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult, ReaddirIterator};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
@@ -39,22 +39,18 @@ impl FilesView<'_> {
     }
 
     /// The call's directory and what it may do there, if it is granted any.
-    fn granted(&mut self) -> std::io::Result<Option<(Arc<Directory>, FilesGrant)>> {
-        let Some(grant) = self.context.granted.files() else { return Ok(None) };
+    fn granted(&mut self) -> Option<(Arc<Directory>, FilesGrant)> {
+        let grant = self.context.granted.files()?;
         if self.held.directory.is_none() {
-            let CallContext { tenant, component, .. } = &**self.context;
-            self.held.directory = self.services.files.directory(tenant, component).inspect_err(|error| {
-                tracing::error!(%error, %tenant, %component, "the directory for files cannot be opened");
-            })?;
+            self.held.directory = self.services.files.directory(&self.context.tenant, &self.context.component);
         }
         self.context.note_used(format_args!("files {}", grant.access));
-        Ok(self.held.directory.clone().map(|directory| (directory, grant)))
+        self.held.directory.clone().map(|directory| (directory, grant))
     }
 
     /// The right to change something in the call's directory.
     fn changing(&mut self) -> FsResult<Changing> {
-        let granted = self.granted().map_err(|error| failure(&error))?;
-        let (directory, FilesGrant { bytes_max, files_max, .. }) = granted.ok_or(ErrorCode::NotPermitted)?;
+        let (directory, FilesGrant { bytes_max, files_max, .. }) = self.granted().ok_or(ErrorCode::NotPermitted)?;
         Ok(Changing { directory, quota: Quota { bytes_max, files_max } })
     }
 
@@ -90,17 +86,35 @@ impl FilesView<'_> {
         let stream: DynOutputStream = Box::new(Writing::new(changing, file, place, permit));
         Ok(self.table.push(stream)?)
     }
-}
 
-impl preopens::Host for FilesView<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let Some((directory, grant)) = self.granted()? else { return Ok(Vec::new()) };
+    /// Whether one more file or directory may be open.
+    fn has_room(&self) -> bool {
+        self.held.descriptors < FILE_DESCRIPTORS_MAX
+    }
+
+    fn push(&mut self, descriptor: Descriptor) -> Result<Fd, ResourceTableError> {
+        let fd = self.table.push(descriptor)?;
+        self.held.descriptors += 1;
+        Ok(fd)
+    }
+
+    /// The directory that the call sees as `/`, if it has one.
+    pub(super) async fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
+        let Some((directory, grant)) = self.granted() else { return Ok(Vec::new()) };
+        if !self.has_room() {
+            let detail = format!("a call may have {FILE_DESCRIPTORS_MAX} files and directories open");
+            return Err(wasmtime::Error::new(OverLimit(detail)));
+        }
         let (perms, mode) = match grant.access {
             FilesAccess::ReadOnly => (FsPerms::ReadOnly, OpenMode::READ),
             FilesAccess::ReadWrite => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
         };
-        let dir = Dir::new(directory.file.try_clone()?, perms, mode, false);
-        Ok(vec![(self.table.push(Descriptor::Dir(dir))?, "/".to_owned())])
+        let CallContext { tenant, component, .. } = &**self.context;
+        let opened = blocking(move || directory.open()).await.inspect_err(|error| {
+            tracing::error!(%error, %tenant, %component, "the directory for files cannot be opened");
+        });
+        let dir = Dir::new(opened?, perms, mode, false);
+        Ok(vec![(self.push(Descriptor::Dir(dir))?, "/".to_owned())])
     }
 }
 
@@ -130,8 +144,11 @@ impl HostDescriptor for FilesView<'_> {
         flags: DescriptorFlags,
     ) -> FsResult<Fd> {
         let (dir, changing) = (self.dir(&fd)?, self.changing()?);
+        if !self.has_room() {
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
         let opened = to_the_end(changing.open(dir, path_flags, path, open_flags, flags)).await?;
-        Ok(self.table.push(opened)?)
+        Ok(self.push(opened)?)
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
@@ -260,6 +277,7 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
+        self.held.descriptors = self.held.descriptors.saturating_sub(1);
         HostDescriptor::drop(&mut self.wasi(), fd)
     }
 }

@@ -42,6 +42,12 @@ impl Usage {
             (self.bytes, self.files) = measure(directory)?;
             self.is_measured = true;
         }
+        self.release_closed();
+        Ok(())
+    }
+
+    /// Gives back what removed files took that are closed by now.
+    fn release_closed(&mut self) {
         let Self { bytes, files, open, removed, .. } = self;
         removed.retain(|file| {
             let is_open = open.iter().any(|(inode, open)| *inode == file.inode && open.strong_count() > 0);
@@ -51,7 +57,6 @@ impl Usage {
             }
             is_open
         });
-        Ok(())
     }
 
     /// Whether the counters are right as they are.
@@ -95,6 +100,8 @@ impl Usage {
     /// A file is open from now on.
     pub(super) fn opened(&mut self, file: &Arc<File>) -> io::Result<()> {
         let inode = file.metadata()?.ino();
+        // The inode may be that of a removed file that was closed since: what is counted for that one is not this one's.
+        self.release_closed();
         if self.open.len() >= self.open_kept_max {
             self.open.retain(|(_, file)| file.strong_count() > 0);
             self.open_kept_max = (self.open.len() * 2).max(64);
@@ -168,4 +175,39 @@ pub(super) fn longest_path(directory: &Path) -> io::Result<usize> {
         }
     }
     Ok(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removed_file_that_is_closed_lends_its_inode_to_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |name: &str| Arc::new(File::create(dir.path().join(name)).unwrap());
+        let quota = Quota { bytes_max: 1_000, files_max: 10 };
+        let mut usage = Usage::default();
+        usage.settle(dir.path()).unwrap();
+        let write =
+            |usage: &mut Usage, file: &Arc<File>, bytes| usage.resize(file, quota, |_| bytes, |_| file.set_len(bytes));
+        let first = open("first");
+        usage.add();
+        usage.opened(&first).unwrap();
+        write(&mut usage, &first, 600).unwrap();
+        fs::remove_file(dir.path().join("first")).unwrap();
+        usage.remove_file(600);
+        assert_eq!((usage.bytes, usage.files), (600, 1), "it is open still");
+
+        // As if it had got the inode that became free.
+        drop(first);
+        let second = open("second");
+        usage.add();
+        usage.removed[0].inode = second.metadata().unwrap().ino();
+        usage.opened(&second).unwrap();
+        assert_eq!((usage.bytes, usage.files), (0, 1));
+        write(&mut usage, &second, 1_000).unwrap();
+        drop(second);
+        usage.settle(dir.path()).unwrap();
+        assert_eq!((usage.bytes, usage.files), (1_000, 1), "it is there still");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::headers;
+use super::places::Place;
 use super::watch::Watch;
 use bytes::Bytes;
 use http::HeaderName;
@@ -12,13 +13,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Why a request's body was cut off, for whoever learns only that it was.
 pub(crate) type Cut = Arc<Mutex<Option<Failure>>>;
+
+/// Its code alone, for the guest that sent the body; nothing if it was not cut off.
+pub(crate) type CutTold = oneshot::Receiver<Error>;
 
 /// What a guest sends.
 pub(crate) struct RequestBody {
@@ -28,6 +32,7 @@ pub(crate) struct RequestBody {
     /// The header that the host sets, and that trailers could set again.
     credential: Option<HeaderName>,
     cut: Cut,
+    tell: Option<oneshot::Sender<Error>>,
 }
 
 /// Ends a request's body; the reason is with [`Cut`].
@@ -36,12 +41,16 @@ pub(crate) struct RequestBody {
 pub(crate) struct CutOff;
 
 impl RequestBody {
-    pub(crate) fn new(inner: WasiBody, bytes_max: u64, credential: Option<HeaderName>) -> (Self, Cut) {
-        let cut = Cut::default();
-        (Self { inner, bytes_max, sent: 0, credential, cut: Arc::clone(&cut) }, cut)
+    pub(crate) fn new(inner: WasiBody, bytes_max: u64, credential: Option<HeaderName>) -> (Self, Cut, CutTold) {
+        let (cut, (tell, told)) = (Cut::default(), oneshot::channel());
+        (Self { inner, bytes_max, sent: 0, credential, cut: Arc::clone(&cut), tell: Some(tell) }, cut, told)
     }
 
-    fn cut_off(&self, failure: Failure) -> CutOff {
+    fn cut_off(&mut self, failure: Failure) -> CutOff {
+        if let Some(tell) = self.tell.take() {
+            // The guest may have lost interest.
+            let _ = tell.send(again(&failure.code));
+        }
         *self.cut.lock() = Some(failure);
         CutOff
     }
@@ -64,6 +73,15 @@ impl RequestBody {
             return Err(self.cut_off(Failure::refused(Error::HttpRequestDenied, reason)));
         }
         Ok(frame)
+    }
+}
+
+/// A code of a body that was cut off, once more; wasmtime's cannot be copied. Others say that the guest broke it off itself.
+fn again(code: &Error) -> Error {
+    match code {
+        Error::HttpRequestBodySize(bytes) => Error::HttpRequestBodySize(*bytes),
+        Error::HttpRequestDenied => Error::HttpRequestDenied,
+        _ => Error::HttpProtocolError,
     }
 }
 
@@ -110,24 +128,33 @@ pub(crate) struct ResponseBody {
     /// Whether the timer runs: only while the guest waits for the server, not the server for the guest.
     is_waiting: bool,
     watch: Watch,
+    /// Why the request's body was cut off, which then is why the response breaks off too.
+    cut: Cut,
     has_ended: bool,
     _connection: Connection,
 }
 
-/// A connection at work, and its place among those of the host.
+/// A connection at work, its place among those of the host, and what shows that its request is open.
 pub(crate) struct Connection {
     pub(crate) _work: AbortOnDropJoinHandle<()>,
-    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) _place: Place,
+    pub(crate) _open: Arc<()>,
 }
 
 impl ResponseBody {
-    pub(crate) fn new(incoming: Incoming, measure: Measure, mut watch: Watch, connection: Connection) -> Self {
+    pub(crate) fn new(
+        incoming: Incoming,
+        measure: Measure,
+        mut watch: Watch,
+        cut: Cut,
+        connection: Connection,
+    ) -> Self {
         let has_ended = incoming.is_end_stream();
         if has_ended {
             watch.ended_well();
         }
         let timer = Box::pin(sleep_until(measure.next_deadline()));
-        Self { incoming, measure, timer, is_waiting: false, watch, has_ended, _connection: connection }
+        Self { incoming, measure, timer, is_waiting: false, watch, cut, has_ended, _connection: connection }
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Failure> {
@@ -198,6 +225,7 @@ impl Body for ResponseBody {
             Some(Ok(frame)) => Some(Ok(frame)),
             Some(Err(failure)) => {
                 this.has_ended = true;
+                let failure = this.cut.lock().take().unwrap_or(failure);
                 Some(Err(this.watch.failed(failure)))
             }
         })

@@ -7,7 +7,8 @@ use wasmtime_wasi_http::Error;
 /// Characters of a reason.
 const REASON_CHARS_MAX: usize = 400;
 
-/// A request that failed. Its reason is for the call's log; secrets and what servers said are not in it.
+/// A request that failed. Its reason is for the call's log; no secret is in it, and of what servers said only what one line
+/// of this length can hold.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: Error,

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::target::Target;
 use crate::{CallContext, SecretReader};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 use wares_model::grants::{Credential, is_reserved_header};
@@ -72,17 +72,6 @@ pub(crate) fn check_size(fields: &HeaderMap) -> Result<(), u32> {
     if bytes <= HTTP_FIELDS_BYTES_MAX { Ok(()) } else { Err(u32::try_from(bytes).unwrap_or(u32::MAX)) }
 }
 
-/// Removes what was said about the connection alone.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let named: Vec<_> = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).collect();
-    let named: Vec<_> = named.iter().flat_map(|value| value.split(',')).map(|name| name.trim().to_owned()).collect();
-    for name in named.iter().filter(|name| !name.is_empty()) {
-        headers.remove(name.as_str());
-    }
-    headers.remove(CONNECTION);
-    headers.remove(UPGRADE);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,12 +99,5 @@ mod tests {
             Credential { header: "X-Api-Key".into(), prefix: String::new(), secret: "key".parse().unwrap() };
         assert!(check(&headers(&[("x-api-key", "own")]), Some(&credential)).is_err());
         assert!(check(&headers(&[("x-api-other", "own")]), Some(&credential)).is_ok());
-    }
-
-    #[test]
-    fn what_a_connection_names_is_not_passed_on() {
-        let mut fields = headers(&[("connection", "close, x-hop"), ("x-hop", "1"), ("x-end", "2")]);
-        strip(&mut fields);
-        assert_eq!(fields, headers(&[("x-end", "2")]));
     }
 }

@@ -6,18 +6,22 @@
 //! a second look-up (`connect.rs`). Headers are the guest's but for those by which servers are told who asks (`headers.rs`);
 //! bodies are bounded both ways (`body.rs`). Each request has a connection of its own, so nothing is shared between grants.
 //!
-//! Bounds: requests per call, bytes each way per request, header bytes, time to connect, to the first byte and between bytes,
-//! the call's wall time over all of it, and open connections of the host.
+//! Bounds: requests per call, bytes each way per request, bytes of a header, of a method and of an authority (`types.rs`), bytes
+//! of all paths and of what waits of all bodies (host-memory-bytes-max), time to connect, to the first byte and between bytes,
+//! the call's wall time over all of it, and open connections of the host and of each tenant (`places.rs`).
 
 mod address;
 mod body;
 mod connect;
 mod failure;
 mod headers;
+pub mod hop_by_hop;
 mod outbound;
+mod places;
 mod resolve;
 mod send;
 mod target;
+pub(crate) mod types;
 mod watch;
 
 pub use outbound::{Outbound, OutboundConfig, OutboundError};
@@ -28,22 +32,25 @@ use http::Request;
 use send::Sending;
 use std::sync::Arc;
 use wares_model::Limits;
-use wares_model::limits::HTTP_FIELDS_BYTES_MAX;
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
-use wasmtime_wasi_http::p2::bindings::http::types::{self, LinkOptions};
 use wasmtime_wasi_http::p3::bindings::http::client;
 use wasmtime_wasi_http::{
     Error, RequestOptions, Result, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpHooks, WasiHttpView as _,
 };
 
+/// Bytes of a body that a guest hands over at once.
+const BODY_CHUNK_BYTES_MAX: usize = 64 << 10;
+/// The same where a call has begun so many bodies that they might take all its host memory.
+const BODY_CHUNK_BYTES_MIN: usize = 256;
+/// So many such pieces wait for whom they are sent to.
+const BODY_CHUNKS_WAITING: usize = 2;
+/// Bytes of a set of fields while a guest may change it. Each of its handles may be one.
+const OWN_FIELDS_BYTES_MAX: usize = 16 << 10;
+
 pub(crate) struct Http;
 
 const INTERFACES: &[Interface] = &[
-    Interface {
-        name: "wasi:http/types",
-        version: "0.2.12",
-        link: |linker| types::add_to_linker::<CallState, WasiHttp>(linker, &LinkOptions::default(), CallState::http),
-    },
+    Interface { name: "wasi:http/types", version: "0.2.12", link: types::link_p2 },
     Interface {
         name: "wasi:http/outgoing-handler",
         version: "0.2.12",
@@ -65,24 +72,56 @@ impl Capability for Http {
 /// What HTTP holds for one call.
 pub(crate) fn context() -> WasiHttpCtx {
     let mut context = WasiHttpCtx::new();
-    context.set_field_size_limit(HTTP_FIELDS_BYTES_MAX);
+    context.set_field_size_limit(OWN_FIELDS_BYTES_MAX);
     context
 }
 
 /// The requests that one call sends.
 pub(crate) struct Requests {
     sending: Sending,
-    /// How many there were.
+    /// How many there were; one more than there may be if some were refused.
     count: u64,
+    /// Bytes of host memory for paths and for what waits of bodies. What one has taken does not come back: a call sends few
+    /// requests.
+    memory_left: usize,
 }
 
 impl Requests {
     pub(crate) fn new(context: &Arc<CallContext>, services: &Arc<Services>, log: &CallLog, limits: Limits) -> Self {
         let (context, services) = (Arc::clone(context), Arc::clone(services));
-        Self { sending: Sending { context, services, log: log.clone(), limits }, count: 0 }
+        let memory_left = usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX);
+        let sending = Sending { context, services, log: log.clone(), limits, open: Arc::default() };
+        Self { sending, count: 0, memory_left }
+    }
+
+    /// Whether each of them is at its end, with its response.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        Arc::strong_count(&self.sending.open) == 1
+    }
+
+    /// Takes host memory for a text that a handle keeps, if there is as much.
+    pub(crate) fn keep(&mut self, text: &str) -> bool {
+        let left = self.memory_left.checked_sub(text.len());
+        self.memory_left = left.unwrap_or(self.memory_left);
+        left.is_some()
+    }
+
+    /// Counts one more, if the call may send it. The log tells of the first that it may not.
+    fn count(&mut self) -> Result<()> {
+        let most = self.sending.limits.outbound_requests_max;
+        if self.count < most {
+            self.count += 1;
+            return Ok(());
+        }
+        if self.count == most {
+            self.count = self.count.saturating_add(1);
+            self.sending.log.say(format_args!("[http] a call may send {most} requests (outbound-requests-max)"));
+        }
+        Err(Error::ConnectionLimitReached)
     }
 }
 
+/// Tells how the sending of a request's body ended. Guests of WASI 0.3 are told.
 type Processing = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for Requests {
@@ -97,8 +136,20 @@ impl WasiHttpHooks for Requests {
         options: Option<RequestOptions>,
         _processing: Processing,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Processing)>> + Send> {
-        self.count = self.count.saturating_add(1);
-        let sent = self.sending.clone().send(self.count, request, options.unwrap_or_default());
-        Box::new(async move { sent.await.map(|response| (response, Box::new(async { Ok(()) }) as Processing)) })
+        match self.count() {
+            Ok(()) => Box::new(self.sending.clone().send(request, options.unwrap_or_default())),
+            Err(code) => Box::new(std::future::ready(Err(code))),
+        }
+    }
+
+    /// Of the body that is made now.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        let size = (self.memory_left / BODY_CHUNKS_WAITING).clamp(BODY_CHUNK_BYTES_MIN, BODY_CHUNK_BYTES_MAX);
+        self.memory_left = self.memory_left.saturating_sub(BODY_CHUNKS_WAITING * size);
+        size
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES_MAX
     }
 }

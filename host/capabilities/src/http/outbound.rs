@@ -1,6 +1,7 @@
 //! What a host has for sending requests: settings, a resolver, TLS roots, and places for connections.
 
 use super::failure::Failure;
+use super::places::Places;
 use super::resolve::Resolver;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -11,9 +12,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
-use wasmtime_wasi_http::{Error, RequestOptions};
+use wasmtime_wasi_http::RequestOptions;
 
 /// What the operator says of requests that components send.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct OutboundConfig {
     pub first_byte_max: Duration,
     /// Longest time between two pieces of the response's body.
     pub between_bytes_max: Duration,
-    /// Connections open at once.
+    /// Connections open at once. One tenant has a quarter of them, but as many as a call with the usual limits may need.
     pub connections_max: usize,
 }
 
@@ -37,7 +37,7 @@ pub struct Outbound {
     config: OutboundConfig,
     pub(crate) resolver: Resolver,
     tls: Result<TlsConnector, String>,
-    places: Arc<Semaphore>,
+    pub(crate) places: Places,
 }
 
 /// Settings with which no requests can be sent.
@@ -84,18 +84,12 @@ impl Outbound {
         if let Err(error) = &tls {
             tracing::warn!(%error, "components cannot send https requests: install root certificates, or set outbound.extra-roots");
         }
-        let places = Arc::new(Semaphore::new(config.connections_max));
+        let places = Places::new(config.connections_max);
         Ok(Self { resolver: Resolver::new(config.dns), tls, places, config })
     }
 
     pub(crate) fn tls(&self) -> Result<&TlsConnector, Failure> {
         self.tls.as_ref().map_err(|error| Failure::unable(format!("this host has no TLS: {error}")))
-    }
-
-    /// A place for one more connection, as soon as there is one.
-    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        place.map_err(|_| Failure::refused(Error::ConnectionLimitReached, "this host sends no more requests"))
     }
 
     /// How long a request with these options waits: as its guest wants, but no longer than the operator wants, nor than its

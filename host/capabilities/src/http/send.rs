@@ -1,11 +1,12 @@
 //! One request, from what a guest asks for to the response that it gets.
 
-use super::body::{Connection, Measure, RequestBody, ResponseBody};
+use super::body::{Connection, Cut, CutTold, Measure, RequestBody, ResponseBody};
 use super::failure::Failure;
 use super::outbound::Outbound;
+use super::places::Place;
 use super::target::Target;
 use super::watch::Watch;
-use super::{connect, headers};
+use super::{Processing, connect, headers, hop_by_hop};
 use crate::{CallContext, CallLog, Services, traceparent};
 use http::uri::PathAndQuery;
 use http::{HeaderName, Request, Response, Uri};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use wares_model::Limits;
+use wares_model::TenantId;
 use wares_model::grants::HttpGrant;
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 use wasmtime_wasi_http::io::TokioIo;
@@ -32,31 +34,37 @@ pub(crate) struct Sending {
     pub(crate) services: Arc<Services>,
     pub(crate) log: CallLog,
     pub(crate) limits: Limits,
+    /// Held by every request until it is at its end, with its response.
+    pub(crate) open: Arc<()>,
 }
 
-/// A response whose body is still on its way.
+/// A response whose body is still on its way, as the request's may be.
 struct Arriving {
     response: Response<Incoming>,
     measure: Measure,
     connection: Connection,
+    cut: Cut,
+    told: CutTold,
 }
 
 impl Sending {
-    /// Sends the call's request of this number. Its span begins now, below that of the call.
+    /// Sends a request of the call. Its span begins now, below that of the call.
     pub(crate) fn send(
         self,
-        number: u64,
         request: Request<WasiBody>,
         options: RequestOptions,
-    ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
+    ) -> impl Future<Output = Result<(Response<WasiBody>, Processing), Error>> + Send + use<> {
         let mut watch = Watch::new(&self.context, self.log.clone());
         let span = watch.span().clone();
         async move {
-            match self.attempt(number, request, options, &mut watch).await {
+            match self.attempt(request, options, &mut watch).await {
                 Err(failure) => Err(watch.failed(failure)),
-                Ok(Arriving { response, measure, connection }) => {
+                Ok(Arriving { response, measure, connection, cut, told }) => {
                     watch.answered(response.status().as_u16());
-                    Ok(response.map(|body| ResponseBody::new(body, measure, watch, connection).boxed_unsync()))
+                    let body = |body| ResponseBody::new(body, measure, watch, cut, connection).boxed_unsync();
+                    // Whoever ends the body without a word has sent it whole, or nobody waits for it any more.
+                    let processing = Box::new(async move { told.await.map_or(Ok(()), Err) });
+                    Ok((response.map(body), processing as Processing))
                 }
             }
         }
@@ -65,7 +73,6 @@ impl Sending {
 
     async fn attempt(
         &self,
-        number: u64,
         request: Request<WasiBody>,
         options: RequestOptions,
         watch: &mut Watch,
@@ -74,18 +81,18 @@ impl Sending {
         let target = Target::of(request.method(), request.uri())?;
         watch.addressed(&target);
         let grant = self.grant(&target)?;
-        self.count(number)?;
         let trace = traceparent(watch.span()).or_else(|| self.context.traceparent());
-        let (request, cut) = self.prepare(request, &target, grant, trace).await?;
+        let (request, cut, told) = self.prepare(request, &target, grant, trace).await?;
         self.context.note_used(format_args!("http {target}"));
 
         let outbound = self.services.outbound.as_deref();
-        let outbound = outbound.ok_or_else(|| Failure::unable("no requests are sent from here"))?;
+        let outbound = outbound.ok_or_else(|| Failure::unable("the sandbox sends no requests"))?;
         let wall = Duration::from_millis(self.limits.wall_ms_max);
         let patience = outbound.patience(options, wall);
-        let (stream, place) = reach(outbound, &target, grant, began + patience.connect).await?;
+        let connect_by = began + patience.connect;
+        let (stream, place) = reach(outbound, &target, grant, &self.context.tenant, connect_by).await?;
         let (connection, answer) = exchange(stream, request).await?;
-        let connection = Connection { _work: connection, _place: place };
+        let connection = Connection { _work: connection, _place: place, _open: Arc::clone(&self.open) };
         let deadline = (Instant::now() + patience.first_byte).min(began + wall);
         let response = match timeout_at(deadline, answer).await {
             Ok(answered) => answered.map_err(|error| cut.lock().take().unwrap_or_else(|| Failure::of_hyper(&error)))?,
@@ -94,7 +101,7 @@ impl Sending {
         let response = accept(response)?;
         let (bytes_max, between_bytes) = (self.limits.outbound_bytes_max, patience.between_bytes);
         let measure = Measure { bytes_max, between_bytes, deadline: began + wall };
-        Ok(Arriving { response, measure, connection })
+        Ok(Arriving { response, measure, connection, cut, told })
     }
 
     /// What allows a request to this target.
@@ -113,17 +120,6 @@ impl Sending {
         })
     }
 
-    fn count(&self, number: u64) -> Result<(), Failure> {
-        let most = self.limits.outbound_requests_max;
-        match number <= most {
-            true => Ok(()),
-            false => {
-                let reason = format!("a call may send {most} requests (outbound-requests-max)");
-                Err(Failure::refused(Error::ConnectionLimitReached, reason))
-            }
-        }
-    }
-
     /// The request as it goes out: the guest's but for what the host says of it.
     async fn prepare(
         &self,
@@ -131,7 +127,7 @@ impl Sending {
         target: &Target,
         grant: &HttpGrant,
         trace: Option<String>,
-    ) -> Result<(Request<RequestBody>, super::body::Cut), Failure> {
+    ) -> Result<(Request<RequestBody>, Cut, CutTold), Failure> {
         let (mut parts, body) = request.into_parts();
         headers::check(&parts.headers, grant.credential.as_ref())?;
         headers::complete(&mut parts.headers, target, trace)?;
@@ -145,8 +141,8 @@ impl Sending {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         parts.uri =
             path.parse::<Uri>().map_err(|_| Failure::refused(Error::HttpRequestUriInvalid, "the path is malformed"))?;
-        let (body, cut) = RequestBody::new(body, self.limits.outbound_bytes_max, header);
-        Ok((Request::from_parts(parts, body), cut))
+        let (body, cut, told) = RequestBody::new(body, self.limits.outbound_bytes_max, header);
+        Ok((Request::from_parts(parts, body), cut, told))
     }
 }
 
@@ -155,12 +151,10 @@ async fn reach(
     outbound: &Outbound,
     target: &Target,
     grant: &HttpGrant,
+    tenant: &TenantId,
     deadline: Instant,
-) -> Result<(Box<dyn connect::Stream>, tokio::sync::OwnedSemaphorePermit), Failure> {
-    let place = timeout_at(deadline, outbound.place()).await;
-    let place = place.map_err(|_| {
-        Failure::timeout(Error::ConnectionLimitReached, "this host has as many connections open as it may")
-    })??;
+) -> Result<(Box<dyn connect::Stream>, Place), Failure> {
+    let place = outbound.places.take(tenant, deadline).await?;
     let addresses = timeout_at(deadline, outbound.resolver.addresses(target, grant)).await;
     let addresses =
         addresses.map_err(|_| Failure::timeout(Error::DnsTimeout, "the DNS server did not answer in time"))??;
@@ -198,7 +192,7 @@ fn accept(mut response: Response<Incoming>) -> Result<Response<Incoming>, Failur
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::broken(Error::HttpUpgradeFailed, "the server wants to speak another protocol"));
     }
-    headers::strip(response.headers_mut());
+    hop_by_hop::remove(response.headers_mut());
     Ok(response)
 }
 

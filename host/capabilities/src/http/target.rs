@@ -2,18 +2,14 @@
 
 use super::failure::Failure;
 use http::{Method, Uri};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use wares_model::grants::HttpTarget;
+use std::net::IpAddr;
+use wares_model::grants::{HttpHost, HttpTarget, ParseHostError, is_method};
 use wasmtime_wasi_http::Error;
 
-/// Bytes of a host's name (RFC 1035, 2.3.4).
-const HOST_BYTES_MAX: usize = 253;
-/// Bytes of one label of it.
-const LABEL_BYTES_MAX: usize = 63;
 /// Characters of an authority that a reason repeats.
 const SHOWN_CHARS_MAX: usize = 120;
 
-/// A method, a scheme, a host and a port.
+/// A method, a scheme, a host and a port. Printed it can stand in a command line: nothing in it means anything to a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) method: Method,
@@ -33,8 +29,12 @@ impl Target {
             Some("https") => true,
             _ => return Err(Failure::refused(Error::HttpProtocolError, "the scheme is neither http nor https")),
         };
+        if !is_method(method.as_str()) {
+            let reason = "a method is a short word of letters in upper case and -";
+            return Err(Failure::refused(Error::HttpRequestMethodInvalid, reason));
+        }
         // A tunnel would go where nobody has looked; a trace would show the guest what the host added.
-        if ["CONNECT", "TRACE"].iter().any(|refused| method.as_str().eq_ignore_ascii_case(refused)) {
+        if [Method::CONNECT, Method::TRACE].contains(method) {
             return Err(Failure::refused(Error::HttpRequestMethodInvalid, "no component may send CONNECT or TRACE"));
         }
         let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
@@ -48,7 +48,7 @@ impl Target {
             None => 80,
             Some(port) => parse_port(port).map_err(invalid)?,
         };
-        let (host, address) = parse_host(host).map_err(invalid)?;
+        let HttpHost { text: host, address } = host.parse().map_err(|ParseHostError(reason)| invalid(reason))?;
         Ok(Self { method: method.clone(), is_tls, host, address, port })
     }
 
@@ -92,40 +92,6 @@ fn parse_port(port: &str) -> Result<u16, &'static str> {
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { port.parse().ok() } else { None };
     number.filter(|port| *port > 0).ok_or("the port is not from 1 to 65535")
-}
-
-fn parse_host(host: &str) -> Result<(String, Option<IpAddr>), &'static str> {
-    if let Some(address) = host.strip_prefix('[') {
-        let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
-        // One address has one form: an IPv4 address inside IPv6 is that IPv4 address.
-        return Ok(match address.ok_or("the IPv6 address is malformed, or has a zone")?.to_canonical() {
-            IpAddr::V4(address) => (address.to_string(), Some(address.into())),
-            IpAddr::V6(address) => (format!("[{address}]"), Some(address.into())),
-        });
-    }
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let label = |label: &str| {
-        (1..=LABEL_BYTES_MAX).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-            && !label.starts_with('-')
-    };
-    if host.len() > HOST_BYTES_MAX || !host.split('.').all(label) {
-        return Err("the host is no name of letters, digits, - and _ (write other letters as xn--)");
-    }
-    if !ends_in_number(&host) {
-        return Ok((host, None));
-    }
-    // Others read such hosts as addresses too, but as which differs: 010, 0x7f, 127.1, 2130706433.
-    let address: Ipv4Addr =
-        host.parse().map_err(|_| "an IPv4 address is four decimal numbers with dots between them")?;
-    Ok((host, Some(address.into())))
-}
-
-/// Whether a host is taken for an IPv4 address (WHATWG URL, "ends in a number").
-fn ends_in_number(host: &str) -> bool {
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    hex || last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -186,9 +152,24 @@ mod tests {
             let Ok(parsed) = uri.parse() else { continue };
             assert!(Target::of(&Method::GET, &parsed).is_err(), "{uri}");
         }
-        for method in ["CONNECT", "TRACE", "trace"] {
+    }
+
+    #[test]
+    fn methods_are_words_that_a_rule_may_name() {
+        let of = |method: &str| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            assert!(Target::of(&method, &"http://a.cn".parse().unwrap()).is_err(), "{method}");
+            Target::of(&method, &"http://a.cn".parse().unwrap())
+        };
+        for method in ["GET", "PROPFIND", "M-SEARCH", &"A".repeat(32)] {
+            assert_eq!(of(method).unwrap().to_string(), format!("{method} http://a.cn"));
+        }
+        for method in ["CONNECT", "TRACE"] {
+            assert!(matches!(of(method).unwrap_err().code, Error::HttpRequestMethodInvalid), "{method}");
+        }
+        for method in ["trace", "get", "A'&reboot&'", "A`B`", "A$B", &"A".repeat(33)] {
+            let failure = of(method).unwrap_err();
+            assert!(matches!(failure.code, Error::HttpRequestMethodInvalid), "{method}: {failure:?}");
+            assert!(!failure.reason.contains(method), "{method}");
         }
     }
 }

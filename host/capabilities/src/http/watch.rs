@@ -38,6 +38,7 @@ impl Watch {
             otel.kind = "client",
             otel.status_code = Empty,
             server.address = Empty,
+            server.port = Empty,
             http.request.method = Empty,
             http.response.status_code = Empty,
             wares.bytes_in = Empty,
@@ -51,7 +52,8 @@ impl Watch {
     }
 
     pub(crate) fn addressed(&mut self, target: &Target) {
-        self.span.record("server.address", target.authority());
+        self.span.record("server.address", target.host.trim_matches(['[', ']']));
+        self.span.record("server.port", i64::from(target.port));
         self.span.record("http.request.method", target.method.as_str());
         self.target = Some(target.to_string());
     }

@@ -1,14 +1,13 @@
 //! What a guest's requests do, the same for every store.
 
+use super::request::request;
 use super::{Bucket, Error, atomics, batch, store};
 use crate::CallState;
 use crate::state::View;
-use std::time::Duration;
+use std::sync::Arc;
 use wares_model::grants::{BucketGrant, Label};
-use wares_model::limits::{
-    KEY_BYTES_MAX, KEY_PAGE_MAX, KEYS_AT_ONCE_MAX, KEYVALUE_MS_MAX, VALUE_BYTES_MAX, VALUES_BYTES_MAX,
-};
-use wares_store::{BucketName, BucketQuota, KeyValueError};
+use wares_model::limits::{KEY_BYTES_MAX, KEY_PAGE_MAX, KEYS_AT_ONCE_MAX, VALUE_BYTES_MAX, VALUES_BYTES_MAX};
+use wares_store::{BucketName, BucketQuota};
 use wasmtime::component::{HasData, Resource};
 
 /// Bytes of a name in a message.
@@ -59,21 +58,10 @@ impl View<'_> {
     }
 
     /// An open bucket, which the call uses now.
-    fn bucket(&self, bucket: &Resource<Bucket>) -> Result<&Bucket> {
+    fn bucket(&self, bucket: &Resource<Bucket>) -> Result<Bucket> {
         let bucket = self.table.get(bucket)?;
         self.context.note_used(format_args!("keyvalue {}", bucket.name.bucket));
-        Ok(bucket)
-    }
-}
-
-/// Waits for a store, but not for ever.
-async fn in_time<T>(request: impl Future<Output = std::result::Result<T, KeyValueError>>) -> Result<T> {
-    match tokio::time::timeout(Duration::from_millis(KEYVALUE_MS_MAX), request).await {
-        Ok(done) => Ok(done?),
-        Err(_) => {
-            tracing::warn!("a key-value store did not answer within {KEYVALUE_MS_MAX} ms");
-            Err(Error::other(format!("the key-value store did not answer within {KEYVALUE_MS_MAX} ms")))
-        }
+        Ok(bucket.clone())
     }
 }
 
@@ -133,7 +121,8 @@ impl store::HostBucket for View<'_> {
     async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>> {
         check_key(&key)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let values = in_time(store.get(name, &[key], VALUES_BYTES_MAX)).await?;
+        let reads = Arc::clone(&store.gates().reads);
+        let values = request(reads, async move { store.get(&name, &[key], VALUES_BYTES_MAX).await }).await?;
         Ok(values.into_iter().next().flatten())
     }
 
@@ -141,24 +130,28 @@ impl store::HostBucket for View<'_> {
         check_key(&key)?;
         check_value(&value)?;
         let Bucket { store, name, quota } = self.bucket(&bucket)?;
-        in_time(store.set(name, &[(key, value)], *quota)).await
+        let changes = Arc::clone(&store.gates().changes);
+        request(changes, async move { store.set(&name, &[(key, value)], quota).await }).await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<()> {
         check_key(&key)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        in_time(store.delete(name, &[key])).await
+        let changes = Arc::clone(&store.gates().changes);
+        request(changes, async move { store.delete(&name, &[key]).await }).await
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<bool> {
         check_key(&key)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        in_time(store.exists(name, &key)).await
+        let reads = Arc::clone(&store.gates().reads);
+        request(reads, async move { store.exists(&name, &key).await }).await
     }
 
     async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Result<store::KeyResponse> {
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let page = in_time(store.list(name, cursor.unwrap_or_default(), KEY_PAGE_MAX)).await?;
+        let (reads, after) = (Arc::clone(&store.gates().reads), cursor.unwrap_or_default());
+        let page = request(reads, async move { store.list(&name, after, KEY_PAGE_MAX).await }).await?;
         Ok(store::KeyResponse { keys: page.keys, cursor: page.next })
     }
 
@@ -172,7 +165,8 @@ impl atomics::Host for View<'_> {
     async fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> Result<u64> {
         check_key(&key)?;
         let Bucket { store, name, quota } = self.bucket(&bucket)?;
-        in_time(store.increment(name, &key, delta, *quota)).await
+        let changes = Arc::clone(&store.gates().changes);
+        request(changes, async move { store.increment(&name, &key, delta, quota).await }).await
     }
 }
 
@@ -184,8 +178,12 @@ impl batch::Host for View<'_> {
     ) -> Result<Vec<Option<(String, Vec<u8>)>>> {
         check_keys(&keys)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let values = in_time(store.get(name, &keys, VALUES_BYTES_MAX)).await?;
-        Ok(keys.into_iter().zip(values).map(|(key, value)| Some((key, value?))).collect())
+        let reads = Arc::clone(&store.gates().reads);
+        let work = async move {
+            let values = store.get(&name, &keys, VALUES_BYTES_MAX).await?;
+            Ok(keys.into_iter().zip(values).map(|(key, value)| Some((key, value?))).collect())
+        };
+        request(reads, work).await
     }
 
     async fn set_many(&mut self, bucket: Resource<Bucket>, pairs: Vec<(String, Vec<u8>)>) -> Result<()> {
@@ -199,12 +197,14 @@ impl batch::Host for View<'_> {
             return Err(Error::other(format!("at most {VALUES_BYTES_MAX} bytes of values are taken at once")));
         }
         let Bucket { store, name, quota } = self.bucket(&bucket)?;
-        in_time(store.set(name, &pairs, *quota)).await
+        let changes = Arc::clone(&store.gates().changes);
+        request(changes, async move { store.set(&name, &pairs, quota).await }).await
     }
 
     async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<()> {
         check_keys(&keys)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        in_time(store.delete(name, &keys)).await
+        let changes = Arc::clone(&store.gates().changes);
+        request(changes, async move { store.delete(&name, &keys).await }).await
     }
 }

@@ -6,10 +6,11 @@
 //! component.
 //!
 //! Bounds: bytes of a key, of a value, and of the values of one request; keys of one request and of one part of a list; time for
-//! a request.
+//! a request, and how many of them a store serves at once.
 
 mod error;
 mod host;
+mod request;
 
 pub use error::Error;
 
@@ -55,6 +56,7 @@ impl Buckets {
 }
 
 /// An open bucket.
+#[derive(Clone)]
 pub struct Bucket {
     store: Arc<dyn KeyValueStore>,
     name: BucketName,

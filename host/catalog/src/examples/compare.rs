@@ -8,7 +8,7 @@ const DIFFERENCES_MAX: usize = 20;
 const SHOWN_CHARS_MAX: usize = 200;
 
 /// Each difference as a line that says where and what; none if the values are the same.
-pub fn differences(expected: &Value, got: &Value) -> Vec<String> {
+pub(super) fn differences(expected: &Value, got: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", expected, got, &mut lines);
     let more = lines.len().saturating_sub(DIFFERENCES_MAX);

@@ -123,3 +123,21 @@ fn a_yanked_version_serves_while_it_takes_traffic_and_a_stopped_component_says_s
     assert_eq!(resolved(&snapshot, "", "district"), Err(ProblemCode::Stopped));
     assert_eq!(resolved(&snapshot, "1", "district"), Err(ProblemCode::Stopped));
 }
+
+#[test]
+fn what_stands_for_a_tenant_is_no_draw() {
+    let mut by_call = shelf(&[("1.0.0", "d"), ("2.0.0", "d")], &[("1.0.0", 50), ("2.0.0", 50)], Undeployed::Never);
+    let (name, _) = by_call.components().next().unwrap();
+    let name = name.clone();
+    let deployment = by_call.component(&name).unwrap().deployment.clone().unwrap();
+    by_call.put_deployment(Deployment { stickiness: Stickiness::Call, ..(*deployment).clone() });
+    let (target, tenant) = (Target::Component { name, requirement: None }, "north".parse().unwrap());
+    let version = |resolved: Resolved| resolved.version.record.version.to_string();
+    let standing = || version(by_call.standing(&target, &tenant).unwrap());
+    let first = standing();
+    let drawn = (0..100).map(|_| {
+        assert_eq!(standing(), first);
+        version(by_call.resolve(&target, &tenant).unwrap())
+    });
+    assert_eq!(drawn.filter(|version| version == "1.0.0").count(), 50);
+}

@@ -135,4 +135,8 @@ fn the_key_is_for_its_owner_only() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let error = open(fixture.dir.path(), 1).err().unwrap().to_string();
     assert!(error.contains("chmod 600"), "{error}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&key, "").unwrap();
+    let error = open(fixture.dir.path(), 1).err().unwrap().to_string();
+    assert!(error.contains("native.key") && error.contains("remove it"), "{error}");
 }

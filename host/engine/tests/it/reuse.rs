@@ -86,9 +86,20 @@ async fn every_call_of_a_kept_instance_has_limits_and_a_meter_of_its_own() {
         assert_eq!(call.of(&guest).await.result, Ok(None), "call {at}");
         assert!(meter.cpu_us() > 0 && meter.memory_peak_bytes() == 65_536, "call {at}: {meter:?}");
     }
-    assert_eq!(remembered(&guest, "north").await, 1);
-    let stopped = call("spin").within(|limits| limits.cpu_ms_max = 20).owned_by("north").of(&guest).await;
-    assert_eq!(stopped.result, Err(Failure::LimitCpu));
+    // Made for a call that may do more than the next ones.
+    let first = || call("remember").within(|limits| limits.cpu_ms_max = 3_000).owned_by("north");
+    assert_eq!(first().of(&guest).await.result, Ok(Some(Val::U32(1))));
+    let spin = call("spin").within(|limits| limits.cpu_ms_max = 20).owned_by("north");
+    let meter = Arc::clone(&spin.meter);
+    assert_eq!(spin.of(&guest).await.result, Err(Failure::LimitCpu));
+    assert!(meter.cpu_us() < 1_500_000, "it had {} us, as the call before it might have", meter.cpu_us());
+
+    assert_eq!(first().of(&guest).await.result, Ok(Some(Val::U32(1))));
+    let eat = call("eat-memory").within(|limits| limits.memory_bytes_max = 2 << 16).owned_by("north");
+    let meter = Arc::clone(&eat.meter);
+    let stopped = eat.of(&guest).await.result;
+    assert!(matches!(&stopped, Err(Failure::LimitMemory { .. })), "{stopped:?}");
+    assert!(meter.memory_peak_bytes() <= 2 << 16, "it had {} bytes", meter.memory_peak_bytes());
 }
 
 #[tokio::test]

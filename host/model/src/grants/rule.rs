@@ -1,11 +1,12 @@
 //! Rules for outbound HTTP requests: `[METHOD,…] scheme://host[:port]`.
 
+use super::host::{HttpHost, ParseHostError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Bytes of a host's name (RFC 1035, 2.3.4).
-const HOST_BYTES_MAX: usize = 253;
+/// Bytes of a method's name.
+pub const METHOD_BYTES_MAX: usize = 32;
 /// Characters of a rule that an error repeats.
 const SHOWN_CHARS_MAX: usize = 120;
 
@@ -111,6 +112,11 @@ impl HttpRule {
             && self.host.covers(&other.host)
             && (self.port.is_none() || self.port == other.port)
     }
+
+    /// Whether it means every request that `other` means, and more.
+    pub(super) fn is_wider_than(&self, other: &Self) -> bool {
+        self.covers(other) && !other.covers(self)
+    }
 }
 
 impl fmt::Display for HttpRule {
@@ -159,11 +165,14 @@ fn parse(text: &str) -> Result<HttpRule, &'static str> {
     Ok(HttpRule { methods, scheme, host: parse_host(host)?, port })
 }
 
+/// Whether a text is a method that a rule may name and a request may have: letters in upper case and `-`.
+pub fn is_method(text: &str) -> bool {
+    (1..=METHOD_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+}
+
 fn method(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    let fits =
-        !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
-    if fits { Ok(text.to_owned()) } else { Err("methods are words in upper case with commas between them") }
+    if is_method(text) { Ok(text.to_owned()) } else { Err("methods are words in upper case with commas between them") }
 }
 
 fn parse_port(text: &str) -> Result<Option<u16>, &'static str> {
@@ -174,30 +183,14 @@ fn parse_port(text: &str) -> Result<Option<u16>, &'static str> {
 }
 
 fn parse_host(text: &str) -> Result<Host, &'static str> {
-    let host = text.to_ascii_lowercase();
-    if let Some(address) = host.strip_prefix('[') {
-        let address = address.strip_suffix(']').ok_or("an IPv6 address ends with ]")?;
-        let address: std::net::Ipv6Addr = address.parse().map_err(|_| "the IPv6 address is malformed")?;
-        return Ok(Host::Exact(format!("[{address}]")));
+    let parse = |host: &str| host.parse::<HttpHost>().map_err(|ParseHostError(reason)| reason);
+    match text.strip_prefix("*.") {
+        None => Ok(Host::Exact(parse(text)?.text)),
+        Some(domain) => match parse(domain)? {
+            HttpHost { text, address: None } => Ok(Host::Below(text)),
+            _ => Err("*. stands before the name of a host, not before an IPv4 or IPv6 address"),
+        },
     }
-    let (is_domain, name) = match host.strip_prefix("*.") {
-        Some(domain) => (true, domain),
-        None => (false, host.as_str()),
-    };
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-            && !label.starts_with('-')
-    };
-    if name.len() > HOST_BYTES_MAX || !name.split('.').all(label) {
-        return Err("the host is neither a name, an address, nor *. and a domain");
-    }
-    // What ends like a number is read as an address by everybody, in forms that differ.
-    let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    if numeric && (is_domain || name.parse::<std::net::Ipv4Addr>().is_err()) {
-        return Err("an IPv4 address is four numbers with dots between them");
-    }
-    Ok(if is_domain { Host::Below(name.to_owned()) } else { Host::Exact(name.to_owned()) })
 }
 
 impl TryFrom<String> for HttpRule {
@@ -233,7 +226,8 @@ mod tests {
         ] {
             assert_eq!(rule(text).to_string(), text);
         }
-        assert_eq!(rule("https://API.Example.cn:443/").to_string(), "https://api.example.cn");
+        assert_eq!(rule("https://API.Example.cn.:443/").to_string(), "https://api.example.cn");
+        assert_eq!(rule("http://[::ffff:10.0.0.1]:81").to_string(), "http://10.0.0.1:81");
     }
 
     #[test]
@@ -249,9 +243,12 @@ mod tests {
             ("https://2130706433", "IPv4"),
             ("https://127.1", "IPv4"),
             ("https://*.0.0.1", "IPv4"),
+            ("https://*.127.0.0.1", "IPv4"),
+            ("https://0x7f.0.0.0x1", "IPv4"),
             ("https://[::1", "ends with ]"),
             ("https://a.cn:0", "port"),
             ("get https://a.cn", "upper case"),
+            ("A'&reboot&' https://a.cn", "upper case"),
         ] {
             let error = text.parse::<HttpRule>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");

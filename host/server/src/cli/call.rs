@@ -2,11 +2,13 @@
 
 use super::Settings;
 use super::components::{NameAt, version_for, version_path};
+use super::secret_file::{self, SecretFile};
 use crate::client::{Access, Answer, Body, Client, ClientError, Role, encode};
 use crate::exit::Exit;
 use crate::output;
 use crate::problem::Problem;
-use crate::sandbox::{Sandbox, pick};
+use crate::sandbox::{Sandbox, Secrets, pick};
+use crate::vendor::test::SECRETS_VARIABLE;
 use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::Value;
@@ -35,6 +37,10 @@ pub struct Call {
     /// Run this component in the sandbox of this process; no host is needed
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// With --file, give the component this secret, which a file holds; may be given several times
+    #[arg(long = "secret", requires = "file", value_name = "NAME=FILE")]
+    #[arg(env = SECRETS_VARIABLE, hide_env = true, value_delimiter = secret_file::DELIMITER)]
+    secrets: Vec<SecretFile>,
     /// Say on standard error which version answered and where the time went
     #[arg(short, long, conflicts_with = "file")]
     verbose: bool,
@@ -63,7 +69,7 @@ impl Call {
             Some(file) => {
                 let words = Words::read(&self.words)?;
                 let sandbox = Sandbox::new(&config.limits)?;
-                in_sandbox(&sandbox, file, &words).await?
+                in_sandbox(&sandbox, file, &words, secret_file::read(&self.secrets)?).await?
             }
             None => {
                 let (name, rest) = self.words.split_first().context("a component's name")?;
@@ -104,10 +110,15 @@ impl Call {
     }
 }
 
-async fn in_sandbox(sandbox: &Sandbox, file: &Path, words: &Words) -> anyhow::Result<Result<Vec<u8>, Box<Problem>>> {
+async fn in_sandbox(
+    sandbox: &Sandbox,
+    file: &Path,
+    words: &Words,
+    secrets: Secrets,
+) -> anyhow::Result<Result<Vec<u8>, Box<Problem>>> {
     let wasm = super::publish::read_component(file)?;
     let arguments = words.arguments()?;
-    let component = match sandbox.open(wasm).await {
+    let component = match sandbox.open(wasm, secrets).await {
         Ok(component) => component,
         Err(problem) => return Ok(Err(problem)),
     };

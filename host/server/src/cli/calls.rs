@@ -1,16 +1,38 @@
-//! `wares calls`: single calls in the ledger.
+//! `wares calls`: calls in the ledger.
 
 use super::Settings;
 use super::components::{cell, number};
-use crate::client::{Access, Role};
+use crate::client::{Access, Role, query};
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::output::{self, Format, table};
+use anyhow::Context as _;
 use serde_json::Value;
-use wares_model::CallId;
+use wares_model::{CallId, ComponentName, Outcome, TenantId};
 
-/// Single calls.
+/// Calls.
 #[derive(Debug, clap::Subcommand)]
 pub enum Calls {
+    /// List calls, the newest first
+    List {
+        /// Of this component
+        name: Option<ComponentName>,
+        /// That ended so, as trap, limit-cpu, component-error or ok
+        #[arg(long)]
+        outcome: Option<Outcome>,
+        /// Of this tenant
+        #[arg(long)]
+        tenant: Option<TenantId>,
+        /// Older than this call
+        #[arg(long, value_name = "ID")]
+        before: Option<CallId>,
+        /// So many calls at most
+        #[arg(long, value_name = "CALLS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        limit: u32,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        access: Access,
+    },
     /// Show one call: outcome, usage, what it logged
     Show {
         /// The call's id, as the header wares-call-id gives it
@@ -24,12 +46,42 @@ pub enum Calls {
 
 impl Calls {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
-        let Self::Show { id, format, access } = self;
-        let client = access.client(&settings.load()?.data_dir, Role::Admin)?;
-        let entry: Value = client.get(&format!("/v1/calls/{id}")).await?;
-        format.print(&entry, for_people)?;
+        let data_dir = settings.load()?.data_dir;
+        match self {
+            Self::List { name, outcome, tenant, before, limit, format, access } => {
+                let parameters = query([
+                    ("component", name.map(|name| name.to_string())),
+                    ("outcome", outcome.map(|outcome| outcome.to_string())),
+                    ("tenant", tenant.map(|tenant| tenant.to_string())),
+                    ("cursor", before.map(|call| call.to_string())),
+                    ("limit", Some(limit.to_string())),
+                ]);
+                let client = access.client(&data_dir, Role::Admin)?;
+                let mut page: Value = client.get(&format!("/v1/calls?{parameters}")).await?;
+                let calls = page.get_mut("items").map(Value::take).context("the answer has no items")?;
+                format.print(&calls, list)?;
+                if let Some(last) = page.get("next").and_then(Value::as_str) {
+                    output::note(&format!("older calls: --before {last}"));
+                }
+            }
+            Self::Show { id, format, access } => {
+                let client = access.client(&data_dir, Role::Admin)?;
+                let entry: Value = client.get(&format!("/v1/calls/{id}")).await?;
+                format.print(&entry, for_people)?;
+            }
+        }
         Ok(Exit::Ok)
     }
+}
+
+fn list(calls: &Value) -> String {
+    let rows = calls.as_array().into_iter().flatten().map(|call| {
+        let at = |pointer: &str| cell(call, pointer);
+        let component = format!("{}@{}", at("/component"), at("/version"));
+        let wall = output::micros(number(call, "/wall-us"));
+        [at("/started"), at("/call"), at("/outcome"), at("/tenant"), component, at("/function"), wall]
+    });
+    table(&["started", "call", "outcome", "tenant", "component", "function", "wall"], rows, "no such calls")
 }
 
 fn for_people(entry: &Value) -> String {

@@ -10,7 +10,7 @@ use crate::sandbox::{Checked, Sandbox};
 use against::{Comparison, Earlier, Own};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use wares_model::{ComponentName, Digest, Limits, Version};
+use wares_model::{Asked, ComponentName, Digest, Grants, Limits, Version};
 use wares_typed::Description;
 
 /// Checks a component.
@@ -46,6 +46,8 @@ struct Report {
     digest: Digest,
     size_bytes: usize,
     imports: Vec<String>,
+    /// What of the world it asks for, as far as an operator must grant it.
+    asked: Vec<String>,
     interfaces: Vec<Exported>,
     limits: Option<Limits>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +141,7 @@ impl Report {
             digest,
             size_bytes,
             imports: description.as_ref().map(|description| description.imports.clone()).unwrap_or_default(),
+            asked: description.as_ref().map(asked).unwrap_or_default(),
             interfaces,
             limits,
             against: None,
@@ -160,6 +163,8 @@ impl Report {
         lines.push(format!("size:    {}", output::bytes(self.size_bytes as u64)));
         lines.extend((!self.imports.is_empty()).then(|| "imports:".to_owned()));
         lines.extend(self.imports.iter().map(|import| format!("  {import}")));
+        lines.extend((!self.asked.is_empty()).then(|| "asks for:".to_owned()));
+        lines.extend(self.asked.iter().map(|capability| format!("  {capability}")));
         lines.extend((!self.interfaces.is_empty()).then(|| "exports:".to_owned()));
         for interface in &self.interfaces {
             lines.push(format!("  {}", interface.name.as_deref().unwrap_or("(the world itself)")));
@@ -183,4 +188,10 @@ impl Report {
         lines.extend(self.errors.iter().map(|error| format!("  {error}")));
         lines.join("\n")
     }
+}
+
+fn asked(description: &Description) -> Vec<String> {
+    let manifest = description.manifest.as_ref().map(|manifest| &manifest.capabilities);
+    let asked = Asked::of(manifest, &description.imports).missing(&Grants::default());
+    asked.into_iter().map(|one| one.capability).collect()
 }

@@ -100,7 +100,8 @@ fn introduction(base: &str, stocked: &Stocked, built: &[Built]) -> String {
         format!("admin key: {}", stocked.admin_key),
         format!("tenant key: {}", stocked.tenant_key),
     ];
-    lines.extend(built.iter().filter_map(|built| stock::curl(base, &stocked.tenant_key, &built.manifest)));
+    let called = built.iter().filter(|built| !stocked.refused.contains(&built.manifest.component.name));
+    lines.extend(called.filter_map(|built| stock::curl(base, &stocked.tenant_key, &built.manifest)));
     lines.join("\n")
 }
 

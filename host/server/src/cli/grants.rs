@@ -1,17 +1,17 @@
 //! `wares grants`: what components may use of the world.
 
+mod change;
+
 use super::Settings;
-use super::components::{cell, number, path};
-use crate::client::{Access, Body, Client, Role};
+use super::components::{cell, path};
+use crate::client::{Access, Body, Role};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use anyhow::Context as _;
-use ipnet::IpNet;
+use change::{Addition, Change};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::net::IpAddr;
 use std::path::PathBuf;
-use wares_model::grants::{BucketGrant, Credential, FilesAccess, FilesGrant, HttpGrant, HttpRule, Label};
 use wares_model::{ComponentName, Grants as Granted};
 
 /// Grants.
@@ -27,7 +27,7 @@ pub enum Grants {
         access: Access,
     },
     /// Grant more; calls that begin from then on may use it
-    Add(Change),
+    Add(Box<Addition>),
     /// Grant less; it holds for calls that begin from then on
     Remove(Change),
     /// Set all of it from a file of JSON, as `wares grants show --json` prints it under `grants`
@@ -55,51 +55,6 @@ pub enum Grants {
     },
 }
 
-/// A change of a component's grants.
-#[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
-pub struct Change {
-    /// The component
-    name: ComponentName,
-    /// HTTP requests, as `https://api.example.cn` or `GET https://*.example.cn`
-    #[arg(long, value_name = "RULE", group = "what")]
-    http: Vec<HttpRule>,
-    /// Private, loopback or metadata addresses that hosts of --http may be at, as 10.1.2.3 or 10.1.0.0/16
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "http")]
-    address: Vec<IpNet>,
-    /// What the host adds to requests of --http: 'authorization: Bearer NAME', with the name of a secret
-    #[arg(long, value_name = "HEADER", value_parser = parse_credential, requires = "http")]
-    credential: Option<Credential>,
-    /// A key-value bucket, with an own part for each tenant
-    #[arg(long, value_name = "BUCKET", group = "what")]
-    keyvalue: Vec<Label>,
-    /// The files of the tenant: read-only or read-write
-    #[arg(long, value_name = "ACCESS", group = "what")]
-    files: Option<FilesWord>,
-    /// A secret of the component
-    #[arg(long, value_name = "NAME", group = "what")]
-    secret: Vec<Label>,
-    /// Another component
-    #[arg(long, value_name = "NAME", group = "what")]
-    component: Vec<ComponentName>,
-    /// Why, for the record
-    #[arg(long)]
-    reason: Option<String>,
-    #[command(flatten)]
-    format: Format,
-    #[command(flatten)]
-    access: Access,
-}
-
-/// What may be done with files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum FilesWord {
-    /// They may be read
-    ReadOnly,
-    /// They may be read and changed
-    ReadWrite,
-}
-
 impl Grants {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let data_dir = settings.load()?.data_dir;
@@ -108,8 +63,8 @@ impl Grants {
                 let client = access.client(&data_dir, Role::Admin)?;
                 format.print(&client.get::<Value>(&grants_path(&name)).await?, for_people)?;
             }
-            Self::Add(change) => change.make(&access_of(&change, &data_dir)?, Change::add).await?,
-            Self::Remove(change) => change.make(&access_of(&change, &data_dir)?, Change::remove).await?,
+            Self::Add(addition) => addition.make(&data_dir).await?,
+            Self::Remove(change) => change.take_away(&data_dir).await?,
             Self::Set { name, file, reason, format, access } => {
                 let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
                 let grants: Granted = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
@@ -132,105 +87,8 @@ impl Grants {
     }
 }
 
-fn access_of(change: &Change, data_dir: &std::path::Path) -> anyhow::Result<Client> {
-    change.access.client(data_dir, Role::Admin)
-}
-
 fn grants_path(name: &ComponentName) -> String {
     format!("{}/grants", path(name))
-}
-
-impl Change {
-    /// Reads the grants, changes them, and sets them if nobody else did meanwhile.
-    async fn make(&self, client: &Client, change: impl Fn(&Self, &mut Granted)) -> anyhow::Result<()> {
-        let at = grants_path(&self.name);
-        let now: Value = client.get(&at).await?;
-        let mut grants: Granted = serde_json::from_value(now.get("grants").cloned().unwrap_or_default())?;
-        change(self, &mut grants);
-        let body = Body::Json(json!({"grants": grants, "reason": self.reason}));
-        let set: Value = client.send_if(Method::PUT, &at, body, Some(number(&now, "/revision"))).await?.json()?;
-        self.format.print(&set, for_people)
-    }
-
-    fn add(&self, grants: &mut Granted) {
-        for rule in &self.http {
-            if !grants.http.iter().any(|grant| grant.allow == *rule) {
-                grants.http.push(HttpGrant { allow: rule.clone(), addresses: Vec::new(), credential: None });
-            }
-        }
-        for grant in grants.http.iter_mut().filter(|grant| self.http.contains(&grant.allow)) {
-            extend(&mut grant.addresses, &self.address);
-            grant.credential = self.credential.clone().or(grant.credential.take());
-        }
-        for bucket in &self.keyvalue {
-            if !grants.keyvalue.iter().any(|grant| grant.bucket == *bucket) {
-                grants.keyvalue.push(BucketGrant::of(bucket.clone()));
-            }
-        }
-        if let Some(access) = self.files.map(FilesWord::access) {
-            grants.files = Some(match grants.files {
-                Some(grant) => FilesGrant { access, ..grant },
-                None => FilesGrant::of(access),
-            });
-        }
-        extend(&mut grants.secrets, &self.secret);
-        extend(&mut grants.components, &self.component);
-    }
-
-    fn remove(&self, grants: &mut Granted) {
-        // With addresses or a credential these alone go, and the requests stay allowed.
-        if self.address.is_empty() && self.credential.is_none() {
-            grants.http.retain(|grant| !self.http.contains(&grant.allow));
-        }
-        for grant in grants.http.iter_mut().filter(|grant| self.http.contains(&grant.allow)) {
-            grant.addresses.retain(|address| !self.address.contains(address));
-            grant.credential =
-                grant.credential.take().filter(|credential| self.credential.as_ref() != Some(credential));
-        }
-        grants.keyvalue.retain(|grant| !self.keyvalue.contains(&grant.bucket));
-        grants.files = match (grants.files, self.files) {
-            (Some(grant), Some(FilesWord::ReadWrite)) => Some(FilesGrant { access: FilesAccess::ReadOnly, ..grant }),
-            (_, Some(FilesWord::ReadOnly)) => None,
-            (files, _) => files,
-        };
-        grants.secrets.retain(|secret| !self.secret.contains(secret));
-        grants.components.retain(|component| !self.component.contains(component));
-    }
-}
-
-impl FilesWord {
-    fn access(self) -> FilesAccess {
-        match self {
-            Self::ReadOnly => FilesAccess::ReadOnly,
-            Self::ReadWrite => FilesAccess::ReadWrite,
-        }
-    }
-}
-
-/// A net, or a single address.
-fn parse_address(text: &str) -> Result<IpNet, String> {
-    let single = |_| text.parse().map(|address: IpAddr| IpNet::from(address));
-    let parsed = text.parse().or_else(single);
-    parsed.map_err(|_| format!("{text:?} is no address: write one as 10.1.2.3, or a net as 10.1.0.0/16"))
-}
-
-/// `header: prefix NAME`, where the prefix may be missing.
-fn parse_credential(text: &str) -> Result<Credential, String> {
-    let usage =
-        || format!("{text:?} is no header with a secret: write 'authorization: Bearer NAME' or 'x-api-key: NAME'");
-    let (header, value) = text.split_once(':').ok_or_else(usage)?;
-    let value = value.trim();
-    let (prefix, secret) = value.split_at(value.rfind(' ').map_or(0, |at| at + 1));
-    let secret = secret.parse().map_err(|_| usage())?;
-    Ok(Credential { header: header.trim().to_owned(), prefix: prefix.to_owned(), secret })
-}
-
-fn extend<T: Clone + PartialEq>(list: &mut Vec<T>, more: &[T]) {
-    for one in more {
-        if !list.contains(one) {
-            list.push(one.clone());
-        }
-    }
 }
 
 /// Asked, granted and used, one line each.
@@ -240,7 +98,7 @@ pub(super) fn for_people(shown: &Value) -> String {
     lines.extend(granted(shown.get("grants").unwrap_or(&Value::Null)));
     for (version, asked) in shown.get("versions").and_then(Value::as_object).into_iter().flatten() {
         lines.push(format!("{version} asks for:"));
-        lines.extend(asks(asked));
+        lines.extend(asks(asked, &cell(shown, "/component")));
     }
     let lacking = shown.get("lacking").and_then(Value::as_array).into_iter().flatten();
     lines.extend(lacking.filter_map(Value::as_str).map(|lacking| format!("WARNING: {lacking}")));
@@ -250,8 +108,8 @@ pub(super) fn for_people(shown: &Value) -> String {
     lines.join("\n")
 }
 
-/// What a version asks for, by its manifest or by what it imports.
-pub(super) fn asks(asked: &Value) -> Vec<String> {
+/// What a version asks for, by its manifest or by what it imports, and the command that grants what of it is missing.
+pub(super) fn asks(asked: &Value, component: &str) -> Vec<String> {
     let manifest = granted(asked.get("manifest").unwrap_or(&Value::Null));
     let lines = match manifest.is_empty() {
         true => {
@@ -262,9 +120,14 @@ pub(super) fn asks(asked: &Value) -> Vec<String> {
     };
     let others = asked.get("interfaces").and_then(Value::as_array).into_iter().flatten();
     let others = others.filter_map(Value::as_str).map(|interface| format!("  {interface} of another component"));
-    let lines: Vec<_> = lines.into_iter().chain(others).collect();
-    let missing = asked.get("missing").and_then(Value::as_array).into_iter().flatten();
-    lines.into_iter().chain(missing.map(|one| format!("  not granted: {}", cell(one, "/capability")))).collect()
+    let mut lines: Vec<_> = lines.into_iter().chain(others).collect();
+    let missing = asked.get("missing").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    lines.extend(missing.iter().map(|one| format!("  not granted: {}", cell(one, "/capability"))));
+    let flags: Vec<_> = missing.iter().map(|one| cell(one, "/flags")).collect();
+    lines.extend(
+        (!flags.is_empty()).then(|| format!("  to grant it: wares grants add {component} {}", flags.join(" "))),
+    );
+    lines
 }
 
 /// Lists of a manifest's asks or of grants, an entry per line.
@@ -302,19 +165,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_credential_is_a_header_with_the_name_of_a_secret() {
-        for (text, header, prefix, secret) in [
-            ("authorization: Bearer bank", "authorization", "Bearer ", "bank"),
-            ("x-api-key:bank", "x-api-key", "", "bank"),
-        ] {
-            let credential = parse_credential(text).unwrap();
-            let parts = (credential.header.as_str(), credential.prefix.as_str(), credential.secret.as_str());
-            assert_eq!(parts, (header, prefix, secret), "{text}");
-        }
-        assert!(parse_credential("bank").is_err());
-    }
-
-    #[test]
     fn people_see_what_is_asked_granted_and_used() {
         let shown = json!({
             "component": "a:b", "revision": 2,
@@ -335,6 +185,7 @@ mod tests {
           http https://a.cn
           secrets token
           not granted: secret token
+          to grant it: wares grants add a:b --secret token
         WARNING: a:b@1.0.0 asks for more
         used by the last 3 calls that used anything:
           http GET https://a.cn (2 calls)

@@ -4,9 +4,10 @@ use super::Settings;
 use super::components::cell;
 use crate::client::{Access, Role, query};
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::output::Format;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
+use std::ops::ControlFlow;
 use wares_model::{CallId, ComponentName, TenantId};
 
 /// Shows what calls wrote.
@@ -57,13 +58,15 @@ impl Logs {
             if let Some(why) = value.get("cut-off").and_then(Value::as_str) {
                 bail!("{why}; start again, or narrow it down with a component or --tenant");
             }
-            if format.json { output::json(&value) } else { output::text(&for_people(&value)) }
+            format.print_on(&value, for_people)
         });
         tokio::select! {
-            ended = shown => ended?,
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            ended = shown => match ended? {
+                ControlFlow::Break(()) => Ok(Exit::Ok),
+                ControlFlow::Continue(()) => Err(Exit::Unavailable.error("the host sends no more lines: does it still run?")),
+            },
+            interrupted = tokio::signal::ctrl_c() => Ok(interrupted.map(|()| Exit::Ok)?),
         }
-        Ok(Exit::Ok)
     }
 }
 

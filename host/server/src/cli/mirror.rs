@@ -118,7 +118,11 @@ impl Mirror {
             turns.tick().await;
             match self.follow(&shelves).await {
                 Ok(report) if report.copied == 0 && report.refused.is_empty() => {}
-                Ok(report) => self.format.print(&report, Done::for_people)?,
+                Ok(report) => {
+                    if self.format.print_on(&report, Done::for_people)?.is_break() {
+                        return Ok(Exit::Ok);
+                    }
+                }
                 // The other shelf may be back by the next turn.
                 Err(error) => output::note(&format!("error: {error:#}")),
             }

@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::components::cell;
+use super::deploy::with_warnings;
 use crate::client::{Access, Body, Role, encode, query};
 use crate::exit::Exit;
 use crate::output::{Format, table};
@@ -74,12 +75,8 @@ impl Providers {
                 let body = json!({"component": component, "tenant": whom.tenant, "reason": whom.reason});
                 let chosen: Value = client.send(Method::PUT, &path(&interface), Body::Json(body)).await?.json()?;
                 whom.format.print(&chosen, |chosen| {
-                    format!(
-                        "{} provides {} for {}",
-                        cell(chosen, "/component"),
-                        cell(chosen, "/interface"),
-                        tenant(chosen)
-                    )
+                    let [component, interface] = ["/component", "/interface"].map(|pointer| cell(chosen, pointer));
+                    with_warnings(format!("{component} provides {interface} for {}", tenant(chosen)), chosen)
                 })?;
             }
             Self::Unchoose { interface, whom } => {
@@ -88,7 +85,8 @@ impl Providers {
                 let at = format!("{}?{query}", path(&interface));
                 let taken: Value = client.send(Method::DELETE, &at, Body::None).await?.json()?;
                 whom.format.print(&taken, |taken| {
-                    format!("nobody is chosen to provide {} for {}", cell(taken, "/interface"), tenant(taken))
+                    let interface = cell(taken, "/interface");
+                    with_warnings(format!("nobody is chosen to provide {interface} for {}", tenant(taken)), taken)
                 })?;
             }
             Self::History { interface, format, access } => {

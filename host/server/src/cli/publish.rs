@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::components::cell;
+use super::deploy::with_warnings;
 use crate::client::{Access, Answer, Body, Client, ClientError, Role, query};
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -18,7 +19,7 @@ use wares_registry::{OciReference, Registry};
 /// Publishes a component.
 #[derive(Debug, clap::Args)]
 pub struct Publish {
-    /// A .wasm file, the folder of a project, which is built first, or oci://registry.example/benefit/matching:1.2.3
+    /// A .wasm file, the folder of a project, which is built first, or oci://registry.example/benefit/match:1.2.3
     #[arg(value_name = "FILE|DIR|OCI-REFERENCE", default_value = ".")]
     what: PathBuf,
     /// Give it all traffic at once
@@ -85,7 +86,7 @@ impl Publish {
             let deployed = if request.deploy { "; it takes all traffic" } else { "" };
             let mut lines = vec![format!("{done} {what} ({}){deployed}", cell(version, "/digest"))];
             lines.extend(changes(version));
-            lines.join("\n")
+            with_warnings(lines.join("\n"), version)
         })?;
         Ok(Exit::Ok)
     }

@@ -16,10 +16,10 @@ use wares_registry::{Contents, OciReference, Registry};
 /// Pushes a component into an OCI registry.
 #[derive(Debug, clap::Args)]
 pub struct Push {
-    /// A .wasm file, or a version on the shelf, as benefit/matching@1.2.3
+    /// A .wasm file, or a version on the shelf, as benefit/match@1.2.3
     #[arg(value_name = "FILE|NAME@VERSION")]
     what: String,
-    /// Where to, as oci://registry.example/benefit/matching:1.2.3; without a tag it is the version
+    /// Where to, as oci://registry.example/benefit/match:1.2.3; without a tag it is the version
     #[arg(value_name = "OCI-REFERENCE")]
     reference: OciReference,
     /// Its name, for a component that has no manifest

@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::components::{cell, number, path};
+use super::deploy::with_warnings;
 use crate::client::{Access, Body, Client, Role, encode};
 use crate::exit::Exit;
 use crate::output::{Format, micros};
@@ -146,7 +147,7 @@ fn for_people(rollout: &Value) -> String {
         lines.push(format!("seen in step {}, {} s:", cell(evidence, "/step"), cell(evidence, "/seconds")));
         lines.extend(["/new", "/old"].map(|pointer| seen(evidence.pointer(pointer).unwrap_or(&Value::Null))));
     }
-    lines.join("\n")
+    with_warnings(lines.join("\n"), rollout)
 }
 
 fn seen(version: &Value) -> String {

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wares_model::grants::Label;
 use wares_model::limits::SECRET_BYTES_MAX;
 use wares_model::{ComponentName, TenantId};
@@ -86,10 +86,7 @@ impl Secrets {
                 let client = access.client(&data_dir, Role::Admin)?;
                 let value = match &file {
                     None => read(std::io::stdin().lock()).context("standard input")?,
-                    Some(path) => File::open(path)
-                        .map_err(anyhow::Error::from)
-                        .and_then(read)
-                        .with_context(|| path.display().to_string())?,
+                    Some(path) => read_file(path)?,
                 };
                 let body = Body::Json(json!({"value": value.as_str()}));
                 let set: Value = client.send(Method::PUT, &place.path(), body).await?.json()?;
@@ -102,7 +99,7 @@ impl Secrets {
                 format.print(&client.list(&format!("{}/secrets?{tenant}", path(&name))).await?, |secrets| {
                     let columns = ["/name", "/tenant", "/revision", "/at", "/actor", "/key"];
                     let rows = secrets.iter().map(|secret| columns.map(|pointer| cell(secret, pointer)));
-                    table(&["name", "tenant", "revision", "at", "by", "sealed with"], rows, "no secrets")
+                    table(&["name", "tenant", "revision", "at", "by", "encrypted with"], rows, "no secrets")
                 })?;
             }
             Self::Remove { place, access } => {
@@ -116,14 +113,24 @@ impl Secrets {
                 format.print(&done, |done| {
                     let unreadable = match number(done, "/unreadable") {
                         0 => String::new(),
-                        count => format!("; {count} do not open and were left as they are"),
+                        count => format!("; {count} cannot be decrypted and were left as they are"),
                     };
-                    format!("{} secrets brought under key {}{unreadable}", cell(done, "/resealed"), cell(done, "/key"))
+                    format!(
+                        "{} secrets are now encrypted with key {}{unreadable}",
+                        cell(done, "/resealed"),
+                        cell(done, "/key")
+                    )
                 })?;
             }
         }
         Ok(Exit::Ok)
     }
+}
+
+/// The secret that a file holds.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let file = File::open(path).map_err(anyhow::Error::from);
+    file.and_then(read).with_context(|| path.display().to_string())
 }
 
 /// The secret that a file or a pipe holds.

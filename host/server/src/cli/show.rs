@@ -2,17 +2,17 @@
 
 use super::Settings;
 use super::components::{NameAt, cell, main_version, number, path, traffic, version_path, words};
-use crate::client::{Access, Client, Role};
+use crate::client::{Access, Client, ClientError, Role};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use reqwest::Method;
 use serde_json::{Value, json};
-use wares_model::{ComponentName, Version};
+use wares_model::{ComponentName, ProblemCode, Version};
 
 /// Versions that are named; `--json` has all.
 const VERSIONS_SHOWN: usize = 10;
 
-/// Shows a component.
+/// Shows a component: versions, functions, limits, what it asks for, and, to operators, what it is granted and used lately.
 #[derive(Debug, clap::Args)]
 pub struct Show {
     /// The component, as benefit/match, or one version of it, as benefit/match@1.2.3
@@ -53,8 +53,11 @@ async fn everything(
 ) -> anyhow::Result<Value> {
     let versions = client.list(&format!("{}/versions", path(name))).await?;
     let shown: Value = client.get(&version_path(name, version)).await?;
-    // Only operators see grants.
-    let grants: Value = client.get(&format!("{}/grants", path(name))).await.unwrap_or_default();
+    let grants = match client.get(&format!("{}/grants", path(name))).await {
+        // Only operators see grants.
+        Err(ClientError::Problem(problem)) if problem.code() == Some(ProblemCode::Forbidden) => Value::Null,
+        grants => grants?,
+    };
     Ok(json!({"component": component, "versions": versions, "version": shown, "grants": grants}))
 }
 
@@ -80,9 +83,10 @@ fn for_people(all: &Value) -> String {
     lines.extend(provenance(version).into_iter().map(|line| format!("  {line}")));
     let imports = version.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     lines.extend(section("imports", imports.map(str::to_owned)));
-    let asks = version.get("capabilities").map(super::grants::asks).unwrap_or_default();
+    let asks = version.get("capabilities").filter(|asked| asked.is_object());
+    let asks = asks.map(|asked| super::grants::asks(asked, &cell(component, "/name"))).unwrap_or_default();
     lines.extend(section("asks for", asks.iter().map(|line| line.trim_start().to_owned())));
-    lines.extend(usage(all));
+    lines.extend(usage(all, !asks.is_empty()));
     let limits = version.get("limits").and_then(Value::as_object).into_iter().flatten();
     lines.extend(section("limits", limits.map(|(name, value)| format!("{name} = {value}"))));
     let schedules = version.pointer("/manifest/schedules").and_then(Value::as_array).into_iter().flatten();
@@ -93,10 +97,12 @@ fn for_people(all: &Value) -> String {
     lines.join("\n")
 }
 
-/// What the component is granted and used.
-fn usage(all: &Value) -> Vec<String> {
-    let granted = super::grants::granted(all.pointer("/grants/grants").unwrap_or(&Value::Null));
+/// What the component is granted and used; that it is granted nothing matters if it asks for something.
+fn usage(all: &Value, asks: bool) -> Vec<String> {
+    let grants = all.pointer("/grants/grants");
+    let granted = super::grants::granted(grants.unwrap_or(&Value::Null));
     let mut lines = section("granted", granted.iter().map(|line| line.trim_start().to_owned()));
+    lines.extend((asks && grants.is_some() && granted.is_empty()).then(|| "  granted: nothing".to_owned()));
     let used = all.pointer("/grants/used/items").and_then(Value::as_array).into_iter().flatten();
     let used = used.map(|one| format!("{} ({} calls)", cell(one, "/what"), cell(one, "/calls")));
     lines.extend(section("used lately", used));

@@ -39,8 +39,8 @@ pub enum Tenants {
         #[command(flatten)]
         access: Access,
     },
-    /// Remove what components keep for a tenant: its files and key-value pairs. The tenant, its keys and its calls in the ledger
-    /// stay, and so does what components share between tenants
+    /// End and remove a tenant's jobs, disable its schedules, and remove what components keep for it: its files and key-value
+    /// pairs. The tenant, its keys and its calls in the ledger stay, and so does what components share between tenants
     Wipe {
         /// The tenant
         id: TenantId,
@@ -82,7 +82,7 @@ impl Tenants {
                 let at = format!("/v1/tenants/{}/data", encode(id.as_str()));
                 let wiped: Value = client.send(Method::DELETE, &at, Body::None).await?.json()?;
                 format.print(&wiped, |wiped| {
-                    format!("removed all files and {} key-value pairs of {id}", cell(wiped, "/pairs"))
+                    format!("removed all jobs, all files and {} key-value pairs of {id}", cell(wiped, "/pairs"))
                 })?;
             }
             Self::List { format, access } => {

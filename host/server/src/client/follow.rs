@@ -2,6 +2,7 @@
 
 use super::{ANSWER_BYTES_MAX, Answer, Client, ClientError, innermost};
 use reqwest::header::AUTHORIZATION;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Bytes of one line.
@@ -10,8 +11,12 @@ const LINE_BYTES_MAX: usize = 4 << 20;
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Client {
-    /// Hands each line of the answer to `take` as it comes, until the answer ends.
-    pub async fn follow(&self, path: &str, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    /// Hands each line of the answer to `take` as it comes, until that breaks off or, as `Continue`, the answer ends.
+    pub async fn follow(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<ControlFlow<()>>,
+    ) -> anyhow::Result<ControlFlow<()>> {
         let url = format!("{}{path}", self.base);
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             url: self.base.clone(),
@@ -28,12 +33,14 @@ impl Client {
             while status.is_success()
                 && let Some(end) = buffer.iter().position(|byte| *byte == b'\n')
             {
-                take(buffer.get(..end).unwrap_or_default())?;
+                if take(buffer.get(..end).unwrap_or_default())?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
                 buffer.drain(..=end);
             }
         }
         match status.is_success() {
-            true => Ok(()),
+            true => Ok(ControlFlow::Continue(())),
             false => Err(Answer { status, headers, body: buffer, url }.into_problem().into()),
         }
     }

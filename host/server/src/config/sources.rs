@@ -11,7 +11,16 @@ pub const DEFAULT_FILE: &str = "wares-host.toml";
 /// What variables with settings start with.
 const PREFIX: &str = "WARES_";
 /// Variables that start the same but are no settings: those of the command line, and those that `wares test` sets.
-const RESERVED: &[&str] = &["WARES_CONFIG", "WARES_HOST", "WARES_KEY", "WARES_BIN", "WARES_COMPONENT", SECRETS_KEY];
+const RESERVED: &[&str] = &[
+    "WARES_CONFIG",
+    "WARES_HOST",
+    "WARES_KEY",
+    "WARES_MIRROR_KEY",
+    "WARES_BIN",
+    "WARES_COMPONENT",
+    "WARES_TEST_SECRETS",
+    SECRETS_KEY,
+];
 
 /// The variable with the keys of secrets: no setting, so that no print of the settings shows it.
 pub const SECRETS_KEY: &str = "WARES_SECRETS_KEY";
@@ -191,6 +200,7 @@ impl<P: Provider> Provider for Named<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
 
     fn load(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -254,6 +264,22 @@ mod tests {
         let variables =
             [("WARES_HOST", "x"), ("WARES_KEY", "x"), ("WARES_PORT", "tcp://10.0.0.1:80"), ("WARES_SERVICE_HOST", "y")];
         assert_eq!(load("", &variables, &[]), Ok(Config::default()));
+    }
+
+    fn variables_of(command: &clap::Command, found: &mut Vec<String>) {
+        let own = command.get_arguments().filter_map(|argument| argument.get_env());
+        found.extend(own.map(|variable| variable.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|inner| variables_of(inner, found));
+    }
+
+    #[test]
+    fn variables_of_the_command_line_are_no_settings() {
+        let mut found = Vec::new();
+        variables_of(&crate::cli::Cli::command(), &mut found);
+        assert!(found.iter().any(|variable| variable == "WARES_MIRROR_KEY"), "{found:?}");
+        for variable in found {
+            assert!(is_reserved(&variable), "{variable}");
+        }
     }
 
     #[test]

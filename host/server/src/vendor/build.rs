@@ -45,7 +45,7 @@ pub(crate) fn build(folder: &Path, without: WithoutCompiler, progress: Progress<
     let mut built = Vec::new();
     // Tests of a project run in its folder, and find the component by its path.
     let folder = fs::canonicalize(folder).with_context(|| folder.display().to_string())?;
-    for project in projects(&folder, &mut compilers)? {
+    for project in projects(&folder, without, &mut compilers)? {
         let language = project.manifest.build.language;
         let recipe = recipe(language).map(|recipe| project.fingerprint(recipe)).transpose()?;
         if !project.is_made_from(recipe.as_deref()) {
@@ -63,10 +63,20 @@ pub(crate) fn build(folder: &Path, without: WithoutCompiler, progress: Progress<
     Ok(built)
 }
 
-/// All manifests are read before the first build, which takes longer.
-fn projects(folder: &Path, compilers: &mut Compilers<'_>) -> Result<Vec<Project>> {
+/// All manifests are read before the first build, which takes longer. Which crates are projects, only cargo knows.
+fn projects(folder: &Path, without: WithoutCompiler, compilers: &mut Compilers<'_>) -> Result<Vec<Project>> {
     let mut found: BTreeMap<String, Project> = BTreeMap::new();
-    for project in project::find(folder, |folder| compilers.rust()?.projects(folder))? {
+    let mut is_said = false;
+    let crates = |folder: &Path| match compilers.rust() {
+        Err(error) if without == WithoutCompiler::LeaveOut => {
+            if !std::mem::replace(&mut is_said, true) {
+                (compilers.progress)(&format!("left out what is written in Rust: {error:#}"));
+            }
+            Ok(Vec::new())
+        }
+        rust => rust?.projects(folder),
+    };
+    for project in project::find(folder, crates)? {
         let (name, folder) = (project.file_name(), project.folder.clone());
         if let Some(other) = found.insert(name.clone(), project) {
             let (one, two) = (folder.display(), other.folder.display());
@@ -109,14 +119,15 @@ fn recipe(language: Language) -> Option<&'static str> {
 /// Compilers, made ready when the first project needs them.
 struct Compilers<'a> {
     ready: BTreeMap<Language, Result<Box<dyn Compiler>, String>>,
-    rust: Option<Rust>,
+    rust: Option<Result<Rust, String>>,
     progress: Progress<'a>,
 }
 
 impl Compilers<'_> {
     fn rust(&mut self) -> Result<Rust> {
-        let rust = self.rust.take().map_or_else(|| Rust::ensure(self.progress), Ok)?;
-        Ok(self.rust.insert(rust).clone())
+        let progress = self.progress;
+        let ensure = || Rust::ensure(progress).map_err(|error| format!("{error:#}"));
+        self.rust.get_or_insert_with(ensure).clone().map_err(|error| anyhow!("{error}"))
     }
 
     fn get(&mut self, language: Language) -> Result<&dyn Compiler> {

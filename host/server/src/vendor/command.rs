@@ -1,6 +1,6 @@
 //! Running another program: its environment, and an error that says what it said.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,6 +20,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     }
     let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
     bail!("`{shown}` ended with {}\n{}", output.status, last_lines(&String::from_utf8_lossy(said)));
+}
+
+/// Runs the command to its end and returns its stdout; what it says beside that goes to the terminal as it comes.
+pub(crate) fn visibly(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("{name} does not start"))?;
+    ensure!(output.status.success(), "{name} ended with {}", output.status);
+    String::from_utf8(output.stdout).with_context(|| format!("{name} answered with other than UTF-8"))
 }
 
 /// The command as a person would type it.

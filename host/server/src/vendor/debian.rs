@@ -1,7 +1,7 @@
-//! Debian's Rust as the compiler for guests, for machines that reach package mirrors but not Rust's download server.
+//! Debian's Rust as the compiler for components, for machines that reach package mirrors but not Rust's download server.
 //!
 //! Debian ships a compiler together with the source of its standard library. That is compiled here for the target, once,
-//! and put where the compiler looks for it; guests then build with it like with any other toolchain.
+//! and put where the compiler looks for it; components then build with it like with any other toolchain.
 
 use super::toolchain::{Rustc, TARGET, has_std, lock};
 use super::{Progress, command};
@@ -125,7 +125,7 @@ fn compile_std(work: &Path, linkers: &Path) -> Result<()> {
     command::output(&mut cargo).map(drop)
 }
 
-/// Keeps the home folder's path out of the guests. RUSTFLAGS cannot say a path with a space.
+/// Keeps the home folder's path out of the components. RUSTFLAGS cannot say a path with a space.
 fn remap_cargo_home() -> String {
     let home = super::rust::cargo_home().map(|home| home.display().to_string());
     let home = home.filter(|home| !home.contains(char::is_whitespace));

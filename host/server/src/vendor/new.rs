@@ -24,6 +24,7 @@ const RUST: &[Template] = &[
     ("src/lib.rs", sdk!("templates/rust/src/lib.rs.txt")),
     ("tests/sandbox.rs", sdk!("templates/rust/tests/sandbox.rs.txt")),
     ("wares.toml", sdk!("templates/rust/wares.toml")),
+    ("wit/postage.wit", sdk!("templates/wit/postage.wit.txt")),
     ("wit/world.wit", sdk!("templates/rust/wit/world.wit.txt")),
 ];
 
@@ -56,10 +57,17 @@ const C: &[Template] = &[
     ("wares.toml", sdk!("templates/c/wares.toml")),
 ];
 
-/// What languages without an SDK read their configuration with.
+/// What every project has: all that a manifest can say.
+const COMMON: &[Template] = &[("WARES.md", sdk!("README.md"))];
+
+/// What languages without an SDK import: all that the SDK knows.
 const INTERFACES: &[Template] = &[
+    ("wit/postage.wit", sdk!("templates/wit/postage.wit.txt")),
     ("wit/world.wit", sdk!("templates/wit/world.wit.txt")),
+    ("wit/deps/wares-secrets/store.wit", sdk!("wit/deps/wares-secrets/store.wit")),
     ("wit/deps/wasi-config/store.wit", sdk!("wit/deps/wasi-config/store.wit")),
+    ("wit/deps/wasi-keyvalue/keyvalue.wit", sdk!("wit/deps/wasi-keyvalue/keyvalue.wit")),
+    ("wit/deps/wasi-logging/logging.wit", sdk!("wit/deps/wasi-logging/logging.wit")),
 ];
 
 /// The SDK, which no registry has.
@@ -112,7 +120,7 @@ fn files(language: Language) -> impl Iterator<Item = &'static Template> {
         Language::Js => (JS, INTERFACES),
         Language::C => (C, INTERFACES),
     };
-    own.iter().chain(shared)
+    own.iter().chain(shared).chain(COMMON)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -169,6 +177,7 @@ fn rust_module(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vendor::world::World;
     use wares_model::manifest::Manifest;
 
     fn name(text: &str) -> ComponentName {
@@ -189,7 +198,16 @@ mod tests {
             assert_eq!(manifest.component.name, name("benefit:fast-match"));
             assert_eq!(manifest.build.language, language);
             assert_eq!(manifest.examples.len(), 2);
+            World::read(&folder.join("wit"), None).unwrap();
         }
+    }
+
+    #[test]
+    fn every_language_has_the_interfaces_of_the_sdk() {
+        let deps = |files: &[Template], folder: &str| -> Vec<_> {
+            files.iter().filter_map(|(path, _)| Some(path.strip_prefix(folder)?.to_owned())).collect()
+        };
+        assert_eq!(deps(INTERFACES, "wit/deps/"), deps(SDK, "wares-sdk/wit/deps/"));
     }
 
     #[test]

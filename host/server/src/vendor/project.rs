@@ -3,13 +3,16 @@
 use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use wares_model::manifest::{FILE_NAME, Language, Manifest};
 
 /// Folders that hold what was made or installed, not source.
 const NOT_SOURCE: [&str; 3] = ["target", "node_modules", "__pycache__"];
+/// Who may do what with a component's file; the user's mask takes from it.
+const FILE_MODE: u32 = 0o666;
 /// How deep source lies in a project's folder at most: symbolic links may go in circles.
 const DEPTH_MAX: usize = 16;
 
@@ -120,18 +123,20 @@ pub(crate) fn find(folder: &Path, mut crates: impl FnMut(&Path) -> Result<Vec<Pr
         let own = Project::read(folder, &target)?;
         return if own.is_crate() { crates(folder) } else { Ok(vec![own]) };
     }
-    let mut found = if folder.join("Cargo.toml").is_file() { crates(folder)? } else { Vec::new() };
+    let mut is_any = folder.join("Cargo.toml").is_file();
+    let mut found = if is_any { crates(folder)? } else { Vec::new() };
     let known = found.iter().map(|project| fs::canonicalize(&project.folder)).collect::<Result<Vec<_>, _>>()?;
     let mut names = entries(folder)?;
     names.sort();
     for inner in names.into_iter().map(|name| folder.join(name)).filter(|inner| inner.join(FILE_NAME).is_file()) {
+        is_any = true;
         if !known.contains(&fs::canonicalize(&inner)?) {
             let project = Project::read(&inner, &target)?;
             found.extend(if project.is_crate() { crates(&inner)? } else { vec![project] });
         }
     }
     ensure!(
-        !found.is_empty(),
+        is_any,
         "{} does not exist, and no folder beside it has one: name the folder of a project (`wares new` makes one) or of several",
         folder.join(FILE_NAME).display()
     );
@@ -173,13 +178,14 @@ fn entries(folder: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Readers never see half a component.
+/// Readers never see half a component, whoever else builds it at the same time.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().context("no folder")?;
     fs::create_dir_all(folder)?;
-    let part = path.with_extension("wasm.part");
-    fs::write(&part, bytes)?;
-    Ok(fs::rename(part, path)?)
+    let mut part = tempfile::Builder::new().permissions(Permissions::from_mode(FILE_MODE)).tempfile_in(folder)?;
+    part.write_all(bytes)?;
+    part.persist(path)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -246,6 +252,26 @@ mod tests {
         write_whole(&path, b"one").unwrap();
         write_whole(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path().join("wares")).unwrap().count(), 1);
+        let usual = folder.path().join("usual");
+        fs::write(&usual, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&usual), "whoever may read other new files may read it");
+    }
+
+    #[test]
+    fn builds_at_the_same_time_do_not_disturb_each_other() {
+        const BYTES: usize = 100_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wares/a-b.wasm");
+        std::thread::scope(|scope| {
+            for byte in 0..4 {
+                let path = &path;
+                scope.spawn(move || (0..100).for_each(|_| write_whole(path, &[byte; BYTES]).unwrap()));
+            }
+        });
+        let last = fs::read(&path).unwrap();
+        assert!(last.len() == BYTES && last.iter().all(|byte| Some(byte) == last.first()), "a mixture");
         assert_eq!(fs::read_dir(folder.path().join("wares")).unwrap().count(), 1);
     }
 }

@@ -2,18 +2,17 @@
 
 use super::build::Compiler;
 use super::project::Project;
-use super::toolchain::{self, GuestToolchain, TARGET};
+use super::toolchain::{self, TARGET, Toolchain};
 use super::{Progress, command};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::{env, fs};
 use wares_model::manifest::FILE_NAME;
 
-/// Cargo with a toolchain for guests.
+/// Cargo with a toolchain for components.
 #[derive(Debug, Clone)]
-pub(crate) struct Rust(GuestToolchain);
+pub(crate) struct Rust(Toolchain);
 
 impl Rust {
     /// Finds the toolchain, or sets it up.
@@ -40,12 +39,12 @@ impl Compiler for Rust {
 }
 
 /// Packages are built one by one: features of one never change the bytes of another.
-fn compile(toolchain: &GuestToolchain, workspace: &Workspace, package: &Package) -> Result<PathBuf> {
+fn compile(toolchain: &Toolchain, workspace: &Workspace, package: &Package) -> Result<PathBuf> {
     let mut cargo = toolchain.cargo()?;
     cargo.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
     cargo.arg("--manifest-path").arg(&package.manifest_path);
     cargo.args(["--config", &format!("target.{TARGET}.rustflags={}", toml_array(&workspace.remappings()))]);
-    let messages = run_visibly(&mut cargo).with_context(|| format!("{} does not build", package.name))?;
+    let messages = command::visibly(&mut cargo).with_context(|| format!("{} does not build", package.name))?;
     let mut files: Vec<PathBuf> = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
@@ -65,13 +64,6 @@ fn compile(toolchain: &GuestToolchain, workspace: &Workspace, package: &Package)
         package.manifest_path.display()
     );
     Ok(file)
-}
-
-/// What the compiler says goes to the terminal as it comes.
-fn run_visibly(cargo: &mut Command) -> Result<String> {
-    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cargo does not start")?;
-    ensure!(output.status.success(), "cargo ended with {}", output.status);
-    String::from_utf8(output.stdout).context("cargo answered with other than UTF-8")
 }
 
 /// A JSON array of strings is a TOML one too.
@@ -117,7 +109,7 @@ impl Package {
 }
 
 impl Workspace {
-    fn read(toolchain: &GuestToolchain, folder: &Path) -> Result<Self> {
+    fn read(toolchain: &Toolchain, folder: &Path) -> Result<Self> {
         let mut cargo = toolchain.cargo()?;
         cargo.args(["metadata", "--format-version", "1", "--filter-platform", TARGET]).arg("--manifest-path");
         let text = command::output(cargo.arg(folder.join("Cargo.toml")))?;

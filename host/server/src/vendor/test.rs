@@ -13,6 +13,9 @@ use wares_model::manifest::Language;
 /// The folder with the tests.
 const TESTS: &str = "tests";
 
+/// The variable with the secrets for calls that a project's own tests make in the sandbox: one `NAME=FILE` a line.
+pub(crate) const SECRETS_VARIABLE: &str = "WARES_TEST_SECRETS";
+
 /// The project's own tests.
 pub(crate) struct OwnTests {
     /// What runs them.
@@ -26,8 +29,9 @@ impl OwnTests {
     /// The tests in the manner of the project's language, if there are any.
     ///
     /// Tests that call the built component in the sandbox find the program and the component through the environment
-    /// (see the SDK's `testing`); for Rust they are marked as ignored, for runs without a sandbox.
-    pub(crate) fn of(built: &Built, wares: &Path) -> Result<Option<Self>> {
+    /// (see the SDK's `testing`); for Rust they are marked as ignored, for runs without a sandbox. Their calls find the secrets
+    /// in `secret_files`, which is as [`SECRETS_VARIABLE`].
+    pub(crate) fn of(built: &Built, wares: &Path, secret_files: &str) -> Result<Option<Self>> {
         let project = Project::read(&built.project, Path::new(""))?;
         let tests = match built.manifest.build.language {
             Language::Rust => Some(cargo()),
@@ -37,6 +41,10 @@ impl OwnTests {
         };
         Ok(tests.map(|mut tests| {
             tests.command.current_dir(&built.project).env("WARES_BIN", wares).env("WARES_COMPONENT", &built.path);
+            match secret_files {
+                "" => tests.command.env_remove(SECRETS_VARIABLE),
+                files => tests.command.env(SECRETS_VARIABLE, files),
+            };
             tests
         }))
     }

@@ -1,4 +1,4 @@
-//! The compiler for guests: Rust with the standard library for `wasm32-wasip2`.
+//! The compiler for components in Rust: rustc with the standard library for `wasm32-wasip2`.
 //!
 //! rustup is asked first. Where it cannot download the target, Debian's compiler takes its place (see `debian`). Both
 //! are set up once per machine; concurrent and interrupted runs are safe.
@@ -10,14 +10,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The target that guests are compiled for.
+/// The target that components are compiled for.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
-/// The linker that turns a guest into a component.
+/// The linker that makes a component of what the compiler gives.
 const LINKER: &str = "wasm-component-ld";
 
-/// A compiler that builds guests.
+/// A compiler that builds components.
 #[derive(Debug, Clone)]
-pub(crate) struct GuestToolchain {
+pub(crate) struct Toolchain {
     source: Source,
     /// Holds `rust-lld` and `wasm-component-ld`.
     linkers: PathBuf,
@@ -41,17 +41,17 @@ pub(crate) struct Rustc {
     host: String,
 }
 
-/// Finds the compiler for guests, and sets it up when the machine has none yet.
-pub(crate) fn ensure(progress: Progress<'_>) -> Result<GuestToolchain> {
+/// Finds the compiler, and sets it up when the machine has none yet.
+pub(crate) fn ensure(progress: Progress<'_>) -> Result<Toolchain> {
     let rustc = Rustc::ask(Path::new("rustc")).context(
-        "guests are compiled with Rust: install rustup from https://rustup.rs or your distribution, then try again",
+        "components in Rust are compiled with rustc: install rustup from https://rustup.rs or your distribution, then try again",
     )?;
     let toolchain = find(&rustc, progress)?;
     progress(&toolchain.line());
     Ok(toolchain)
 }
 
-fn find(rustc: &Rustc, progress: Progress<'_>) -> Result<GuestToolchain> {
+fn find(rustc: &Rustc, progress: Progress<'_>) -> Result<Toolchain> {
     if let Some(toolchain) = active(rustc)? {
         return Ok(toolchain);
     }
@@ -72,17 +72,19 @@ fn find(rustc: &Rustc, progress: Progress<'_>) -> Result<GuestToolchain> {
     of_debian(rustc, version)
 }
 
-impl GuestToolchain {
+impl Toolchain {
     /// Which compiler is used.
     pub(crate) fn line(&self) -> String {
         match &self.source {
-            Source::Active { rustup: true } => format!("guest toolchain: rustup target {TARGET}"),
-            Source::Active { rustup: false } => format!("guest toolchain: this machine's Rust with target {TARGET}"),
-            Source::Debian { version } => format!("guest toolchain: Debian rustc {version} with std built here"),
+            Source::Active { rustup: true } => format!("Rust for components: rustup target {TARGET}"),
+            Source::Active { rustup: false } => {
+                format!("Rust for components: this machine's rustc with target {TARGET}")
+            }
+            Source::Debian { version } => format!("Rust for components: Debian rustc {version} with std built here"),
         }
     }
 
-    /// A cargo that builds guests whatever the shell has set for native builds.
+    /// A cargo that builds components whatever the shell has set for native builds.
     pub(crate) fn cargo(&self) -> Result<Command> {
         let mut cargo = Command::new("cargo");
         command::path_first(command::without_build_settings(&mut cargo), &self.linkers)?;
@@ -128,17 +130,17 @@ pub(crate) fn has_std(libraries: &Path) -> bool {
     })
 }
 
-fn active(rustc: &Rustc) -> Result<Option<GuestToolchain>> {
+fn active(rustc: &Rustc) -> Result<Option<Toolchain>> {
     if rustc.sysroot == debian::sysroot() || !has_std(&rustc.target_libraries()) {
         return Ok(None);
     }
     let rustup = rustc.sysroot.parent().is_some_and(|folder| folder.ends_with("toolchains"));
-    Ok(Some(GuestToolchain { source: Source::Active { rustup }, linkers: linkers(rustc)? }))
+    Ok(Some(Toolchain { source: Source::Active { rustup }, linkers: linkers(rustc)? }))
 }
 
-fn of_debian(rustc: &Rustc, version: String) -> Result<GuestToolchain> {
+fn of_debian(rustc: &Rustc, version: String) -> Result<Toolchain> {
     debian::link()?;
-    Ok(GuestToolchain { source: Source::Debian { version }, linkers: linkers(rustc)? })
+    Ok(Toolchain { source: Source::Debian { version }, linkers: linkers(rustc)? })
 }
 
 /// The folder of the linkers: that of the active toolchain, else of any toolchain of rustup, else on PATH.
@@ -215,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn guests_build_with_the_toolchain_and_its_linkers_first() {
+    fn components_build_with_the_toolchain_and_its_linkers_first() {
         let source = Source::Debian { version: "1.96".into() };
-        let toolchain = GuestToolchain { source, linkers: "/linkers".into() };
-        assert_eq!(toolchain.line(), "guest toolchain: Debian rustc 1.96 with std built here");
+        let toolchain = Toolchain { source, linkers: "/linkers".into() };
+        assert_eq!(toolchain.line(), "Rust for components: Debian rustc 1.96 with std built here");
         let cargo = toolchain.cargo().unwrap();
         let set = |name: &str| cargo.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
         assert_eq!(set("RUSTUP_TOOLCHAIN").unwrap(), debian::TOOLCHAIN);

@@ -8,7 +8,7 @@ mod url;
 
 pub use url::{RedisUrl, RedisUrlError};
 
-use crate::keyvalue::{BucketName, BucketQuota, KeyPage, KeyValueError, KeyValueStore};
+use crate::keyvalue::{BucketName, BucketQuota, Gates, KeyPage, KeyValueError, KeyValueStore};
 use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, FromRedisValue, RedisError, Script, ScriptInvocation};
@@ -21,11 +21,14 @@ use wares_model::limits::KEYVALUE_MS_MAX;
 const SCAN_KEYS: u32 = 1_000;
 /// Times that a lost connection is made again for one request.
 const RETRIES: usize = 2;
+/// Requests of guests at once, of those that read and of those that change something.
+const REQUESTS_MAX: usize = 64;
 
 /// A server, and which of its keys are ours.
 pub struct RedisStore {
     connection: ConnectionManager,
     prefix: Label,
+    gates: Gates,
     get: Script,
     set: Script,
     delete: Script,
@@ -44,6 +47,7 @@ impl RedisStore {
         Ok(Self {
             connection: ConnectionManager::new_lazy_with_config(client, config)?,
             prefix: prefix.clone(),
+            gates: Gates::new(REQUESTS_MAX, REQUESTS_MAX),
             get: Script::new(include_str!("get.lua")),
             set: Script::new(include_str!("set.lua")),
             delete: Script::new(include_str!("delete.lua")),
@@ -105,6 +109,10 @@ impl RedisStore {
 
 #[async_trait]
 impl KeyValueStore for RedisStore {
+    fn gates(&self) -> &Gates {
+        &self.gates
+    }
+
     async fn get(
         &self,
         bucket: &BucketName,

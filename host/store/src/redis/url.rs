@@ -24,6 +24,10 @@ impl TryFrom<String> for RedisUrl {
     type Error = RedisUrlError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
+        // Other schemes have other places for a password.
+        if !["redis://", "rediss://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(RedisUrlError("another scheme".to_owned()));
+        }
         match text.as_str().into_connection_info() {
             Ok(_) => Ok(Self(text)),
             Err(error) => Err(RedisUrlError(error.category().to_owned())),
@@ -64,7 +68,9 @@ mod tests {
         assert_eq!(format!("{url:?}"), url.to_string());
         let plain = RedisUrl::try_from("redis://127.0.0.1:6379".to_owned()).unwrap();
         assert_eq!(plain.to_string(), "redis://127.0.0.1:6379");
-        let error = RedisUrl::try_from("http://:secret@x".to_owned()).unwrap_err();
-        assert!(!error.to_string().contains("secret"), "{error}");
+        for other in ["http://:secret@x", "redis+unix:///run/redis?pass=secret", "unix:///run/redis?pass=secret"] {
+            let error = RedisUrl::try_from(other.to_owned()).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 }

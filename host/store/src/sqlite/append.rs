@@ -9,7 +9,7 @@ use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
-use wares_model::{LedgerEntry, Outcome, ShadowOf, Usage};
+use wares_model::{JobAnswer, LedgerEntry, Outcome, ShadowOf, Usage};
 
 /// Lengths of the buckets that aggregates are kept by, in microseconds: minute, hour, day.
 const UNITS_US: [i64; 3] = [MINUTE_US, HOUR_US, DAY_US];
@@ -29,6 +29,9 @@ const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 /// Entries that one statement writes, because running a statement costs something besides its rows.
 const ENTRIES_AT_ONCE: usize = 16;
 const LOG: &str = "INSERT INTO logs (call, text, marks) VALUES (?, ?, ?)";
+/// A job's result, if the call is the attempt at the job that is being made.
+const ANSWER: &str = "UPDATE job_payloads SET result = ?3 WHERE job = ?1 AND EXISTS
+    (SELECT 1 FROM job_attempts WHERE job = ?1 AND call = ?2 AND ended_at IS NULL)";
 const SHADOW: &str = "INSERT INTO shadows (call, of_call, component, revision, matches) VALUES (?, ?, ?, ?, ?)";
 /// Sums stop at the largest integer: beyond it SQLite would go on in floating point, and nothing could read them any more.
 const AGGREGATE: &str = "INSERT INTO aggregates (unit_us, bucket, subject, outcome, calls, cpu_us, wall_us, bytes_in,
@@ -99,7 +102,8 @@ impl Appender {
         Ok(Self { connection, subjects: HashMap::new() })
     }
 
-    /// Writes entries, their logs and their sums, all or nothing. Of a call that is entered already nothing is written.
+    /// Writes entries, their logs, their sums and the results of jobs, all or nothing. Of a call that is entered already nothing
+    /// is written.
     pub(super) fn append(&mut self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
         match self.write(entries, ENTRIES_AT_ONCE)? {
             Written::All => Ok(()),
@@ -130,6 +134,10 @@ impl Appender {
                     if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
                         let marks = to_json("marks", &entry.log_marks)?;
                         transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text, marks])?;
+                    }
+                    if let Some(JobAnswer { job, json }) = &entry.answer {
+                        let answer = params![job.as_bytes(), entry.call.as_bytes(), json];
+                        transaction.prepare_cached(ANSWER)?.execute(answer)?;
                     }
                     match &entry.shadow {
                         None => add(&mut sums, entry, *subject),

@@ -1,14 +1,14 @@
-//! Tables `jobs` and `job_attempts`: attempts at jobs, from their beginning to their end, and what is kept of them.
+//! Tables `jobs` and `job_attempts`: attempts at jobs, from their beginning to their end.
+//!
+//! The queries of the queue name their index: without statistics SQLite would take one that has every state's jobs.
 
 use super::jobs::{bytes, find, job_id, record};
-use super::{SqliteStore, Writing, signed};
-use crate::{AttemptEnd, BegunJob, JobRecord, JobRetention, StoreError, Then};
+use super::{SqliteStore, Writing, parse, signed, unsigned};
+use crate::{AttemptEnd, BegunJob, EnteredAttempt, JobRecord, RecoveredJobs, StoreError, Then};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use wares_model::limits::JOB_ATTEMPTS_KEPT_MAX;
 use wares_model::{CallId, JobId, JobState, Timestamp};
-
-/// Jobs that pruning removes in one transaction.
-const PRUNE_STEP: u32 = 200;
 
 /// A tenant that has a job which is due.
 struct Waiting {
@@ -23,9 +23,12 @@ impl SqliteStore {
         slots: usize,
         tenant_max: usize,
     ) -> Result<Vec<BegunJob>, StoreError> {
+        if slots == 0 {
+            return Ok(Vec::new());
+        }
         let waiting = self.waiting_tenants(now).await?;
         let waiting: Vec<_> = waiting.into_iter().filter(|tenant| tenant.running < tenant_max).collect();
-        if waiting.is_empty() || slots == 0 {
+        if waiting.is_empty() {
             return Ok(Vec::new());
         }
         let mut transaction = self.write().await?;
@@ -47,20 +50,22 @@ impl SqliteStore {
     async fn waiting_tenants(&self, now: Timestamp) -> Result<Vec<Waiting>, StoreError> {
         let rows = sqlx::query(
             "WITH RECURSIVE waiting (tenant) AS (
-                 SELECT MIN(tenant) FROM jobs WHERE state = 'queued'
+                 SELECT MIN(tenant) FROM jobs INDEXED BY jobs_queue WHERE state = 'queued'
                  UNION ALL
-                 SELECT (SELECT MIN(jobs.tenant) FROM jobs WHERE state = 'queued' AND jobs.tenant > waiting.tenant)
+                 SELECT (SELECT MIN(jobs.tenant) FROM jobs INDEXED BY jobs_queue
+                     WHERE state = 'queued' AND jobs.tenant > waiting.tenant)
                  FROM waiting WHERE waiting.tenant IS NOT NULL
              )
-             SELECT tenant, (SELECT COUNT(*) FROM jobs WHERE state = 'running' AND jobs.tenant = waiting.tenant) AS running
+             SELECT tenant, (SELECT COUNT(*) FROM jobs INDEXED BY jobs_running
+                 WHERE state = 'running' AND jobs.tenant = waiting.tenant) AS running
              FROM waiting
-             WHERE tenant IS NOT NULL AND EXISTS
-                 (SELECT 1 FROM jobs WHERE state = 'queued' AND jobs.tenant = waiting.tenant AND next_at <= ?)",
+             WHERE tenant IS NOT NULL AND EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_queue
+                 WHERE state = 'queued' AND jobs.tenant = waiting.tenant AND next_at <= ?)",
         )
         .bind(now.as_micros())
         .fetch_all(&self.readers)
         .await?;
-        let waiting = |row: &sqlx::sqlite::SqliteRow| {
+        let waiting = |row: &SqliteRow| {
             let running: i64 = row.try_get("running")?;
             Ok(Waiting { tenant: row.try_get("tenant")?, running: usize::try_from(running).unwrap_or(usize::MAX) })
         };
@@ -73,18 +78,24 @@ impl SqliteStore {
         if known.state != JobState::Running {
             return Ok(Some(known));
         }
-        let AttemptEnd { at, outcome, problem, then } = end;
+        let AttemptEnd { at, outcome, problem, error, then } = end;
         let was_attempt = outcome.is_some();
         close_attempt(&mut transaction, id, *at, outcome.as_deref()).await?;
-        let (state, next_at, result_bytes, result) = match then {
-            Then::Again(next_at) if !known.cancel_requested => (JobState::Queued, next_at, None, None),
-            Then::Again(_) => (JobState::Cancelled, at, None, None),
-            Then::Finish { state, result_bytes, result } => (*state, at, *result_bytes, result.as_deref()),
+        let (state, next_at, result_bytes) = match then {
+            Then::Again(next_at) if !known.cancel_requested => (JobState::Queued, next_at, None),
+            Then::Again(_) => (JobState::Cancelled, at, None),
+            Then::Finish { state, result_bytes } => (*state, at, *result_bytes),
         };
-        let kept = result.map_or(0, <[u8]>::len) + problem.as_ref().map_or(0, String::len);
+        let succeeded = state == JobState::Succeeded;
+        let is_new_problem = problem.is_some() || succeeded;
+        write_payload(&mut transaction, id, succeeded, is_new_problem.then_some(error.as_deref())).await?;
+        let problem_bytes = problem.as_ref().map_or(0, String::len) + error.as_ref().map_or(0, String::len);
         let row = sqlx::query(
             "UPDATE jobs SET state = ?2, attempts = attempts + ?3, refusals = CASE ?3 WHEN 0 THEN refusals + 1 ELSE 0 END,
-                 next_at = ?4, finished_at = ?5, result_bytes = ?6, problem = ?7, kept_bytes = arguments_bytes + ?8
+                 next_at = ?4, finished_at = ?5, result_bytes = ?6,
+                 problem = CASE WHEN ?7 THEN ?8 ELSE problem END,
+                 kept_bytes = CASE WHEN ?7 THEN arguments_bytes + ?9
+                     + COALESCE((SELECT LENGTH(result) FROM job_payloads WHERE job = ?1), 0) ELSE kept_bytes END
              WHERE id = ?1 RETURNING *",
         )
         .bind(bytes(&id))
@@ -93,80 +104,55 @@ impl SqliteStore {
         .bind(next_at.as_micros())
         .bind(state.is_final().then_some(at.as_micros()))
         .bind(result_bytes.map(signed))
+        .bind(is_new_problem)
         .bind(problem)
-        .bind(signed(kept as u64))
+        .bind(signed(problem_bytes as u64))
         .fetch_one(&mut *transaction)
         .await?;
-        if let Some(result) = result {
-            sqlx::query("UPDATE job_payloads SET result = ?2 WHERE job = ?1")
-                .bind(bytes(&id))
-                .bind(result)
-                .execute(&mut *transaction)
-                .await?;
-        }
         transaction.commit().await?;
         record(&row).map(Some)
     }
 
-    pub(super) async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
+    pub(super) async fn recover(&self, now: Timestamp) -> Result<RecoveredJobs, StoreError> {
         let mut transaction = self.write().await?;
         sqlx::query(
             "UPDATE job_attempts SET ended_at = ?, outcome = 'interrupted'
-             WHERE ended_at IS NULL AND job IN (SELECT id FROM jobs WHERE state = 'running')",
+             WHERE ended_at IS NULL AND job IN (SELECT id FROM jobs WHERE state = 'running') AND NOT EXISTS
+                 (SELECT 1 FROM entries WHERE entries.call = job_attempts.call AND entries.outcome <> 'cancelled')",
         )
         .bind(now.as_micros())
         .execute(&mut *transaction)
         .await?;
-        let recovered = sqlx::query(
+        let interrupted = sqlx::query(
             "UPDATE jobs SET interruptions = interruptions + 1, next_at = ?1,
                  state = CASE cancel_requested WHEN 0 THEN 'queued' ELSE 'cancelled' END,
                  finished_at = CASE cancel_requested WHEN 0 THEN NULL ELSE ?1 END
-             WHERE state = 'running'",
+             WHERE state = 'running' AND NOT EXISTS
+                 (SELECT 1 FROM job_attempts WHERE job_attempts.job = jobs.id AND ended_at IS NULL)",
         )
         .bind(now.as_micros())
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
-        Ok(recovered.rows_affected())
-    }
-
-    pub(super) async fn prune_finished(&self, now: Timestamp, retention: JobRetention) -> Result<u64, StoreError> {
-        let mut gone = 0;
-        loop {
-            let old = self.outlived(now, &retention).await?;
-            let mut transaction = self.write().await?;
-            for (id, finished_at) in &old {
-                // One that was replayed meanwhile stays.
-                let removed =
-                    sqlx::query("DELETE FROM jobs WHERE id = ? AND finished_at = ?").bind(id).bind(finished_at);
-                gone += removed.execute(&mut *transaction).await?.rows_affected();
-            }
-            transaction.commit().await?;
-            if old.len() < PRUNE_STEP as usize {
-                return Ok(gone);
-            }
-        }
-    }
-
-    /// Jobs to remove. They are looked for by a reader, so that nobody who writes waits for it.
-    async fn outlived(&self, now: Timestamp, retention: &JobRetention) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
-        let JobRetention { finished, dead, jobs_max, bytes_max } = *retention;
-        Ok(sqlx::query_as(
-            "SELECT id, finished_at FROM (
-                 SELECT id, state, finished_at, ROW_NUMBER() OVER newest AS place, SUM(kept_bytes) OVER newest AS total
-                 FROM jobs WHERE finished_at IS NOT NULL
-                 WINDOW newest AS (PARTITION BY tenant ORDER BY finished_at DESC, id DESC ROWS UNBOUNDED PRECEDING)
-             )
-             WHERE place > ?1 OR total > ?2 OR finished_at < CASE state WHEN 'dead' THEN ?3 ELSE ?4 END LIMIT ?5",
+        let entered = sqlx::query(
+            "SELECT jobs.*, entries.outcome, entries.detail, entries.bytes_out FROM jobs
+             JOIN job_attempts ON job_attempts.job = jobs.id AND job_attempts.ended_at IS NULL
+             JOIN entries ON entries.call = job_attempts.call WHERE jobs.state = 'running'",
         )
-        .bind(signed(jobs_max))
-        .bind(signed(bytes_max))
-        .bind(now.minus(dead).as_micros())
-        .bind(now.minus(finished).as_micros())
-        .bind(PRUNE_STEP)
-        .fetch_all(&self.readers)
-        .await?)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let entered = entered.iter().map(entered_attempt).collect::<Result<_, _>>()?;
+        transaction.commit().await?;
+        Ok(RecoveredJobs { interrupted: interrupted.rows_affected(), entered })
     }
+}
+
+fn entered_attempt(row: &SqliteRow) -> Result<EnteredAttempt, StoreError> {
+    Ok(EnteredAttempt {
+        record: record(row)?,
+        outcome: parse("outcome", row.try_get("outcome")?)?,
+        detail: row.try_get("detail")?,
+        bytes_out: unsigned(row.try_get("bytes_out")?),
+    })
 }
 
 /// A tenant's oldest jobs that are due, each with its place among those that run: place, time, id.
@@ -177,7 +163,8 @@ async fn oldest(
     most: usize,
 ) -> Result<Vec<(usize, i64, Vec<u8>)>, StoreError> {
     let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT next_at, id FROM jobs WHERE state = 'queued' AND tenant = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?",
+        "SELECT next_at, id FROM jobs INDEXED BY jobs_queue
+         WHERE state = 'queued' AND tenant = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?",
     )
     .bind(&tenant.tenant)
     .bind(now.as_micros())
@@ -215,6 +202,30 @@ async fn begin(transaction: &mut Writing<'_>, id: JobId, now: Timestamp) -> Resu
         .execute(&mut **transaction)
         .await?;
     Ok(BegunJob { record: record(&row)?, arguments, call })
+}
+
+/// Forgets the result of a job that did not succeed, and notes the component's own error, if there is news of that. The
+/// arguments stand in the same row, so that it is written only where something changes.
+async fn write_payload(
+    connection: &mut SqliteConnection,
+    id: JobId,
+    succeeded: bool,
+    error: Option<Option<&str>>,
+) -> Result<(), StoreError> {
+    if !succeeded {
+        sqlx::query("UPDATE job_payloads SET result = NULL WHERE job = ? AND result IS NOT NULL")
+            .bind(bytes(&id))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if let Some(error) = error {
+        sqlx::query("UPDATE job_payloads SET error = ?2 WHERE job = ?1 AND error IS NOT ?2")
+            .bind(bytes(&id))
+            .bind(error.map(str::to_owned))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Notes how the attempt that is being made ended; one that was never let in leaves no trace.

@@ -3,7 +3,7 @@
 use super::{SqliteStore, Writing, parse, parse_json, schedules, signed, to_json, unsigned, violates};
 use crate::{
     AttemptEnd, AttemptRecord, BegunJob, Due, JobBounds, JobCounts, JobDetail, JobQuery, JobRecord, JobRetention,
-    JobStore, NewJob, QueuedJob, ScheduleKey, ScheduleRecord, StoreError,
+    JobStore, NewJob, QueuedJob, RecoveredJobs, ScheduleKey, ScheduleRecord, StoreError,
 };
 use async_trait::async_trait;
 use sqlx::error::ErrorKind;
@@ -39,7 +39,8 @@ impl JobStore for SqliteStore {
         // One transaction, so that the parts are of one moment.
         let mut transaction = self.readers.begin().await?;
         let row = sqlx::query(
-            "SELECT jobs.*, job_payloads.arguments, job_payloads.result
+            "SELECT jobs.*, job_payloads.arguments, job_payloads.error,
+                 CASE jobs.state WHEN 'succeeded' THEN job_payloads.result END AS result
              FROM jobs JOIN job_payloads ON job_payloads.job = jobs.id WHERE jobs.id = ?",
         )
         .bind(bytes(&id))
@@ -54,6 +55,7 @@ impl JobStore for SqliteStore {
             record: record(&row)?,
             arguments: row.try_get("arguments")?,
             result: row.try_get("result")?,
+            error: row.try_get("error")?,
             attempts: attempts.iter().map(attempt).collect::<Result<_, _>>()?,
         }))
     }
@@ -84,16 +86,17 @@ impl JobStore for SqliteStore {
         self.end_attempt_of(id, end).await
     }
 
-    async fn recover_jobs(&self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn recover_jobs(&self, now: Timestamp) -> Result<RecoveredJobs, StoreError> {
         self.recover(now).await
     }
 
     async fn next_job_at(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let next: Option<i64> =
-            sqlx::query_scalar("SELECT MIN(next_at) FROM jobs WHERE state = 'queued' AND next_at > ?")
-                .bind(after.as_micros())
-                .fetch_one(&self.readers)
-                .await?;
+        let next: Option<i64> = sqlx::query_scalar(
+            "SELECT MIN(next_at) FROM jobs INDEXED BY jobs_next WHERE state = 'queued' AND next_at > ?",
+        )
+        .bind(after.as_micros())
+        .fetch_one(&self.readers)
+        .await?;
         Ok(next.map(Timestamp::from_micros))
     }
 
@@ -113,6 +116,14 @@ impl JobStore for SqliteStore {
             Some(row) => record(&row).map(Some),
             None => self.job(id).await,
         }
+    }
+
+    async fn end_jobs_of(&self, tenant: &TenantId, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
+        self.end_all_of(tenant, now).await
+    }
+
+    async fn remove_jobs_of(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        self.remove_finished_of(tenant).await
     }
 
     async fn replay_job(&self, id: JobId, now: Timestamp, bounds: JobBounds) -> Result<Option<QueuedJob>, StoreError> {
@@ -136,6 +147,10 @@ impl JobStore for SqliteStore {
         .bind(deadline.as_micros())
         .fetch_one(&mut *transaction)
         .await?;
+        sqlx::query("UPDATE job_payloads SET result = NULL, error = NULL WHERE job = ?")
+            .bind(bytes(&id))
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(Some(QueuedJob::New(record(&row)?)))
     }
@@ -185,10 +200,15 @@ impl JobStore for SqliteStore {
             None => None,
             Some(job) => Some(queue(&mut transaction, job, bounds).await?),
         };
-        if let Some(QueuedJob::New(job)) = &queued {
-            schedules::note_job(&mut transaction, key, job).await?;
+        match &queued {
+            // The due time is not dealt with: it waits for room.
+            Some(QueuedJob::Full) => transaction.rollback().await?,
+            Some(QueuedJob::New(job)) => {
+                schedules::note_job(&mut transaction, key, job).await?;
+                transaction.commit().await?;
+            }
+            Some(QueuedJob::Known(_)) | None => transaction.commit().await?,
         }
-        transaction.commit().await?;
         Ok(queued)
     }
 }
@@ -212,8 +232,9 @@ async fn queue(connection: &mut SqliteConnection, job: NewJob, bounds: JobBounds
     let row = sqlx::query(
         "INSERT INTO jobs (id, tenant, application, call, fingerprint, retry, state, attempts, interruptions, refusals,
              created_at, next_at, deadline_at, cancel_requested, idempotency_key, component, schedule, due_at,
-             arguments_bytes, kept_bytes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', 0, 0, 0, ?7, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, ?13) RETURNING *",
+             arguments_bytes, kept_bytes, traceparent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', 0, 0, 0, ?7, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, ?13, ?14)
+         RETURNING *",
     )
     .bind(bytes(&job.id))
     .bind(job.tenant.as_str())
@@ -228,6 +249,7 @@ async fn queue(connection: &mut SqliteConnection, job: NewJob, bounds: JobBounds
     .bind(due.map(|due| due.schedule.clone()))
     .bind(due.map(|due| due.at.as_micros()))
     .bind(signed(job.arguments.len() as u64))
+    .bind(&job.traceparent)
     .fetch_one(&mut *connection)
     .await;
     let row = match row {
@@ -269,17 +291,14 @@ async fn is_full(
     more_bytes: u64,
     bounds: JobBounds,
 ) -> Result<bool, StoreError> {
-    // Two statements, each with the index for its state.
-    let (mut jobs, mut bytes) = (0, more_bytes);
-    for sql in [
-        "SELECT COUNT(*), COALESCE(SUM(arguments_bytes), 0) FROM jobs WHERE tenant = ? AND state = 'queued'",
-        "SELECT COUNT(*), COALESCE(SUM(arguments_bytes), 0) FROM jobs WHERE tenant = ? AND state = 'running'",
-    ] {
-        let (count, sum): (i64, i64) = sqlx::query_as(sql).bind(tenant.as_str()).fetch_one(&mut *connection).await?;
-        jobs += unsigned(count);
-        bytes += unsigned(sum);
-    }
-    Ok(jobs >= bounds.jobs_max || bytes > bounds.bytes_max)
+    let (jobs, bytes): (i64, i64) = sqlx::query_as(
+        "SELECT COUNT(*), COALESCE(SUM(arguments_bytes), 0) FROM jobs INDEXED BY jobs_of_state
+         WHERE tenant = ? AND state IN ('queued', 'running')",
+    )
+    .bind(tenant.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(unsigned(jobs) >= bounds.jobs_max || unsigned(bytes).saturating_add(more_bytes) > bounds.bytes_max)
 }
 
 /// The job of this id; the transaction is the caller's.
@@ -325,6 +344,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<JobRecord, StoreError> {
         cancel_requested: row.try_get("cancel_requested")?,
         idempotency_key: row.try_get("idempotency_key")?,
         due,
+        traceparent: row.try_get("traceparent")?,
         arguments_bytes: unsigned(row.try_get("arguments_bytes")?),
         result_bytes: row.try_get::<Option<i64>, _>("result_bytes")?.map(unsigned),
         problem: row.try_get("problem")?,

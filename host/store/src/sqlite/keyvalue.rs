@@ -2,13 +2,20 @@
 
 use super::{SqliteStore, Writing, signed, unsigned};
 use crate::StoreError;
-use crate::keyvalue::{BucketName, BucketQuota, Fill, KeyPage, KeyValueError, KeyValueStore, number};
+use crate::keyvalue::{BucketName, BucketQuota, Fill, Gates, KeyPage, KeyValueError, KeyValueStore, number};
 use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection};
 use wares_model::{ComponentName, TenantId};
 
+/// Pairs that a wipe removes in one transaction: whoever else writes, the ledger too, waits for no more.
+const WIPED_AT_ONCE: u64 = 500;
+
 #[async_trait]
 impl KeyValueStore for SqliteStore {
+    fn gates(&self) -> &Gates {
+        &self.gates
+    }
+
     async fn get(
         &self,
         bucket: &BucketName,
@@ -123,14 +130,45 @@ impl KeyValueStore for SqliteStore {
     }
 
     async fn wipe(&self, tenant: &TenantId) -> Result<u64, KeyValueError> {
-        let mut writing = self.write().await?;
-        let keys: i64 = sqlx::query_scalar("SELECT COALESCE(SUM(keys), 0) FROM buckets WHERE tenant = ?")
+        let buckets: Vec<i64> = sqlx::query_scalar("SELECT id FROM buckets WHERE tenant = ?")
             .bind(tenant.as_str())
-            .fetch_one(&mut *writing)
+            .fetch_all(&self.readers)
             .await?;
-        sqlx::query("DELETE FROM buckets WHERE tenant = ?").bind(tenant.as_str()).execute(&mut *writing).await?;
+        let mut removed = 0;
+        for bucket in buckets {
+            loop {
+                let pairs = self.wipe_part(bucket).await?;
+                removed += pairs;
+                if pairs < WIPED_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+impl SqliteStore {
+    /// Removes some of a bucket's pairs, and the bucket with the last of them. Returns how many pairs went.
+    pub(super) async fn wipe_part(&self, bucket: i64) -> Result<u64, KeyValueError> {
+        let mut writing = self.write().await?;
+        let gone: Vec<(i64, i64)> = sqlx::query_as(
+            "DELETE FROM pairs WHERE id IN (SELECT id FROM pairs WHERE bucket = ? LIMIT ?)
+             RETURNING LENGTH(key), LENGTH(value)",
+        )
+        .bind(bucket)
+        .bind(signed(WIPED_AT_ONCE))
+        .fetch_all(&mut *writing)
+        .await?;
+        let pairs = gone.len() as u64;
+        let changed = match pairs < WIPED_AT_ONCE {
+            true => sqlx::query("DELETE FROM buckets WHERE id = ?1"),
+            false => sqlx::query("UPDATE buckets SET bytes = bytes - ?2, keys = keys - ?3 WHERE id = ?1"),
+        };
+        let bytes: i64 = gone.iter().map(|(key, value)| key + value).sum();
+        changed.bind(bucket).bind(bytes).bind(signed(pairs)).execute(&mut *writing).await?;
         writing.commit().await?;
-        Ok(unsigned(keys))
+        Ok(pairs)
     }
 }
 

@@ -1,15 +1,19 @@
 //! Reading and pruning the tables `entries`, `logs` and `shadows`.
 
 use super::{SqliteStore, parse, parse_json, signed, unsigned};
-use crate::{LogQuery, StoreError};
+use crate::{CallQuery, CallsFound, LogQuery, StoreError};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use wares_model::{CallId, ComponentName, LedgerEntry, ShadowOf, TenantId, Timestamp, Usage};
+use wares_model::{CallId, ComponentName, LedgerEntry, Outcome, ShadowOf, TenantId, Timestamp, Usage};
 
 /// Entries that pruning removes in one transaction.
 pub(super) const PRUNE_STEP: u64 = 500;
 /// Logs, the newest, among which those of a tenant or a component are looked for.
 const LOGS_SEARCHED_MAX: u32 = 20_000;
+/// Calls that one search looks through.
+pub(super) const CALLS_SEARCHED_MAX: u32 = 100_000;
+/// Above every call's id.
+const ID_END: [u8; 16] = [0xff; 16];
 /// The largest time that a UUID version 7 can hold.
 const ID_MILLISECONDS_MAX: i64 = (1 << 48) - 1;
 
@@ -26,6 +30,42 @@ impl SqliteStore {
         .fetch_optional(&self.readers)
         .await?;
         row.map(|row| read_entry(id, &row)).transpose()
+    }
+
+    pub(super) async fn found_calls(&self, query: CallQuery) -> Result<CallsFound, StoreError> {
+        let CallQuery { tenant, component, outcome, before, limit } = query;
+        let before = before.map_or(ID_END, |call| *call.as_bytes());
+        // The oldest call that is looked at; none: all are.
+        let last: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT call FROM entries WHERE call < ? ORDER BY call DESC LIMIT 1 OFFSET ?")
+                .bind(before.as_slice())
+                .bind(CALLS_SEARCHED_MAX - 1)
+                .fetch_optional(&self.readers)
+                .await?;
+        let rows = sqlx::query(
+            "SELECT entries.*, subjects.*, NULL AS logs, NULL AS marks, shadows.of_call, shadows.revision,
+                    shadows.matches
+             FROM entries CROSS JOIN subjects ON subjects.id = entries.subject
+             LEFT JOIN shadows ON shadows.call = entries.call
+             WHERE entries.call < ?1 AND entries.call >= ?2 AND (?3 IS NULL OR tenant = ?3)
+               AND (?4 IS NULL OR subjects.component = ?4) AND (?5 IS NULL OR outcome = ?5)
+             ORDER BY entries.call DESC LIMIT ?6",
+        )
+        .bind(before.as_slice())
+        .bind(last.as_deref().unwrap_or_default())
+        .bind(tenant.as_ref().map(TenantId::as_str))
+        .bind(component.as_ref().map(ComponentName::as_str))
+        .bind(outcome.map(Outcome::as_str))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let entries = rows.iter().map(|row| read_entry(call_id(row)?, row)).collect::<Result<Vec<_>, _>>()?;
+        let is_full = u32::try_from(entries.len()).is_ok_and(|count| count == limit);
+        let next = match entries.last() {
+            Some(entry) if is_full => Some(entry.call),
+            _ => last.map(id_of).transpose()?,
+        };
+        Ok(CallsFound { entries, next })
     }
 
     pub(super) async fn logged(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError> {
@@ -46,12 +86,7 @@ impl SqliteStore {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let id = |row: &SqliteRow| -> Result<CallId, StoreError> {
-            let bytes: Vec<u8> = row.try_get("call")?;
-            let bytes = bytes.try_into().map_err(|_| StoreError::Corrupt("a call's id".to_owned()))?;
-            Ok(CallId::from_bytes(bytes))
-        };
-        rows.iter().map(|row| read_entry(id(row)?, row)).collect()
+        rows.iter().map(|row| read_entry(call_id(row)?, row)).collect()
     }
 
     pub(super) async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -84,6 +119,15 @@ impl SqliteStore {
         transaction.commit().await?;
         Ok(gone.rows_affected())
     }
+}
+
+fn call_id(row: &SqliteRow) -> Result<CallId, StoreError> {
+    id_of(row.try_get("call")?)
+}
+
+fn id_of(bytes: Vec<u8>) -> Result<CallId, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| StoreError::Corrupt("a call's id".to_owned()))?;
+    Ok(CallId::from_bytes(bytes))
 }
 
 fn read_entry(call: CallId, row: &SqliteRow) -> Result<LedgerEntry, StoreError> {
@@ -122,5 +166,6 @@ fn read_entry(call: CallId, row: &SqliteRow) -> Result<LedgerEntry, StoreError> 
             None => None,
             Some(call) => Some(ShadowOf { call, revision: number("revision")?, matches: row.try_get("matches")? }),
         },
+        answer: None,
     })
 }

@@ -7,6 +7,7 @@ mod copy;
 mod deployments;
 mod grants;
 mod job_attempts;
+mod job_removal;
 mod jobs;
 mod keyvalue;
 mod ledger;
@@ -23,10 +24,11 @@ mod trust;
 mod usage;
 mod versions;
 
+use crate::keyvalue::Gates;
 use crate::{
-    DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, LogQuery, NewRevision, NewVersion, RolloutEnd,
-    RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow, VersionChange, VersionEvent,
-    VersionRecord,
+    CallQuery, CallsFound, DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, LogQuery, NewRevision,
+    NewVersion, RolloutEnd, RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow,
+    VersionChange, VersionEvent, VersionRecord,
 };
 use append::Appender;
 use async_trait::async_trait;
@@ -51,6 +53,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Connections that read.
 const READERS: u32 = 4;
+/// Of those, how many read for guests at once. What guests change waits for its turn one by one, so that the ledger has at most
+/// one of them before it.
+const GUEST_READERS: usize = 2;
 /// How long a statement waits for a lock that another process holds, a backup for instance.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,6 +89,7 @@ pub struct SqliteStore {
     turn: Arc<tokio::sync::Mutex<()>>,
     path: PathBuf,
     copying: Copying,
+    gates: Gates,
     _checkpointer: Checkpointer,
 }
 
@@ -153,7 +159,8 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
     let turn = Arc::default();
     let copying = Copying::default();
     let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), copying.clone(), Folding::DEFAULT)?;
-    Ok(SqliteStore { writer, readers, ledger, turn, path, copying, _checkpointer })
+    let gates = Gates::new(GUEST_READERS, 1);
+    Ok(SqliteStore { writer, readers, ledger, turn, path, copying, gates, _checkpointer })
 }
 
 /// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.
@@ -274,6 +281,10 @@ impl Store for SqliteStore {
 
     async fn call(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError> {
         self.entry(id).await
+    }
+
+    async fn calls(&self, query: CallQuery) -> Result<CallsFound, StoreError> {
+        self.found_calls(query).await
     }
 
     async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError> {

@@ -41,12 +41,21 @@ impl ProviderStore for SqliteStore {
         rows.iter().map(record).collect()
     }
 
-    async fn provider_history(&self, interface: &str, limit: u32) -> Result<Vec<ProviderRecord>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM providers WHERE interface = ? ORDER BY at DESC, revision DESC LIMIT ?")
-            .bind(interface)
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
+    async fn provider_history(
+        &self,
+        interface: &str,
+        limit: u32,
+        before: Option<Timestamp>,
+    ) -> Result<Vec<ProviderRecord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM providers WHERE interface = ?1 AND (?2 IS NULL OR at < ?2)
+             ORDER BY at DESC, revision DESC LIMIT ?3",
+        )
+        .bind(interface)
+        .bind(before.map(Timestamp::as_micros))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
         rows.iter().map(record).collect()
     }
 }

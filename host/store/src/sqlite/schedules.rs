@@ -70,6 +70,12 @@ impl SqliteStore {
     }
 }
 
+/// Disables all schedules of a tenant.
+pub(super) async fn disable_all(connection: &mut SqliteConnection, tenant: &TenantId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM schedules WHERE tenant = ?").bind(tenant.as_str()).execute(connection).await?;
+    Ok(())
+}
+
 /// Notes that due times up to a point are dealt with. Returns whether that was news, and the schedule is enabled.
 pub(super) async fn advance(
     connection: &mut SqliteConnection,

@@ -27,7 +27,7 @@ fn a_component_is_described_once() {
     assert!(description.function(None, "ping").is_some());
     assert!(description.function(None, "wide").is_none());
     assert!(description.function(Some("calc"), "wider").is_none());
-    assert_eq!(description.imports, ["test:kinds/types@1.2.3"]);
+    assert_eq!(description.imports, [""; 0], "an interface of types alone asks for nothing");
     assert!(description.wit().contains("record request {"), "{}", description.wit());
     assert!(description.producers.contains_key("processed-by"), "{:?}", description.producers);
 }
@@ -170,11 +170,16 @@ fn imports_of_every_kind_are_named() {
     let wasm = wat::parse_str(
         r#"(component
             (import "wasi:io/poll@0.2.6" (instance))
+            (import "test:links/files" (instance (export "file" (type (sub resource)))))
+            (import "test:links/types" (instance (type $t (record (field "n" u8))) (export "t" (type (eq $t)))))
             (import "helper" (func))
             (import "core" (core module))
             (import "handle" (type (sub resource)))
         )"#,
     )
     .unwrap();
-    assert_eq!(describe(&wasm).unwrap().imports, ["wasi:io/poll@0.2.6", "helper", "core", "handle"]);
+    assert_eq!(
+        describe(&wasm).unwrap().imports,
+        ["wasi:io/poll@0.2.6", "test:links/files", "helper", "core", "handle"]
+    );
 }

@@ -3,6 +3,10 @@
 use exports::test::files::files::Guest;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
+use wasip2::filesystem::preopens::get_directories;
+use wasip2::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags, filesystem_error_code};
+use wasip2::io::streams::StreamError;
 
 wares_sdk::component!(Component);
 
@@ -14,6 +18,16 @@ fn words(error: io::Error) -> String {
 
 fn open(path: &str) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).open(path)
+}
+
+fn name(code: ErrorCode) -> String {
+    code.name().to_owned()
+}
+
+/// Opens a file without the standard library.
+fn open_raw(path: &str) -> Result<Descriptor, String> {
+    let (root, _) = get_directories().into_iter().next().ok_or("no directory")?;
+    root.open_at(PathFlags::empty(), path, OpenFlags::CREATE, DescriptorFlags::WRITE).map_err(name)
 }
 
 impl Guest for Component {
@@ -28,6 +42,16 @@ impl Guest for Component {
     fn append(path: String, text: String) -> Result<(), String> {
         let file = OpenOptions::new().append(true).create(true).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(words)
+    }
+
+    fn append_raw(path: String, text: String) -> Result<(), String> {
+        let stream = open_raw(&path)?.append_via_stream().map_err(name)?;
+        stream.blocking_write_and_flush(text.as_bytes()).map_err(|error| match error {
+            StreamError::LastOperationFailed(error) => {
+                filesystem_error_code(&error).map_or_else(|| error.to_debug_string(), name)
+            }
+            StreamError::Closed => "closed".to_owned(),
+        })
     }
 
     fn write_at(path: String, offset: u64, text: String) -> Result<(), String> {
@@ -98,15 +122,31 @@ impl Guest for Component {
         }
     }
 
-    fn write_from_many(path: String) -> u32 {
-        let mut files = Vec::new();
-        while let Ok(mut file) = open(&path) {
-            if file.write_all(b"x").is_err() {
+    fn write_from_many(path: String) -> Result<u32, String> {
+        let file = open_raw(&path)?;
+        let mut streams = Vec::new();
+        while let Ok(stream) = file.append_via_stream() {
+            if stream.blocking_write_and_flush(b"x").is_err() {
                 break;
             }
-            files.push(file);
+            streams.push(stream);
         }
-        files.len() as u32
+        Ok(streams.len() as u32)
+    }
+
+    fn open_many(path: String) -> Result<(u32, String), String> {
+        let mut files = Vec::new();
+        let refusal = loop {
+            match open(&path) {
+                Ok(file) => files.push(file),
+                Err(error) => break words(error),
+            }
+        };
+        fs::create_dir("all-open").map_err(words)?;
+        while !fs::exists("go-on").map_err(words)? {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok((files.len() as u32, refusal))
     }
 
     fn list_many(path: String) -> u32 {

@@ -25,6 +25,8 @@ pub struct Ask {
     trailers: Vec<(String, String)>,
     /// Bytes of its body.
     body: usize,
+    /// Whether the body is sent only when the response has begun.
+    late: bool,
     connect_ms: Option<u64>,
     first_byte_ms: Option<u64>,
     between_bytes_ms: Option<u64>,
@@ -44,6 +46,7 @@ impl Default for Ask {
             headers: Vec::new(),
             trailers: Vec::new(),
             body: 0,
+            late: false,
             connect_ms: None,
             first_byte_ms: None,
             between_bytes_ms: None,
@@ -104,9 +107,10 @@ fn send(ask: &Ask, told: &mut Told) -> Result<(), String> {
     let has_body = ask.body > 0 || !ask.trailers.is_empty();
     let body = if has_body { Some(request.body().map_err(|()| "no body")?) } else { None };
     let answer = handle(request, Some(options(ask))).map_err(code)?;
+    let early = ask.late.then(|| await_answer(&answer));
     // What stops the upload is told by the answer.
     let sent = body.map_or(Ok(()), |body| write(body, ask));
-    match await_answer(&answer) {
+    match early.unwrap_or_else(|| await_answer(&answer)) {
         Ok(response) => read(response, ask, told),
         Err(error) => Err(error),
     }

@@ -8,7 +8,7 @@ use crate::{output, shell};
 use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use wares_catalog::deploy::SHARES_TOTAL;
 use wares_model::{ComponentName, Manifest, ProblemCode, Version};
@@ -20,10 +20,12 @@ const TENANT: &str = "demo-district";
 /// Its system.
 const APPLICATION: &str = "demo";
 
-/// The keys to a stocked shelf.
+/// A stocked shelf.
 pub(super) struct Stocked {
     pub(super) admin_key: String,
     pub(super) tenant_key: String,
+    /// Components that take no traffic.
+    pub(super) refused: BTreeSet<ComponentName>,
 }
 
 /// Makes keys and publishes what was built. Keys are noted in the data directory for the next start and for the client.
@@ -56,10 +58,35 @@ pub(super) async fn stock(
     for component in built {
         publish(&admin, component).await?;
     }
-    for (name, version) in newest(built) {
-        deploy_if_new(&admin, &name, &version).await?;
+    let refused = deploy(&admin, newest(built)).await?;
+    Ok(Stocked { admin_key, tenant_key, refused })
+}
+
+/// Deploys what has never been. What is refused is tried again as long as others get through, which it may need, and is said
+/// and left out in the end.
+async fn deploy(
+    admin: &Client,
+    mut waiting: BTreeMap<ComponentName, Version>,
+) -> anyhow::Result<BTreeSet<ComponentName>> {
+    loop {
+        let mut refused = BTreeMap::new();
+        for (name, version) in &waiting {
+            match deploy_if_new(admin, name, version).await {
+                Ok(()) => {}
+                Err(ClientError::Problem(problem)) => {
+                    refused.insert(name.clone(), problem.detail);
+                }
+                Err(error) => return Err(error).with_context(|| format!("deploying {name} {version}")),
+            }
+        }
+        if refused.len() == waiting.len() || refused.is_empty() {
+            for (name, why) in &refused {
+                output::note(&format!("{name} is on the shelf but takes no traffic: {why}"));
+            }
+            return Ok(refused.into_keys().collect());
+        }
+        waiting.retain(|name, _| refused.contains_key(name));
     }
-    Ok(Stocked { admin_key, tenant_key })
 }
 
 fn no_admin_key(data_dir: &Path) -> anyhow::Error {
@@ -124,7 +151,7 @@ fn newest(built: &[Built]) -> BTreeMap<ComponentName, Version> {
 }
 
 /// Deploys a component that has never been; what an operator chose is left alone.
-async fn deploy_if_new(admin: &Client, name: &ComponentName, version: &Version) -> anyhow::Result<()> {
+async fn deploy_if_new(admin: &Client, name: &ComponentName, version: &Version) -> Result<(), ClientError> {
     let component: Value = admin.get(&path(name)).await?;
     if component.get("deployment").is_some_and(|deployment| !deployment.is_null()) {
         if main_version(&component).as_ref() != Some(version) {

@@ -1,7 +1,8 @@
 //! Entries and their aggregates: every call counts exactly once.
 
 use super::*;
-use crate::sqlite::ledger::PRUNE_STEP;
+use crate::sqlite::ledger::{CALLS_SEARCHED_MAX, PRUNE_STEP};
+use crate::{CallQuery, CallsFound};
 use std::future::poll_fn;
 use std::task::Poll;
 use wares_model::log::{LogMark, LogStream};
@@ -28,6 +29,45 @@ async fn an_entry_comes_back_as_it_was_put() {
         store.append_entries(std::slice::from_ref(&one)).await.unwrap();
         assert_eq!(store.call(one.call).await.unwrap().map(|entry| entry.outcome), Some(outcome));
     }
+}
+
+#[tokio::test]
+async fn calls_are_found_by_how_they_ended_and_whose_they_are() {
+    let Fixture { store, .. } = &fixture().await;
+    let mut entries: Vec<_> =
+        (0..6).map(|i| entry("f", if i % 2 == 0 { Outcome::Trap } else { Outcome::Ok }, i)).collect();
+    entries[4].tenant = "county".parse().unwrap();
+    entries[0].component = "a:other".parse().unwrap();
+    entries[2].logs = Some("a log".into());
+    store.append_entries(&entries).await.unwrap();
+    let found = async |query: CallQuery| {
+        let CallsFound { entries: found, next } = store.calls(query).await.unwrap();
+        let places = found.iter().map(|one| entries.iter().position(|entry| entry.call == one.call).unwrap());
+        assert!(found.iter().all(|one| one.logs.is_none()), "lists leave logs out");
+        (places.collect::<Vec<_>>(), next)
+    };
+    let all = CallQuery { limit: 10, ..CallQuery::default() };
+    assert_eq!(found(all.clone()).await, (vec![5, 4, 3, 2, 1, 0], None));
+    let traps = CallQuery { outcome: Some(Outcome::Trap), ..all.clone() };
+    assert_eq!(found(traps.clone()).await.0, [4, 2, 0]);
+    assert_eq!(found(CallQuery { tenant: Some("county".parse().unwrap()), ..all.clone() }).await.0, [4]);
+    assert_eq!(found(CallQuery { component: Some("a:b".parse().unwrap()), ..traps.clone() }).await.0, [4, 2]);
+    let (first, next) = found(CallQuery { limit: 2, ..traps.clone() }).await;
+    assert_eq!((first, next), (vec![4, 2], Some(entries[2].call)));
+    assert_eq!(found(CallQuery { before: next, ..traps }).await, (vec![0], None));
+}
+
+#[tokio::test]
+async fn a_search_among_calls_ends_and_says_where_it_goes_on() {
+    let Fixture { store, .. } = &fixture().await;
+    let trap = entry("f", Outcome::Trap, 0);
+    store.append_entries(std::slice::from_ref(&trap)).await.unwrap();
+    let fine: Vec<_> = (0..CALLS_SEARCHED_MAX).map(|_| entry("f", Outcome::Ok, 0)).collect();
+    store.append_entries(&fine).await.unwrap();
+    let traps = CallQuery { outcome: Some(Outcome::Trap), limit: 10, ..CallQuery::default() };
+    let CallsFound { entries, next } = store.calls(traps.clone()).await.unwrap();
+    assert_eq!((entries, next), (vec![], fine.first().map(|entry| entry.call)));
+    assert_eq!(store.calls(CallQuery { before: next, ..traps }).await.unwrap().entries, [trap]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 mod crash;
 mod jobs;
+mod keyvalue;
 mod ledger;
 mod lifecycle;
 mod rollouts;
@@ -51,6 +52,7 @@ fn entry(function: &str, outcome: Outcome, started: i64) -> LedgerEntry {
         logs: None,
         log_marks: Vec::new(),
         shadow: None,
+        answer: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Fields that are between two neighbours on the way of a message, and never passed on (RFC 9110, 7.6.1).
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Those that need not be named by `Connection`; and everything whose name begins with `proxy-`.
 const ALWAYS: [HeaderName; 6] = [
@@ -25,7 +25,7 @@ const NOT_IN_TRAILERS: [HeaderName; 7] = [
 const TRAILERS: &str = "trailers";
 
 /// Takes them out of a message's head.
-pub(crate) fn remove(headers: &mut HeaderMap) {
+pub fn remove(headers: &mut HeaderMap) {
     let takes_trailers = lists(headers, &header::TE).any(|value| value.eq_ignore_ascii_case(TRAILERS));
     let named: Vec<_> =
         lists(headers, &header::CONNECTION).filter_map(|name| name.parse::<HeaderName>().ok()).collect();
@@ -42,7 +42,7 @@ pub(crate) fn remove(headers: &mut HeaderMap) {
 }
 
 /// Takes them out of trailers, and what trailers cannot say.
-pub(crate) fn remove_from_trailers(trailers: &mut HeaderMap) {
+pub fn remove_from_trailers(trailers: &mut HeaderMap) {
     remove(trailers);
     for name in NOT_IN_TRAILERS.iter().chain([&header::TE]) {
         trailers.remove(name);

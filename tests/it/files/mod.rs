@@ -1,13 +1,19 @@
 //! Files: used with a grant, refused without, apart by tenant and component, within their quota, and no way out.
 
+mod quota;
+
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
+
+/// Longest wait for the host to close what a call had open.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Calls a function of `test:files`.
 async fn call(host: &Host, key: &str, function: &str, arguments: Value) -> Result<Value> {
@@ -32,12 +38,6 @@ async fn shelf(dir: &Path, files: Value) -> Result<Host> {
     grant(&host, files).await?;
     host.publish(guests::built("test-files")?, "deploy=true").await?.error_for_status()?;
     Ok(host)
-}
-
-/// Whether an error says that there is no room.
-fn is_full(words: &str) -> bool {
-    // What adapts the standard library to WASI 0.2 has one word for all that goes wrong with a stream: EIO.
-    words.to_lowercase().contains("quota") || words.contains("os error 29")
 }
 
 /// Whether an error says that this may not be done.
@@ -114,6 +114,26 @@ async fn files_are_there_with_a_grant_and_not_without() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn files_for_wasi_0_3_alone_are_refused() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let made = |version: &str, imported: &[&str], asked: &str| {
+        let imports = imported.iter().map(|wasi| format!("(import \"wasi:filesystem/preopens@{wasi}\" (instance))"));
+        let words = [("NUMBER", "1"), ("(core module", &*format!("{} (core module", imports.collect::<String>()))];
+        let wasm = guests::with_words("number", &words)?;
+        let manifest = format!("[component]\nname = 'test:three'\nversion = '{version}'\n[capabilities]\n{asked}");
+        anyhow::Ok(guests::with_section(wasm, "wares:manifest", manifest.as_bytes()))
+    };
+    let files = "files = 'read-only'";
+    let (status, refusal) = problem(host.publish(made("1.0.0", &["0.3.0"], files)?, "").await?).await?;
+    assert_eq!((status, code(&refusal)), (422, "invalid-component"), "{refusal}");
+    assert!(refusal["detail"].to_string().contains("files are given to WASI 0.2 only"), "{refusal}");
+    host.publish(made("1.0.0", &["0.3.0"], "")?, "").await?.error_for_status()?;
+    host.publish(made("1.1.0", &["0.3.0", "0.2.12"], files)?, "").await?.error_for_status()?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tenant_has_files_of_its_own_until_they_are_wiped() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -124,14 +144,29 @@ async fn every_tenant_has_files_of_its_own_until_they_are_wiped() -> Result<()> 
     call(&host, &south, "write", json!(["who.txt", "south"])).await?;
     assert_eq!(call(&host, &north, "read", json!(["who.txt"])).await?, "north");
 
-    let wiped = success(host.request(Method::DELETE, "/v1/tenants/north/data", &host.admin_key).send().await?).await?;
-    assert_eq!(wiped, json!({"tenant": "north", "pairs": 0}));
+    let wipe = async || host.request(Method::DELETE, "/v1/tenants/north/data", &host.admin_key).send().await;
+    assert_eq!(success(wipe().await?).await?, json!({"tenant": "north", "pairs": 0}));
     assert_eq!(call(&host, &north, "entries", json!(["/"])).await?, json!([]));
     assert_eq!(call(&host, &south, "read", json!(["who.txt"])).await?, "south");
-    let names = std::fs::read_dir(dir.path().join("files"))?.map(|entry| Ok(entry?.file_name()));
-    let mut names = names.collect::<Result<Vec<_>>>()?;
-    names.sort();
-    assert_eq!(names, ["north", "south"], "what was wiped is gone from the disk");
+    let files = dir.path().join("files");
+    let names = || {
+        let names = std::fs::read_dir(&files)?.map(|entry| Ok(entry?.file_name()));
+        let mut names = names.collect::<Result<Vec<_>>>()?;
+        names.sort();
+        anyhow::Ok(names)
+    };
+    assert_eq!(names()?, ["north", "south"], "what was wiped is gone from the disk");
+
+    // What an earlier wipe left goes too, whether there is anything new or not; and what cannot go is told.
+    std::fs::create_dir(files.join(".wiped-north-east.before"))?;
+    for left in [".wiped-north.before", ".wiped-north.again"] {
+        std::fs::create_dir_all(files.join(left).join("test/files"))?;
+        success(wipe().await?).await?;
+        assert_eq!(names()?, [".wiped-north-east.before", "south"]);
+    }
+    std::fs::write(files.join(".wiped-north.stuck"), "no folder")?;
+    let (status, refusal) = problem(wipe().await?).await?;
+    assert_eq!(status, 500, "{refusal}");
     let gone = host.request(Method::DELETE, "/v1/tenants/nobody/data", &host.admin_key).send().await?;
     assert_eq!(gone.status().as_u16(), 404);
     let forbidden = host.request(Method::DELETE, "/v1/tenants/south/data", &north).send().await?;
@@ -270,122 +305,32 @@ async fn what_a_call_has_open_is_bounded() -> Result<()> {
     assert_eq!(call(&host, &key, "write-from-many", json!(["file"])).await?, 64);
     assert_eq!(call(&host, &key, "list-many", json!(["/"])).await?, 16);
     assert_eq!(call(&host, &key, "entries", json!(["/"])).await?, json!(["file"]));
-    Ok(())
-}
 
-/// Bytes of all files below a folder, and how many files and folders there are.
-fn measure(folder: &Path) -> Result<(u64, u64)> {
-    let (mut bytes, mut files) = (0, 0);
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        files += 1;
-        let metadata = entry.metadata()?;
-        let below = if metadata.is_dir() { measure(&entry.path())? } else { (metadata.len(), 0) };
-        (bytes, files) = (bytes + below.0, files + below.1);
-    }
-    Ok((bytes, files))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn quotas_hold_to_the_byte_under_many_writers() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let host = shelf(dir.path(), json!({"access": "read-write", "bytes-max": 100_000, "files-max": 40})).await?;
-    let key = host.tenant("north").await?;
-    let own = files_of(dir.path(), "north");
-
-    let writers = try_join_all((0..16).map(|writer| {
-        let (host, key) = (&host, &key);
-        async move { call(host, key, "append-until-refused", json!([format!("w{writer}")])).await }
-    }));
-    let written = writers.await?;
-    let chunks: u64 = written.iter().filter_map(|answer| answer[0].as_u64()).sum();
-    assert_eq!((chunks, measure(&own)?), (100, (100_000, 16)), "{written:?}");
-    assert!(written.iter().all(|answer| answer[1].as_str().is_some_and(is_full)), "{written:?}");
-
-    // Not one byte more, in no way.
-    for (function, arguments) in [
-        ("append", json!(["w0", "x"])),
-        ("write", json!(["new", "x"])),
-        ("write-at", json!(["new", 5_000_000, "x"])),
-        ("set-size", json!(["new", 1])),
-        ("set-size", json!(["new", i64::MAX])),
-        ("set-size", json!(["w0", 1_000_000])),
-    ] {
-        let words = refused(&host, &key, function, arguments.clone()).await?;
-        assert!(is_full(&words), "{function} {arguments}: {words}");
-    }
-    assert_eq!(measure(&own)?.0, 100_000);
-
-    // What is cut, overwritten, replaced or removed makes room, as much as it had.
-    let size = call(&host, &key, "size", json!(["w0"])).await?.as_u64().context("size")?;
-    call(&host, &key, "set-size", json!(["w0", 0])).await?;
-    call(&host, &key, "set-size", json!(["w1", 0])).await?;
-    let room = 100_000 - measure(&own)?.0;
-    ensure!(room >= size);
-    call(&host, &key, "set-size", json!(["new", room])).await?;
-    assert!(is_full(&refused(&host, &key, "append", json!(["w0", "x"])).await?));
-    call(&host, &key, "rename", json!(["w0", "new"])).await?;
-    call(&host, &key, "write-at", json!(["w1", room - 1, "x"])).await?;
-    assert!(is_full(&refused(&host, &key, "append", json!(["new", "x"])).await?));
-    call(&host, &key, "write", json!(["w1", ""])).await?;
-    call(&host, &key, "rename", json!(["w1", "./w1"])).await?;
-    call(&host, &key, "remove", json!(["w2"])).await?;
-    let room = 100_000 - measure(&own)?.0;
-    // A file that is removed while it is open takes its place until it is closed.
-    let chunks = call(&host, &key, "write-removed", json!(["gone", 1000])).await?;
-    assert_eq!(chunks, room / 4096);
-    assert_eq!(call(&host, &key, "write-removed", json!(["gone", 1000])).await?, chunks);
-    call(&host, &key, "set-size", json!(["w1", room])).await?;
-    assert_eq!(measure(&own)?.0, 100_000);
-
-    // Files and folders are counted alike.
-    let (_, there) = measure(&own)?;
-    let made = try_join_all((0..16).map(|maker| {
-        let (host, key) = (&host, &key);
-        async move { call(host, key, "create-until-refused", json!([format!("m{maker}-")])).await }
-    }));
-    let made: u64 = made.await?.iter().filter_map(|answer| answer[0].as_u64()).sum();
-    assert_eq!((made + there, measure(&own)?.1), (40, 40));
-    assert!(is_full(&refused(&host, &key, "make-directory", json!(["folder"])).await?));
-    call(&host, &key, "remove", json!(["w3"])).await?;
-    call(&host, &key, "make-directory", json!(["folder"])).await?;
-    assert!(is_full(&refused(&host, &key, "make-directory", json!(["folder/inner"])).await?));
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_leaves_the_counters_right() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let files = json!({"access": "read-write", "bytes-max": 30_000_000, "files-max": 1000});
-    let host = shelf(dir.path(), files).await?;
-    let key = host.tenant("north").await?;
-    let own = files_of(dir.path(), "north");
-    {
-        let writers = try_join_all((0..16).map(|writer| {
-            let (host, key) = (&host, &key);
-            async move { call(host, key, "append-until-refused", json!([format!("w{writer}")])).await }
-        }));
-        let some_written = async {
-            while measure(&own).map_or(0, |(bytes, _)| bytes) < 200_000 {
-                tokio::task::yield_now().await;
-            }
-        };
-        // Whoever is first: the writers cannot all be done by then.
-        tokio::select! {
-            written = writers => anyhow::bail!("all was written: {written:?}"),
-            () = some_written => {}
+    let own = files_of(&dir.path().canonicalize()?, "north");
+    let look = async {
+        while !own.join("all-open").exists() {
+            tokio::task::yield_now().await;
         }
-    }
-    let admin_key = host.admin_key.clone();
-    host.kill().await?;
-    let (there, files) = measure(&own)?;
+        let open = open_below(&host, &own.join("file"))?;
+        std::fs::create_dir(own.join("go-on"))?;
+        Ok(open)
+    };
+    let (opened, open) = tokio::try_join!(call(&host, &key, "open-many", json!(["file"])), look)?;
+    // The directory itself is one of 64.
+    assert_eq!((&opened[0], open), (&json!(63), 63), "{opened}");
+    assert!(opened[1].as_str().is_some_and(|words| words.to_lowercase().contains("memory")), "{opened}");
+    let closed = async {
+        while open_below(&host, &own)? > 0 {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, closed).await.context("something stays open after the call")?
+}
 
-    let host = Host::start_with(dir.path(), Some(&admin_key), &[]).await?;
-    grant(&host, json!({"access": "read-write", "bytes-max": there + 2_500, "files-max": files + 2})).await?;
-    let written = call(&host, &key, "append-until-refused", json!(["more"])).await?;
-    assert_eq!(written[0], 2, "{written}");
-    assert_eq!(measure(&own)?, (there + 2_000, files + 1));
-    let made = call(&host, &key, "create-until-refused", json!(["m"])).await?;
-    assert_eq!(made[0], 1, "{made}");
-    Ok(())
+/// How many files and folders below a path, itself included, the host has open.
+fn open_below(host: &Host, path: &Path) -> Result<usize> {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", host.pid().context("a pid")?))?;
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    Ok(targets.filter(|target| target.starts_with(path)).count())
 }
