@@ -1,6 +1,6 @@
 //! Runs of the `wares` program to its end.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
@@ -24,6 +24,13 @@ pub(crate) fn wares(folder: &Path, args: impl IntoIterator<Item = impl AsRef<OsS
 /// Runs `wares` against a host, with this key.
 pub(crate) fn client(folder: &Path, host: &Host, key: &str, args: &[&str]) -> Result<Ended> {
     run(command(folder)?.args(args).env("WARES_HOST", &host.url).env("WARES_KEY", key))
+}
+
+/// The same for a run that does what it was asked for: what it printed.
+pub(crate) fn done(folder: &Path, host: &Host, key: &str, args: &[&str]) -> Result<String> {
+    let ended = client(folder, host, key, args)?;
+    ensure!(ended.code == 0, "{args:?}: {}{}", ended.stdout, ended.stderr);
+    Ok(ended.stdout)
 }
 
 /// Runs a command to its end.

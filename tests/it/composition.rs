@@ -1,6 +1,6 @@
 //! Components that call others: each hop is a call of its own, within what its caller has left, and only where it is granted.
 
-use crate::command::{client, wares};
+use crate::command::{done, wares};
 use crate::tree;
 use anyhow::{Result, ensure};
 use reqwest::Method;
@@ -267,11 +267,7 @@ async fn who_would_break_is_told_and_who_uses_whom_is_shown() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let host = Host::start(dir.path()).await?;
     chain(&host, "g", 3, 0, "").await?;
-    let wares = |args: &[&str]| {
-        let ended = client(dir.path(), &host, &host.admin_key, args)?;
-        ensure!(ended.code == 0, "{}", ended.stderr);
-        anyhow::Ok(ended.stdout)
-    };
+    let wares = |args: &[&str]| done(dir.path(), &host, &host.admin_key, args);
     let tree = wares(&["graph"])?;
     let lines: Vec<_> = tree.lines().collect();
     let expected = [

@@ -1,6 +1,6 @@
 //! Changes of the shelf under components that use others: what is refused, and who is told of what breaks.
 
-use crate::command::client;
+use crate::command::done;
 use crate::composition::{FOREVER, chain, deployment, detail, go, grant};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -90,11 +90,7 @@ async fn the_command_line_warns_of_grants_and_choices_that_break_calls() -> Resu
     let dir = tempfile::tempdir()?;
     let host = Host::start(dir.path()).await?;
     chain(&host, "g", 3, 0, "").await?;
-    let wares = |args: &[&str]| {
-        let ended = client(dir.path(), &host, &host.admin_key, args)?;
-        ensure!(ended.code == 0, "{}", ended.stderr);
-        anyhow::Ok(ended.stdout)
-    };
+    let wares = |args: &[&str]| done(dir.path(), &host, &host.admin_key, args);
     let told = wares(&["grants", "remove", "test:g1", "--component", "test:g2"])?;
     let warning = "WARNING: test:g1@1.0.0 imports test:g2/links@1.0.0, which test:g2 provides, and may not call it";
     ensure!(told.contains(warning), "{told}");

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
+use rustix::process::Signal;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,8 +44,7 @@ async fn every_answered_call_is_in_the_ledger_after_a_kill() -> Result<()> {
     while answered.load(Ordering::SeqCst) < CALLS_BEFORE {
         tokio::task::yield_now().await;
     }
-    let pid = host.pid().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).context("pid")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+    host.signal(Signal::KILL)?;
     let calls: Vec<String> = join_all(callers).await.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     ensure!(calls.len() >= CALLS_BEFORE);
     let admin_key = host.admin_key.clone();

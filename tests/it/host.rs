@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Client, Method, RequestBuilder, Response};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -176,6 +177,12 @@ impl Host {
     /// The process id.
     pub fn pid(&self) -> Option<u32> {
         self.process.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).context("pid")?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Ends it at once, as a crash would.

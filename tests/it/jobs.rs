@@ -3,7 +3,7 @@
 mod restarts;
 mod tenants;
 
-use crate::command::client;
+use crate::command::{client, done};
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
 use reqwest::Method;
@@ -285,11 +285,7 @@ async fn jobs_are_ended_on_request_and_bounded_per_tenant() -> Result<()> {
 async fn the_command_line_makes_and_tends_jobs() -> Result<()> {
     let data = tempfile::tempdir()?;
     let (host, key) = shelf(data.path(), QUICK, &[]).await?;
-    let wares = |key: &str, args: &[&str]| {
-        let ended = client(data.path(), &host, key, args)?;
-        ensure!(ended.code == 0, "{args:?}: {}{}", ended.stdout, ended.stderr);
-        Ok(ended.stdout)
-    };
+    let wares = |key: &str, args: &[&str]| done(data.path(), &host, key, args);
     let call = ["call", "--async", "--idempotency-key", "a", "test/hostile", "trap"];
     let job: Value = serde_json::from_str(&wares(&key, &call)?)?;
     let id = job["id"].as_str().context("id")?;

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::{join_all, try_join_all};
 use reqwest::Method;
 use rusqlite::Connection;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::Path;
@@ -300,8 +301,7 @@ async fn a_kill_leaves_pairs_and_counters_in_step() -> Result<()> {
             }
             sets += 1;
             if writer == 0 && sets == 100 {
-                let pid = host.pid().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a pid");
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a kill");
+                host.signal(Signal::KILL).expect("a kill");
             }
         }
     };

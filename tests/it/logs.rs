@@ -3,6 +3,7 @@
 use crate::command::client;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
@@ -157,7 +158,7 @@ async fn who_follows_is_told_that_the_host_ends() -> Result<()> {
         anyhow::Ok(())
     };
     tokio::time::timeout(PATIENCE, follows).await.context("nothing was seen")??;
-    terminate(&host)?;
+    host.signal(Signal::TERM)?;
     let read_on = async {
         while lines.next_line().await?.is_some() {}
         anyhow::Ok(())
@@ -170,11 +171,6 @@ async fn who_follows_is_told_that_the_host_ends() -> Result<()> {
     assert!(said.contains("no more lines"), "{said}");
     assert!(host.wait().await?.success());
     Ok(())
-}
-
-fn terminate(host: &Host) -> Result<()> {
-    let pid = host.pid().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?)).context("pid")?;
-    Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +237,7 @@ async fn a_host_that_ends_does_not_wait_for_those_who_follow() -> Result<()> {
     let (mut host, _) = confidant(data.path()).await?;
     let mut following =
         host.request(Method::GET, "/v1/logs?follow=true", &host.admin_key).send().await?.error_for_status()?;
-    terminate(&host)?;
+    host.signal(Signal::TERM)?;
     assert!(following.chunk().await?.is_none());
     assert!(host.wait().await?.success());
     Ok(())

@@ -1,9 +1,9 @@
 //! A host's own life: one per data directory, ready or not, draining, and what it tells machines.
 
 use crate::command::wares;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::json;
 use std::sync::Arc;
 use wares_it::guests;
@@ -40,8 +40,7 @@ async fn a_host_that_is_told_to_stop_finishes_what_it_has_begun() -> Result<()> 
     while !metrics().await?.contains("wares_calls_running 1") {
         tokio::task::yield_now().await;
     }
-    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
-    kill_process(pid, Signal::TERM)?;
+    host.signal(Signal::TERM)?;
     assert_eq!(sleeping.await??.status(), 200, "the call that had begun is answered");
     assert!(host.wait().await?.success());
     Ok(())

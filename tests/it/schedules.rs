@@ -1,6 +1,6 @@
 //! Calls at set times: for whom an operator enabled them, once for each due time. The host's clock is set by `faketime`.
 
-use crate::command::client;
+use crate::command::done;
 use crate::jobs::{later, metric, with_manifest};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
@@ -226,11 +226,7 @@ async fn what_cannot_run_is_refused_with_its_reason() -> Result<()> {
     assert_eq!(other.status(), 403);
     assert_eq!(host.request(Method::GET, SCHEDULES, &key).send().await?.status(), 200);
 
-    let wares = |args: &[&str]| {
-        let ended = client(data.path(), &host, &host.admin_key, args)?;
-        ensure!(ended.code == 0, "{args:?}: {}{}", ended.stdout, ended.stderr);
-        Ok(ended.stdout)
-    };
+    let wares = |args: &[&str]| done(data.path(), &host, &host.admin_key, args);
     ensure!(wares(&["schedules", "enable", "north", "test/swap", "nightly"])?.contains("due next at"));
     let listed = wares(&["schedules", "list", "north"])?;
     let line = listed.lines().find(|line| line.contains("nightly")).context("nightly")?;

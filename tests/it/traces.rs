@@ -4,6 +4,7 @@
 use crate::outbound::shelf::Shelf;
 use crate::outbound::upstream::Upstream;
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -241,8 +242,7 @@ async fn a_collector_that_is_not_there_costs_spans_and_no_calls() -> Result<()> 
         }
     };
     tokio::time::timeout(PATIENCE, dropped).await.context("the spans were not counted as dropped")??;
-    let pid = host.pid().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?)).context("pid")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    host.signal(Signal::TERM)?;
     assert!(host.wait().await?.success());
     Ok(())
 }

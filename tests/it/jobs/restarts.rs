@@ -2,7 +2,7 @@
 
 use super::*;
 use rusqlite::Connection;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -62,8 +62,7 @@ async fn no_accepted_job_is_lost_when_the_host_is_killed() -> Result<()> {
     while count.load(Ordering::SeqCst) < ACCEPTED_BEFORE {
         tokio::task::yield_now().await;
     }
-    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
-    kill_process(pid, Signal::KILL)?;
+    host.signal(Signal::KILL)?;
     join_all(callers).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let admin_key = host.admin_key.clone();
     drop(host);
@@ -100,8 +99,7 @@ async fn a_host_that_is_told_to_stop_ends_the_jobs_that_run_and_keeps_those_that
     while !metric(&host, "wares_calls_running 1").await? {
         tokio::task::yield_now().await;
     }
-    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
-    kill_process(pid, Signal::TERM)?;
+    host.signal(Signal::TERM)?;
     ensure!(host.wait().await?.success());
     let host = Host::start_in(data.path(), Some(&host.admin_key), &[], &variables).await?;
     let ran = host.get(&runs).await?;
@@ -120,8 +118,7 @@ async fn a_job_that_does_not_end_in_time_when_the_host_stops_is_run_again() -> R
     while !metric(&host, "wares_calls_running 1").await? {
         tokio::task::yield_now().await;
     }
-    let pid = host.pid().and_then(|pid| Pid::from_raw(pid as i32)).context("pid")?;
-    kill_process(pid, Signal::TERM)?;
+    host.signal(Signal::TERM)?;
     ensure!(host.wait().await?.success());
     let host = Host::start_in(data.path(), Some(&host.admin_key), &[], &variables).await?;
     let again = until_state(&host, &runs, "running").await?;
