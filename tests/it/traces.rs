@@ -45,7 +45,7 @@ impl Collector {
         command.arg("--otlp-http-endpoint").arg(http.to_string());
         command.arg("--otlp-grpc-endpoint").arg(grpc.to_string());
         let process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
-        let mut process = process.context("rotel-agent: tests/run installs it in target/tools")?;
+        let mut process = process.context("rotel-agent: tests/run installs it")?;
         let lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
         let listening = async { while tokio::net::TcpStream::connect(http).await.is_err() {} };
         tokio::time::timeout(PATIENCE, listening).await.context("the collector did not come up")?;
