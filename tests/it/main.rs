@@ -28,6 +28,7 @@ mod logs;
 mod mirror;
 mod operations;
 mod outbound;
+mod program;
 mod providers;
 mod publish;
 mod raw;
