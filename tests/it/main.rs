@@ -27,6 +27,7 @@ mod lifecycle;
 mod loading;
 mod logs;
 mod mirror;
+mod older;
 mod operations;
 mod outbound;
 mod program;
