@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tar::{Builder, EntryType, Header};
 use wares_it::guests;
 use wares_it::host::{Host, success};
+use wares_it::wait;
 use wares_model::Digest;
 
 const CALLERS: usize = 16;
@@ -45,11 +46,11 @@ async fn a_backup_under_load_is_of_one_moment_and_goes_on_elsewhere() -> Result<
         })
         .collect();
     let until = async |calls: u64| {
-        while answered.load(Ordering::SeqCst) < calls && !callers.iter().any(|caller| caller.is_finished()) {
-            tokio::task::yield_now().await;
-        }
+        let are_answered =
+            || answered.load(Ordering::SeqCst) >= calls || callers.iter().any(|caller| caller.is_finished());
+        wait::holds("calls are answered", are_answered).await
     };
-    until(CALLS).await;
+    until(CALLS).await?;
     let before = answered.load(Ordering::SeqCst);
     let taken = {
         let (folder, host) = (dir.path().to_owned(), Arc::clone(&host));
@@ -57,7 +58,7 @@ async fn a_backup_under_load_is_of_one_moment_and_goes_on_elsewhere() -> Result<
     };
     let after = sent.load(Ordering::SeqCst);
     assert_eq!(taken.code, 0, "{}", taken.stderr);
-    until(after + CALLS).await;
+    until(after + CALLS).await?;
     stop.store(true, Ordering::SeqCst);
     for caller in join_all(callers).await {
         caller??;

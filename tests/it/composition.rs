@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
 
@@ -208,12 +207,14 @@ async fn a_failure_says_whose_it_was() -> Result<()> {
 #[tokio::test]
 async fn a_caller_that_goes_away_cancels_all_calls_below() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let host = Host::start(dir.path()).await?;
+    let limits = [("WARES_LIMITS_DEFAULT_CPU_MS_MAX", "10000"), ("WARES_LIMITS_DEFAULT_WALL_MS_MAX", "60000")];
+    let host = Host::start_in(dir.path(), None, &[], &limits).await?;
     let key = host.tenant("district").await?;
     chain(&host, "busy", 3, 0, FOREVER).await?;
-    let request = host.request(Method::POST, "/v1/call/test/busy0/links/go", &key).json(&json!({"n": 0}));
-    let gone = request.timeout(Duration::from_millis(300)).send().await;
-    ensure!(gone.is_err(), "the caller waits for its patience only");
+    tokio::select! {
+        answer = go(&host, &key, "busy0", 0) => anyhow::bail!("the caller should be gone by then: {answer:?}"),
+        running = host.until_running(3) => running?,
+    }
     host.until("/v1/usage?group_by=outcome", |usage| {
         usage["items"].as_array().is_some_and(|rows| rows.iter().any(|row| row["calls"] == 3))
     })

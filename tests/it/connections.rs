@@ -2,7 +2,7 @@
 
 use crate::raw::Raw;
 use crate::serve::Shelf;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use futures::channel::mpsc::{self, UnboundedSender};
 use http_body_util::combinators::BoxBody;
@@ -13,13 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::Method;
 use serde_json::json;
 use std::convert::Infallible;
-use std::time::Duration;
 use tokio::task::JoinHandle;
 use wares_it::guests;
 use wares_it::host::Host;
+use wares_it::wait;
 
-/// Longest wait for what the host does by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes that the host may send for one request before they are taken, and for all of a connection.
 const WINDOWS_BYTES: (u32, u32) = (65_535, 1 << 20);
 
@@ -52,13 +50,13 @@ fn publish_slowly(host: &Host, sender: &mut SendRequest<RequestBody>) -> Result<
 }
 
 async fn ended(connection: JoinHandle<()>) -> Result<()> {
-    Ok(tokio::time::timeout(PATIENCE, connection).await.context("the connection stays")??)
+    Ok(wait::patiently("the connection stays", connection).await??)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_without_a_request_end() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let variables = [("WARES_HTTP_HEAD_SECONDS_MAX", "1"), ("WARES_HTTP_BODY_SECONDS_MAX", "10")];
+    let variables = [("WARES_HTTP_HEAD_SECONDS_MAX", "3"), ("WARES_HTTP_BODY_SECONDS_MAX", "60")];
     let host = Host::start_in(data.path(), None, &[], &variables).await?;
     let (mut sender, busy) = http2(&host).await?;
     let (pieces, status) = publish_slowly(&host, &mut sender)?;
@@ -91,16 +89,14 @@ async fn an_answer_that_is_not_taken_ends_its_connection_after_the_others() -> R
     shelf.until_outcomes(json!({"cancelled": 1})).await?;
 
     // The host says goodbye: it takes no more requests there.
-    let goodbye = async {
-        loop {
-            let request = request(host, &shelf.key, (Method::GET, "/healthz"), Empty::new().boxed())?;
-            match sender.send_request(request).await {
-                Ok(answer) => drop(answer.into_body().collect().await),
-                Err(_) => return anyhow::Ok(()),
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, goodbye).await.context("the connection goes on")??;
+    wait::until("the connection takes no more", async || {
+        let request = request(host, &shelf.key, (Method::GET, "/healthz"), Empty::new().boxed())?;
+        Ok(match sender.send_request(request).await {
+            Ok(answer) => Err(answer.status()),
+            Err(_) => Ok(()),
+        })
+    })
+    .await?;
     // The other request goes on to its end.
     ensure!(!status.is_finished(), "the other request is cut off");
     drop(pieces);
@@ -111,7 +107,7 @@ async fn an_answer_that_is_not_taken_ends_its_connection_after_the_others() -> R
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_takes_nothing_loses_its_connection() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let host = Host::start_in(data.path(), None, &[], &[("WARES_HTTP_BODY_SECONDS_MAX", "1")]).await?;
+    let host = Host::start_in(data.path(), None, &[], &[("WARES_HTTP_BODY_SECONDS_MAX", "3")]).await?;
     // More than the system takes for a client that does not.
     let length = 32 << 20;
     let padded = guests::with_section(guests::number(1)?, "padding", &vec![0; length]);

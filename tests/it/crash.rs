@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wares_it::guests;
 use wares_it::host::Host;
+use wares_it::wait;
 
 const CALLERS: usize = 32;
 /// Calls answered before the host is killed.
@@ -41,9 +42,7 @@ async fn every_answered_call_is_in_the_ledger_after_a_kill() -> Result<()> {
         })
     });
     let callers: Vec<_> = callers.collect();
-    while answered.load(Ordering::SeqCst) < CALLS_BEFORE {
-        tokio::task::yield_now().await;
-    }
+    wait::holds("calls are answered", || answered.load(Ordering::SeqCst) >= CALLS_BEFORE).await?;
     host.signal(Signal::KILL)?;
     let calls: Vec<String> = join_all(callers).await.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     ensure!(calls.len() >= CALLS_BEFORE);

@@ -9,11 +9,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wares_it::guests;
 use wares_it::host::{Host, success};
+use wares_it::wait;
 
 /// The calls that make something durable, or take it away.
 const DURABLE: [&str; 11] = [
@@ -33,8 +33,6 @@ const DURABLE: [&str; 11] = [
 const POINTS_MAX: usize = 100;
 /// Kills that every step must have been put to.
 const KILLS_MIN: usize = 3;
-/// Longest wait for the tracer.
-const PATIENCE: Duration = Duration::from_secs(30);
 const COMPONENT: &str = "/v1/components/test/swap";
 
 /// A shelf with two versions, of which one takes all traffic, and an artifact that no version has.
@@ -134,7 +132,7 @@ async fn kill_at(host: &Host, call: &str, point: usize) -> Result<Child> {
         }
         bail!("strace did not attach to the host; it needs the right to trace")
     };
-    tokio::time::timeout(PATIENCE, attached).await.context("strace does not attach")??;
+    wait::patiently("strace does not attach", attached).await??;
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Ok(tracer)
 }

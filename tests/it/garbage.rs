@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use wares_it::guests;
 use wares_it::host::{Host, success};
+use wares_it::wait;
 use wares_model::Digest;
 
 /// Artifacts without a version, enough to be killed in the midst of them.
-const MANY: usize = 3_000;
+const MANY: usize = 6_000;
 
 fn artifact(data_dir: &Path, bytes: &[u8]) -> PathBuf {
     let hex = Digest::of(bytes).hex();
@@ -148,13 +149,11 @@ async fn a_host_killed_while_it_collects_has_lost_nothing_and_goes_on() -> Resul
         .collect::<Result<_>>()?;
     let there = || garbage.iter().filter(|path| path.exists()).count();
 
-    let collection = host.request(Method::DELETE, "/v1/garbage", &host.admin_key).send();
-    let collection = tokio::spawn(collection);
     // They go in the order of their digests.
     let first = garbage.iter().min_by_key(|path| path.file_name()).context("garbage")?;
-    while first.exists() {
-        tokio::task::yield_now().await;
-    }
+    let collection = host.request(Method::DELETE, "/v1/garbage", &host.admin_key).send();
+    let collection = tokio::spawn(collection);
+    wait::holds("the first goes", || !first.exists()).await?;
     let admin_key = host.admin_key.clone();
     host.kill().await?;
     let answered = collection.await?.is_ok();

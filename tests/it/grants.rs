@@ -2,16 +2,15 @@
 
 use crate::command::client;
 use crate::raw::Raw;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::Instant;
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
+use wares_it::wait;
 
 const GRANTS: &str = "/v1/components/test/asking/grants";
-/// Longest wait for a change to be in force.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A component that asks for this under `[capabilities]`.
 fn asking(version: &str, capabilities: &str) -> Result<Vec<u8>> {
@@ -183,23 +182,24 @@ async fn what_is_in_force_is_what_was_written_even_if_nobody_waits_for_it() -> R
         body.len()
     );
     let mut written = Value::Null;
+    let mut client = Raw::connect(&host).await?;
+    let began = Instant::now();
+    client.send(&request).await?;
+    client.until("200 OK").await?;
+    let change = began.elapsed();
     for round in 0..ROUNDS {
         let mut client = Raw::connect(&host).await?;
         client.send(&request).await?;
-        // Not to await anything: to leave at any moment of the change.
-        tokio::time::sleep(Duration::from_millis(3) * round / ROUNDS).await;
+        // Not to await anything: to leave at any moment of the change, and of one that takes twice as long.
+        tokio::time::sleep(2 * change * round / ROUNDS).await;
         drop(client);
-        let in_force = async {
-            loop {
-                written = host.get(&format!("{GRANTS}/history")).await?["items"][0]["revision"].clone();
-                let found = host.get(GRANTS).await?["revision"].clone();
-                if found == written || (found == 0 && written.is_null()) {
-                    return anyhow::Ok(());
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, in_force).await.with_context(|| format!("round {round}"))??;
+        written = wait::until(&format!("what is written is in force, round {round}"), async || {
+            let written = host.get(&format!("{GRANTS}/history")).await?["items"][0]["revision"].clone();
+            let found = host.get(GRANTS).await?["revision"].clone();
+            Ok(if found == written { Ok(written) } else { Err(format!("{found} instead of {written}")) })
+        })
+        .await?;
     }
-    ensure!(written.as_u64() > Some(0), "no change was made at all");
+    ensure!(written.as_u64() > Some(1), "no change was made at all");
     Ok(())
 }

@@ -1,17 +1,18 @@
 //! A host of the real binary on a free port, and requests to it.
 
+use crate::wait;
 use anyhow::{Context as _, Result, ensure};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// Longest wait for a host to come up or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long calls wait for a slot or for a version to be loaded, unless a test says otherwise: a machine that is busy with other
+/// tests is no reason to refuse one.
+const QUEUE: (&str, &str) = ("WARES_CALLS_QUEUE_MS_MAX", "60000");
 /// The library that sets a program's clock, where Debian has it, by machine.
 const FAKETIME: [&str; 2] =
     ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
@@ -63,13 +64,12 @@ impl Host {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WARES_")) {
             command.env_remove(name);
         }
-        command.envs(variables.iter().copied());
+        command.envs([QUEUE]).envs(variables.iter().copied());
         let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let stdout = process.stdout.take().context("stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let introduction = introduction(&mut lines, admin_key.is_none());
-        let introduction = tokio::time::timeout(PATIENCE, introduction).await;
-        let (url, printed_key) = introduction.context("the host did not come up")??;
+        let (url, printed_key) = wait::patiently("the host does not come up", introduction).await??;
         // What it prints later must not block it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let admin_key = admin_key.map(str::to_owned).or(printed_key).context("the host printed no admin key")?;
@@ -153,20 +153,52 @@ impl Host {
 
     /// Reads JSON as the operator again and again until it is as wanted.
     pub async fn until(&self, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let mut last = Value::Null;
-        let seen = async {
-            loop {
-                last = self.get(path).await?;
-                if is_wanted(&last) {
-                    return anyhow::Ok(());
-                }
-                tokio::task::yield_now().await;
+        let look = async || {
+            let last = self.get(path).await?;
+            Ok(if is_wanted(&last) { Ok(last) } else { Err(last) })
+        };
+        wait::until(&format!("{path} is as wanted"), look).await
+    }
+
+    /// The ledger's entry of a call, as soon as there is one: after an answer at once, for a caller that has gone soon.
+    pub async fn entry(&self, call: &str) -> Result<Value> {
+        let path = format!("/v1/calls/{call}");
+        let look = async || {
+            let response = self.request(Method::GET, &path, &self.admin_key).send().await?;
+            match response.status() {
+                StatusCode::NOT_FOUND => Ok(Err("no entry")),
+                _ => success(response).await.map(Ok),
             }
         };
-        match tokio::time::timeout(PATIENCE, seen).await {
-            Ok(seen) => seen.map(|()| last),
-            Err(_) => anyhow::bail!("{path} did not become what was waited for: {last}"),
-        }
+        wait::until(&path, look).await
+    }
+
+    /// All metrics.
+    pub async fn metrics(&self) -> Result<String> {
+        let response = self.request(Method::GET, "/metrics", &self.admin_key).send().await?;
+        Ok(response.error_for_status()?.text().await?)
+    }
+
+    /// The value of a metric: of its first line if the name comes without labels. None as long as it is not shown.
+    pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let metrics = self.metrics().await?;
+        let rest = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let value = rest.filter(|rest| rest.starts_with([' ', '{'])).find_map(|rest| rest.rsplit(' ').next());
+        Ok(value.map(str::parse).transpose()?)
+    }
+
+    /// Reads a metric again and again until its value is as wanted.
+    pub async fn until_metric(&self, name: &str, is_wanted: impl Fn(f64) -> bool) -> Result<()> {
+        let look = async || {
+            let last = self.metric(name).await?;
+            Ok(if last.is_some_and(&is_wanted) { Ok(()) } else { Err(format!("{last:?}")) })
+        };
+        wait::until(name, look).await
+    }
+
+    /// Waits until so many calls run.
+    pub async fn until_running(&self, count: u32) -> Result<()> {
+        self.until_metric("wares_calls_running", |running| running == f64::from(count)).await
     }
 
     /// Calls `path` (below `/v1/call/`) with a tenant's key.
@@ -193,7 +225,7 @@ impl Host {
 
     /// Waits for it to end by itself.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
-        Ok(tokio::time::timeout(PATIENCE, self.process.wait()).await.context("the host did not end")??)
+        Ok(wait::patiently("the host does not end", self.process.wait()).await??)
     }
 }
 

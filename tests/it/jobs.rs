@@ -63,12 +63,6 @@ async fn counted(host: &Host) -> Result<u64> {
     Ok(host.get("/v1/usage").await?["items"][0]["calls"].as_u64().unwrap_or_default())
 }
 
-/// Whether the metrics have a line that begins so.
-pub(crate) async fn metric(host: &Host, line: &str) -> Result<bool> {
-    let metrics = host.request(Method::GET, "/metrics", &host.admin_key).send().await?.text().await?;
-    Ok(metrics.lines().any(|found| found.starts_with(line)))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_made_later_and_its_result_is_kept_for_its_tenant() -> Result<()> {
     let data = tempfile::tempdir()?;
@@ -196,8 +190,8 @@ async fn what_fails_is_tried_again_and_a_dead_job_can_be_replayed() -> Result<()
     assert_eq!(outcomes(&job), ["trap", "trap", "trap", "ok"]);
     let again = host.request(Method::POST, &format!("{at}/replay"), &host.admin_key).send().await?;
     assert_eq!(again.status(), 409, "it succeeded");
-    ensure!(metric(&host, r#"wares_jobs_ended_total{state="dead"} 1"#).await?);
-    ensure!(metric(&host, r#"wares_job_attempts_total{outcome="trap"} 3"#).await?);
+    assert_eq!(host.metric(r#"wares_jobs_ended_total{state="dead"}"#).await?, Some(1.0));
+    assert_eq!(host.metric(r#"wares_job_attempts_total{outcome="trap"}"#).await?, Some(3.0));
     Ok(())
 }
 
@@ -227,17 +221,15 @@ async fn a_job_that_finds_no_slot_waits_and_uses_up_no_attempt() -> Result<()> {
     let data = tempfile::tempdir()?;
     let variables = [("WARES_CALLS_TENANT_CONCURRENCY_MAX", "1"), ("WARES_CALLS_QUEUE_MS_MAX", "1")];
     let (host, key) = shelf(data.path(), "[retry]\nattempts-max = 1", &variables).await?;
-    let sleep = host.request(Method::POST, &format!("{HOSTILE}/sleep"), &key).json(&json!([1_500]));
+    let sleep = host.request(Method::POST, &format!("{HOSTILE}/sleep"), &key).json(&json!([4_000]));
     let sleeping = tokio::spawn(sleep.send());
-    while !metric(&host, "wares_calls_running 1").await? {
-        tokio::task::yield_now().await;
-    }
+    host.until_running(1).await?;
     let job = later(&host, &key, &format!("{HOSTILE}/add"), &json!([1, 2])).await?;
     let refused = host.until(&job, |job| !job["problem"].is_null()).await?;
     assert_eq!((&refused["state"], code(&refused["problem"])), (&json!("queued"), "rate-limited"), "{refused:#}");
     let job = until_state(&host, &job, "succeeded").await?;
     assert_eq!((&job["attempts"], outcomes(&job)), (&json!(1), vec!["ok"]));
-    ensure!(metric(&host, r#"wares_job_attempts_total{outcome="refused"}"#).await?);
+    ensure!(host.metric(r#"wares_job_attempts_total{outcome="refused"}"#).await? > Some(0.0));
     assert_eq!(sleeping.await??.status(), 200);
     assert_eq!(counted(&host).await?, 2);
     Ok(())
@@ -263,18 +255,12 @@ async fn jobs_are_ended_on_request_and_bounded_per_tenant() -> Result<()> {
 
     let waiting = host.post(&format!("{waits}/cancel"), json!({})).await?;
     assert_eq!(waiting["state"], "cancelled");
-    while !metric(&host, "wares_calls_running 1").await? {
-        tokio::task::yield_now().await;
-    }
+    host.until_running(1).await?;
     host.post(&format!("{runs}/cancel"), json!({})).await?;
     let ended = until_state(&host, &runs, "cancelled").await?;
     assert_eq!(outcomes(&ended), ["cancelled"]);
-    let call = format!("/v1/calls/{}", ended["calls"][0]["call"].as_str().context("call")?);
-    // The entry is written when the call has been dropped.
-    while host.request(Method::GET, &call, &key).send().await?.status() == 404 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(host.get(&call).await?["outcome"], "cancelled");
+    let call = ended["calls"][0]["call"].as_str().context("call")?;
+    assert_eq!(host.entry(call).await?["outcome"], "cancelled");
     let again = host.request(Method::POST, &format!("{job}/cancel"), &other).send().await?;
     assert_eq!(again.status(), 409, "it succeeded");
     assert_eq!(host.post(&format!("{runs}/cancel"), json!({})).await?["state"], "cancelled");

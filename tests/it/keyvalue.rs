@@ -1,22 +1,19 @@
 //! Key-value pairs: used with a grant, refused without, apart by tenant and component, within their quota, exact.
 
+use crate::program::Forwarded;
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::{join_all, try_join_all};
 use reqwest::Method;
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
-
-/// Longest wait for a Redis server to come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+use wares_it::wait;
 
 async fn grant(host: &Host, component: &str, grants: Value) -> Result<Value> {
     host.put(&format!("/v1/components/{component}/grants"), json!({"grants": grants})).await
@@ -267,9 +264,8 @@ async fn calls_that_compute_do_not_hold_up_a_change() -> Result<()> {
     let (north, south) = (host.tenant("north").await?, host.tenant("south").await?);
     let nothing = json!({});
     let spinning = join_all((0..60).map(|_| host.call("test/hostile/spin", &south, &nothing)));
-    let metrics = async || host.request(Method::GET, "/metrics", &host.admin_key).send().await?.text().await;
     let changing = async {
-        while !metrics().await?.contains("wares_calls_running 60") {}
+        host.until_running(60).await?;
         for round in 0..3 {
             let pairs: Vec<_> = (0..256).map(|key| json!([format!("key{key}"), "x".repeat(round)])).collect();
             call(&host, &north, "set-many", json!(["counts", pairs])).await?;
@@ -322,9 +318,9 @@ async fn a_kill_leaves_pairs_and_counters_in_step() -> Result<()> {
     Ok(())
 }
 
-/// A Redis server on a free port, with a password.
+/// A Redis server with a password. It would take no port of the system's choice, so it has a Unix socket.
 struct Redis {
-    port: u16,
+    port: Forwarded,
     _files: tempfile::TempDir,
     _process: Child,
 }
@@ -332,10 +328,10 @@ struct Redis {
 impl Redis {
     async fn start() -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let socket = files.path().join("redis.sock");
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--requirepass", "secret", "--save", "", "--dir"]).arg(files.path());
-        command.arg("--port").arg(port.to_string()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.args(["--port", "0", "--requirepass", "secret", "--save", "", "--dir"]).arg(files.path());
+        command.arg("--unixsocket").arg(&socket).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().context("redis-server: install the package of this name")?;
         let mut lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
         let listens = async {
@@ -346,16 +342,16 @@ impl Redis {
             }
             bail!("redis-server ended before it listened")
         };
-        tokio::time::timeout(PATIENCE, listens).await.context("redis-server does not listen")??;
+        wait::patiently("redis-server does not listen", listens).await??;
         // What it says later must not block it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { port, _files: files, _process: process })
+        Ok(Self { port: Forwarded::to(&socket).await?, _files: files, _process: process })
     }
 
     /// A host whose grants may name this server as `fast`.
     async fn host(&self, dir: &Path) -> Result<Host> {
         let settings = dir.join("host.toml");
-        let url = format!("redis://:secret@127.0.0.1:{}", self.port);
+        let url = format!("redis://:secret@{}", self.port.addr);
         std::fs::write(&settings, format!("[keyvalue.stores.fast]\nurl = \"{url}\"\nprefix = \"it\"\n"))?;
         let settings = settings.to_str().context("a path in UTF-8")?;
         Host::start_with(&dir.join("data"), None, &["--config", settings]).await

@@ -213,9 +213,7 @@ async fn a_stop_under_load_fails_no_call_of_the_component() -> Result<()> {
         }));
     }
     let first = callers.len() as u64 * 10;
-    while host.get("/v1/usage").await?["items"][0]["calls"].as_u64().unwrap_or(0) < first {
-        tokio::task::yield_now().await;
-    }
+    host.until("/v1/usage", |usage| usage["items"][0]["calls"].as_u64() >= Some(first)).await?;
     host.post(&format!("{VERSIONS}/1.1.0/stop"), json!({})).await?;
     stopped.store(true, Ordering::SeqCst);
     end.store(true, Ordering::SeqCst);

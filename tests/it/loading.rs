@@ -2,12 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
-
-/// Longest wait for a load.
-const PATIENCE: Duration = Duration::from_secs(60);
+use wares_it::wait;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_waits_for_a_load_as_for_a_slot_and_the_load_goes_on() -> Result<()> {
@@ -28,14 +25,13 @@ async fn a_call_waits_for_a_load_as_for_a_slot_and_the_load_goes_on() -> Result<
     let (status, document) = problem(first).await?;
     assert_eq!((status, code(&document)), (503, "overloaded"), "{document:#}");
 
-    let loaded = async {
-        loop {
-            let answer = call().await?;
-            if answer.status() != 503 {
-                return success(answer).await;
-            }
+    let loaded = wait::until("it is loaded", async || {
+        let answer = call().await?;
+        match answer.status().as_u16() {
+            503 => Ok(Err(answer.text().await?)),
+            _ => success(answer).await.map(Ok),
         }
-    };
-    assert_eq!(tokio::time::timeout(PATIENCE, loaded).await.context("it is never loaded")??, json!(7));
+    });
+    assert_eq!(loaded.await?, json!(7));
     Ok(())
 }

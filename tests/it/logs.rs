@@ -7,14 +7,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wares_it::guests;
 use wares_it::host::{Host, binary, code, problem};
-
-/// Longest wait for a line.
-const PATIENCE: Duration = Duration::from_secs(60);
+use wares_it::wait;
 
 async fn confidant(data: &Path) -> Result<(Host, String)> {
     let host = Host::start(data).await?;
@@ -98,6 +95,15 @@ fn follower(host: &Host, words: &[&str]) -> Result<Child> {
     Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
+/// Makes calls until something comes of one: it takes a moment until who follows is there.
+async fn calling_until<T>(mut call: impl AsyncFnMut() -> Result<String>, wanted: impl Future<Output = T>) -> Result<T> {
+    let calling = wait::until("a call that who follows sees", async || Ok(Err::<T, _>(call().await?)));
+    tokio::select! {
+        came = wanted => Ok(came),
+        never = calling => never,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_sees_the_lines_of_a_call_that_ends() -> Result<()> {
     let data = tempfile::tempdir()?;
@@ -105,22 +111,15 @@ async fn who_follows_sees_the_lines_of_a_call_that_ends() -> Result<()> {
     let south = host.tenant("south").await?;
     let mut process = follower(&host, &["--tenant", "south", "--json"])?;
     let mut lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
-    // It takes a moment until it follows: calls are made until one is seen.
-    let seen = async {
-        let mut calls = Vec::new();
-        loop {
-            say(&host, &north, "not for them").await?;
-            calls.push(say(&host, &south, "for them").await?);
-            let next = tokio::time::timeout(Duration::from_millis(200), lines.next_line()).await;
-            if let Ok(line) = next {
-                return anyhow::Ok((calls, line?.context("it ended")?));
-            }
-        }
+    let call = async || {
+        say(&host, &north, "not for them").await?;
+        say(&host, &south, "for them").await
     };
-    let (calls, line) = tokio::time::timeout(PATIENCE, seen).await.context("nothing was seen")??;
+    let line = calling_until(call, lines.next_line()).await??.context("it ended")?;
     let line: Value = serde_json::from_str(&line)?;
-    assert!(calls.contains(&line["call"].as_str().unwrap_or_default().to_owned()), "{line}");
     assert_eq!((&line["tenant"], &line["message"]), (&json!("south"), &json!("logged for them")));
+    let entry = host.entry(line["call"].as_str().context("call")?).await?;
+    assert_eq!(entry["tenant"], "south", "{line}");
     Ok(())
 }
 
@@ -131,15 +130,7 @@ async fn who_follows_ends_when_nobody_reads_any_more() -> Result<()> {
     for words in [&["--json"], &[] as &[&str]] {
         let mut process = follower(&host, words)?;
         drop(process.stdout.take());
-        let ended = async {
-            loop {
-                say(&host, &key, "anyone?").await?;
-                if let Ok(ended) = tokio::time::timeout(Duration::from_millis(200), process.wait()).await {
-                    return anyhow::Ok(ended?);
-                }
-            }
-        };
-        let ended = tokio::time::timeout(PATIENCE, ended).await.context("it goes on")??;
+        let ended = calling_until(async || say(&host, &key, "anyone?").await, process.wait()).await??;
         assert_eq!(ended.code(), Some(0));
     }
     Ok(())
@@ -151,13 +142,7 @@ async fn who_follows_is_told_that_the_host_ends() -> Result<()> {
     let (mut host, key) = confidant(data.path()).await?;
     let mut process = follower(&host, &[])?;
     let mut lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
-    let follows = async {
-        while tokio::time::timeout(Duration::from_millis(200), lines.next_line()).await.is_err() {
-            say(&host, &key, "anyone?").await?;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(PATIENCE, follows).await.context("nothing was seen")??;
+    calling_until(async || say(&host, &key, "anyone?").await, lines.next_line()).await??.context("it ended")?;
     host.signal(Signal::TERM)?;
     let read_on = async {
         while lines.next_line().await?.is_some() {}
@@ -197,7 +182,7 @@ async fn who_does_not_keep_up_is_cut_off_and_told_and_no_call_waits() -> Result<
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(PATIENCE, read).await.context("it was not cut off")??;
+    wait::patiently("it is not cut off", read).await??;
     let tail = String::from_utf8_lossy(&tail);
     let last = tail.trim_end().lines().last().unwrap_or_default();
     assert!(last.starts_with("{\"cut-off\":") && last.contains("does not keep up"), "{last}");
@@ -221,14 +206,13 @@ async fn followers_have_a_bound_and_leave_room_when_they_go() -> Result<()> {
     let (status, refusal) = problem(refused).await?;
     assert!(status == 503 && code(&refusal) == "overloaded", "{refusal}");
     drop(all);
-    let again = async {
-        while !follow().await?.status().is_success() {
-            // The host finds out that a reader has gone when it writes.
-            say(&host, &key, "anyone?").await?;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(PATIENCE, again).await.context("no room was left")?
+    wait::until("there is room", async || {
+        // The host finds out that a reader has gone when it writes.
+        say(&host, &key, "anyone?").await?;
+        let status = follow().await?.status();
+        Ok(if status.is_success() { Ok(()) } else { Err(status) })
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

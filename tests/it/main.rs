@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "JSON of an answer that lacks what a test looks for fails the test")]
 
 mod api;
+mod architecture;
 mod backup;
 mod cli;
 mod command;
@@ -26,8 +27,10 @@ mod lifecycle;
 mod loading;
 mod logs;
 mod mirror;
+mod older;
 mod operations;
 mod outbound;
+mod program;
 mod providers;
 mod publish;
 mod raw;

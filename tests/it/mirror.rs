@@ -5,14 +5,11 @@ use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::Host;
+use wares_it::wait;
 
 const PATH: &str = "test/swap";
-/// Longest wait for a run that goes on to end.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Two shelves: one with versions, one that follows it.
 struct Shelves {
     from: Host,
@@ -124,12 +121,13 @@ async fn a_copy_that_is_cut_off_goes_on_where_it_was() -> Result<()> {
             .stderr(std::process::Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        loop {
-            let listed = here.get("/v1/components/test/swap/versions?limit=100").await;
-            if listed.is_ok_and(|page| page["items"].as_array().map_or(0, Vec::len) >= wanted) {
-                break;
-            }
-        }
+        wait::until("versions are copied", async || {
+            let listed = here.request(Method::GET, "/v1/components/test/swap/versions?limit=100", &admin_key).send();
+            let page: Value = listed.await?.json().await?;
+            let copied = page["items"].as_array().map_or(0, Vec::len);
+            Ok(if copied >= wanted { Ok(()) } else { Err(copied) })
+        })
+        .await?;
         here.kill().await?;
         mirror.wait().await?;
         here = Host::start_with(here_data.path(), Some(&admin_key), &[]).await?;
@@ -211,7 +209,7 @@ async fn who_goes_on_ends_when_nobody_reads_any_more() -> Result<()> {
     command.args(["--key", &shelves.here.admin_key]).env("WARES_MIRROR_KEY", &shelves.from.admin_key);
     let mut mirror = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn()?;
     drop(mirror.stdout.take());
-    let ended = tokio::time::timeout(PATIENCE, mirror.wait()).await.context("it goes on")??;
+    let ended = wait::patiently("it goes on", mirror.wait()).await??;
     assert_eq!(ended.code(), Some(0));
     shelves.here.get("/v1/components/test/swap/versions/1.0.0").await?;
     Ok(())

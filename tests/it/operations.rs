@@ -33,13 +33,10 @@ async fn a_host_that_is_told_to_stop_finishes_what_it_has_begun() -> Result<()> 
     let mut host = Host::start(dir.path()).await?;
     let key = host.tenant("district").await?;
     host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
-    let request = host.request(Method::POST, "/v1/call/test/hostile/sleep", &key).json(&json!({"milliseconds": 1_500}));
+    let request = host.request(Method::POST, "/v1/call/test/hostile/sleep", &key).json(&json!({"milliseconds": 4_000}));
     let sleeping = tokio::spawn(request.send());
-    let metrics = async || host.request(Method::GET, "/metrics", &host.admin_key).send().await?.text().await;
     // A sleeping call has no entry yet; it runs once the version has been loaded for it, which its slot shows.
-    while !metrics().await?.contains("wares_calls_running 1") {
-        tokio::task::yield_now().await;
-    }
+    host.until_running(1).await?;
     host.signal(Signal::TERM)?;
     assert_eq!(sleeping.await??.status(), 200, "the call that had begun is answered");
     assert!(host.wait().await?.success());
@@ -58,7 +55,7 @@ async fn machines_learn_how_it_is() -> Result<()> {
     }
     let refused = host.request(Method::POST, "/v1/call/test/swap/numbers/nothing", &key).send().await?;
     assert_eq!(refused.status(), 404);
-    let metrics = host.request(Method::GET, "/metrics", &host.admin_key).send().await?.text().await?;
+    let metrics = host.metrics().await?;
     for line in [
         r#"wares_calls_total{component="test:swap",version="1.0.0",outcome="ok"} 3"#,
         r#"wares_calls_refused_total{code="not-found"} 1"#,

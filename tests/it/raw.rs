@@ -2,15 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wares_it::host::Host;
+use wares_it::wait;
 
 /// In the system's table of connections: neither end has closed it.
 const ESTABLISHED: &str = "01";
-/// Longest wait for bytes.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection, and what came over it.
 pub(crate) struct Raw {
@@ -57,21 +55,16 @@ impl Raw {
     pub(crate) async fn until_given_up(&self) -> Result<()> {
         let port = |address: SocketAddr| format!(":{:04X}", address.port());
         let (host, own) = (port(self.stream.peer_addr()?), port(self.stream.local_addr()?));
-        let given_up = async {
-            loop {
-                let table = tokio::fs::read_to_string("/proc/net/tcp").await?;
-                let established = table.lines().any(|line| {
-                    let mut fields = line.split_whitespace().skip(1);
-                    let mut ends = |port: &str| fields.next().is_some_and(|field| field.ends_with(port));
-                    ends(&host) && ends(&own) && ends(ESTABLISHED)
-                });
-                if !established {
-                    return anyhow::Ok(());
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, given_up).await.context("the host keeps the connection")?
+        wait::until("the host gives the connection up", async || {
+            let table = tokio::fs::read_to_string("/proc/net/tcp").await?;
+            let established = table.lines().find(|line| {
+                let mut fields = line.split_whitespace().skip(1);
+                let mut ends = |port: &str| fields.next().is_some_and(|field| field.ends_with(port));
+                ends(&host) && ends(&own) && ends(ESTABLISHED)
+            });
+            Ok(established.map_or(Ok(()), |line| Err(line.to_owned())))
+        })
+        .await
     }
 
     fn text(&self) -> String {
@@ -79,9 +72,9 @@ impl Raw {
     }
 
     async fn more(&mut self) -> Result<bool> {
-        let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await;
+        let read = wait::patiently("nothing comes", self.stream.read_buf(&mut self.unread)).await?;
         // A reset is an end.
-        Ok(read.context("nothing comes")?.is_ok_and(|bytes| bytes > 0))
+        Ok(read.is_ok_and(|bytes| bytes > 0))
     }
 }
 

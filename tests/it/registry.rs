@@ -1,18 +1,14 @@
 //! Components through a real OCI registry: pushed and pulled by Wares and by `wkg`, in both directions.
 
 use crate::command::{Ended, client, run, wares};
-use anyhow::{Context as _, Result, bail, ensure};
-use std::net::{SocketAddr, TcpListener};
+use crate::program;
+use anyhow::{Context as _, Result, ensure};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wares_it::guests;
 use wares_it::host::Host;
-
-/// Longest wait for the registry to listen.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A registry on a free port, with its files in a folder of its own.
 struct Registry {
@@ -24,26 +20,13 @@ struct Registry {
 impl Registry {
     async fn start() -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let settings = files.path().join("registry.yml");
         let root = files.path().join("root");
         let storage = format!("storage: {{filesystem: {{rootdirectory: {}}}}}", root.display());
-        std::fs::write(&settings, format!("version: 0.1\n{storage}\nhttp: {{addr: \"{addr}\"}}\n"))?;
+        std::fs::write(&settings, format!("version: 0.1\n{storage}\nhttp: {{addr: \"127.0.0.1:0\"}}\n"))?;
         let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(&settings).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut process = command.spawn().context("docker-registry: install the package of this name")?;
-        let mut lines = BufReader::new(process.stderr.take().context("stderr")?).lines();
-        let listens = async {
-            while let Some(line) = lines.next_line().await? {
-                if line.contains("listening on") {
-                    return Ok(());
-                }
-            }
-            bail!("the registry ended before it listened")
-        };
-        tokio::time::timeout(PATIENCE, listens).await.context("the registry does not listen")??;
-        // What it says later must not block it.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        command.arg("serve").arg(&settings).stdout(Stdio::null()).stderr(Stdio::null());
+        let (process, addr) = program::start(command, Ipv4Addr::LOCALHOST).await?;
         Ok(Self { addr, files, _process: process })
     }
 

@@ -12,28 +12,15 @@ async fn upper(host: &Host, key: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-async fn kept(host: &Host) -> Result<String> {
-    let request = host.request(reqwest::Method::GET, "/metrics", &host.admin_key);
-    let metrics = request.send().await?.error_for_status()?.text().await?;
-    let line = metrics.lines().find(|line| line.starts_with("wares_instances_kept "));
-    Ok(line.unwrap_or_default().rsplit(' ').next().unwrap_or_default().to_owned())
-}
-
 /// Waits until the host says that it keeps so many instances.
-async fn until_kept(host: &Host, count: &str) -> Result<()> {
-    let seen = async {
-        while kept(host).await? != count {
-            tokio::task::yield_now().await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(10), seen).await?
+async fn until_kept(host: &Host, count: u32) -> Result<()> {
+    host.until_metric("wares_instances_kept", |kept| kept == f64::from(count)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_tenant_has_an_instance_of_its_own_until_it_is_too_old() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let host = Host::start_in(data.path(), None, &[], &[("WARES_REUSE_AGE_SECONDS_MAX", "3")]).await?;
+    let host = Host::start_in(data.path(), None, &[], &[("WARES_REUSE_AGE_SECONDS_MAX", "6")]).await?;
     host.publish(guests::built("bench-kept")?, "deploy=true").await?.error_for_status()?;
     let tenants = [host.tenant("north").await?, host.tenant("south").await?];
     for _ in 0..5 {
@@ -41,8 +28,8 @@ async fn each_tenant_has_an_instance_of_its_own_until_it_is_too_old() -> Result<
             upper(&host, key, "one district builds").await?;
         }
     }
-    until_kept(&host, "2").await?;
-    until_kept(&host, "0").await
+    until_kept(&host, 2).await?;
+    until_kept(&host, 0).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +39,7 @@ async fn the_operator_may_forbid_it() -> Result<()> {
     host.publish(guests::built("bench-kept")?, "deploy=true").await?.error_for_status()?;
     let key = host.tenant("north").await?;
     upper(&host, &key, "every district reuses").await?;
-    until_kept(&host, "0").await
+    until_kept(&host, 0).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,8 +55,8 @@ async fn a_response_that_is_held_beyond_its_call_takes_its_instance_with_it() ->
         success(host.call("test/holds/holder/get", &key, &ask).await?).await
     };
     assert_eq!(get("/pause", false).await?, json!(200));
-    until_kept(&host, "1").await?;
+    until_kept(&host, 1).await?;
     assert_eq!(get("/pause", true).await?, json!(200));
     upstream.until(|seen| seen.opened == 2 && seen.closed == 2).await?;
-    until_kept(&host, "0").await
+    until_kept(&host, 0).await
 }

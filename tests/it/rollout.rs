@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
 use tokio::task::JoinHandle;
 use wares_it::guests::{self, Echo};
 use wares_it::host::{Host, problem, success};
+use wares_it::wait;
 
 const ROLLOUT: &str = "/v1/components/test/echo/rollout";
 const DEPLOYMENT: &str = "/v1/components/test/echo/deployment";
@@ -51,11 +51,9 @@ impl Callers {
     }
 
     /// Waits until they have made so many calls in all.
-    async fn until(&self, calls: u32) {
-        let is_any_left = || self.calls.iter().any(|caller| !caller.is_finished());
-        while self.numbers.load(Ordering::SeqCst) < calls && is_any_left() {
-            tokio::task::yield_now().await;
-        }
+    async fn until(&self, calls: u32) -> Result<()> {
+        let are_all_done = || self.calls.iter().all(|caller| caller.is_finished());
+        wait::holds("calls are made", || self.numbers.load(Ordering::SeqCst) >= calls || are_all_done()).await
     }
 
     async fn stop(self) -> Result<Vec<Vec<String>>> {
@@ -98,7 +96,7 @@ async fn a_version_that_traps_in_a_fifth_of_its_calls_goes_back_without_a_hand()
         (&json!("running"), &json!(1), &json!("new rules"))
     );
     let ended = host.until(ROLLOUT, has_ended).await?;
-    callers.until(1_000).await;
+    callers.until(1_000).await?;
     let served = callers.stop().await?.concat();
 
     assert_eq!((&ended["state"], &ended["step"]), (&json!("rolled-back"), &json!(1)), "{ended}");
@@ -362,7 +360,7 @@ async fn a_version_is_not_blamed_for_what_its_callers_had_left() -> Result<()> {
             }
         }
     };
-    let ended = tokio::time::timeout(Duration::from_secs(60), calls).await.context("it does not end")??;
+    let ended = wait::patiently("it goes on", calls).await??;
     assert_eq!(ended["state"], "completed", "{ended:#}");
     Ok(())
 }

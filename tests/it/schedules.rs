@@ -1,7 +1,7 @@
 //! Calls at set times: for whom an operator enabled them, once for each due time. The host's clock is set by `faketime`.
 
 use crate::command::done;
-use crate::jobs::{later, metric, with_manifest};
+use crate::jobs::{later, with_manifest};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -63,10 +63,13 @@ async fn enable(host: &Host, tenant: &str, schedule: &str) -> Result<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_due_time_makes_one_job_for_whom_it_is_enabled_also_over_restarts() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let host = Host::start_at("2026-11-25 03:59:52", data.path(), None, &[]).await?;
+    let host = Host::start_at("2026-11-25 03:00:00", data.path(), None, &[]).await?;
     host.publish(scheduled("1.0.0", "0 12 * * *")?, "deploy=true").await?.error_for_status()?;
     let key = host.tenant("north").await?;
     host.tenant("south").await?;
+    let admin_key = host.admin_key.clone();
+    host.kill().await?;
+    let host = Host::start_at("2026-11-25 03:59:50", data.path(), Some(&admin_key), &[]).await?;
     let listed = host.get(SCHEDULES).await?;
     let names: Vec<_> = listed["items"].as_array().into_iter().flatten().map(|one| one["name"].clone()).collect();
     assert_eq!(names, ["caught-up", "minutely", "nightly"].map(Value::from));
@@ -85,13 +88,12 @@ async fn each_due_time_makes_one_job_for_whom_it_is_enabled_also_over_restarts()
     assert_eq!(host.get("/v1/jobs?tenant=south").await?["items"], json!([]));
 
     // The same noon again, by a clock that went back, and a minute that shows that the host has looked.
-    let admin_key = host.admin_key.clone();
     host.kill().await?;
     let host = Host::start_at("2026-11-25 03:59:58", data.path(), Some(&admin_key), &[]).await?;
     let ready = host.get(SCHEDULES).await?;
     ensure!(ready["items"][2]["enabled"] == true, "{ready:#}");
     host.kill().await?;
-    let host = Host::start_at("2026-11-25 04:00:56", data.path(), Some(&admin_key), &[]).await?;
+    let host = Host::start_at("2026-11-25 04:00:50", data.path(), Some(&admin_key), &[]).await?;
     until_done(&host, "minutely", "2026-11-25T04:01:00.000000Z").await?;
     assert_eq!(due(&host, "nightly").await?, [noon]);
     assert_eq!(due(&host, "minutely").await?, ["2026-11-25T04:01:00.000000Z", noon]);
@@ -128,7 +130,7 @@ async fn times_at_which_the_host_was_down_are_skipped_or_made_up_for_once() -> R
     until_done(&host, "caught-up", "2026-11-27T04:00:00.000000Z").await?;
     host.kill().await?;
     // And once more: what was made up for is not again.
-    let host = Host::start_at("2026-11-28 03:59:54", data.path(), Some(&admin_key), &[]).await?;
+    let host = Host::start_at("2026-11-28 03:59:50", data.path(), Some(&admin_key), &[]).await?;
     let noon = "2026-11-28T04:00:00.000000Z";
     until_done(&host, "caught-up", noon).await?;
     until_done(&host, "nightly", noon).await?;
@@ -166,9 +168,7 @@ async fn a_due_time_waits_for_room_in_the_tenants_queue() -> Result<()> {
     let key = host.tenant("north").await?;
     let waits = later(&host, &key, "/v1/call/test/hostile/trap", &json!({})).await?;
     let due_at = enable(&host, "north", "minutely").await?["next-at"].as_str().context("next-at")?.to_owned();
-    while !metric(&host, "wares_jobs_refused_total ").await? {
-        tokio::task::yield_now().await;
-    }
+    host.until_metric("wares_jobs_refused_total", |refused| refused > 0.0).await?;
     assert_eq!(due(&host, "minutely").await?, Vec::<String>::new());
     host.post(&format!("{waits}/cancel"), json!({})).await?;
     until_done(&host, "minutely", &due_at).await

@@ -3,12 +3,8 @@
 use anyhow::{Context as _, Result};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::time::Duration;
 use wares_it::guests;
-use wares_it::host::{Host, code, problem, success};
-
-/// Longest wait for an entry that is written after the caller has gone.
-const PATIENCE: Duration = Duration::from_secs(10);
+use wares_it::host::{Host, code, problem};
 
 /// A host with one HTTP component.
 pub(crate) struct Shelf {
@@ -44,16 +40,7 @@ impl Shelf {
 
     /// The entry of a call, as soon as there is one.
     pub(crate) async fn entry(&self, call: &str) -> Result<Value> {
-        let path = format!("/v1/calls/{call}");
-        let found = async {
-            loop {
-                let response = self.host.request(Method::GET, &path, &self.host.admin_key).send().await?;
-                if response.status() != StatusCode::NOT_FOUND {
-                    return success(response).await;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, found).await.context("no entry")?
+        self.host.entry(call).await
     }
 }
 

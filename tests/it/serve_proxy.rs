@@ -12,10 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use std::time::Duration;
-
-/// Longest wait for what the host does by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+use wares_it::wait;
 
 /// Bytes that the host may send over HTTP/2 before they are taken.
 const WINDOW_BYTES: u32 = 65_535;
@@ -45,31 +42,11 @@ impl Shelf {
 
     /// Waits until the ledger says so.
     pub(crate) async fn until_outcomes(&self, expected: Value) -> Result<()> {
-        let mut last = Value::Null;
-        let seen = async {
-            while last != expected {
-                last = self.outcomes().await?;
-                tokio::task::yield_now().await;
-            }
-            anyhow::Ok(())
+        let look = async || {
+            let last = self.outcomes().await?;
+            Ok(if last == expected { Ok(()) } else { Err(last) })
         };
-        let waited = tokio::time::timeout(PATIENCE, seen).await;
-        waited.map_err(|_| anyhow::anyhow!("{last} instead of {expected}"))?
-    }
-
-    /// Waits until so many calls run.
-    async fn until_running(&self, count: u32) -> Result<()> {
-        let line = format!("wares_calls_running {count}");
-        let seen = async {
-            loop {
-                let metrics =
-                    self.host.request(Method::GET, "/metrics", &self.host.admin_key).send().await?.text().await?;
-                if metrics.lines().any(|found| found == line) {
-                    return anyhow::Ok(());
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, seen).await.with_context(|| format!("never {line}"))?
+        wait::until(&format!("{expected} in the ledger"), look).await
     }
 
     async fn http2<B>(&self) -> Result<(http2::SendRequest<B>, tokio::task::JoinHandle<()>)>
@@ -248,15 +225,15 @@ async fn a_caller_that_goes_away_ends_the_call() -> Result<()> {
     // Before there is a response, while the component waits.
     let mut raw = Raw::connect(&shelf.host).await?;
     raw.send(&format!("{}\r\n", shelf.head("GET /sleep"))).await?;
-    shelf.until_running(1).await?;
+    shelf.host.until_running(1).await?;
     drop(raw);
-    shelf.until_running(0).await?;
+    shelf.host.until_running(0).await?;
     shelf.until_outcomes(json!({"cancelled": 1})).await?;
 
     // The same while nobody reads its body.
     let mut raw = Raw::connect(&shelf.host).await?;
     raw.send(&format!("{}content-length: 5\r\n\r\nhello", shelf.head("POST /sleep"))).await?;
-    shelf.until_running(1).await?;
+    shelf.host.until_running(1).await?;
     drop(raw);
     shelf.until_outcomes(json!({"cancelled": 2})).await?;
 
@@ -265,22 +242,22 @@ async fn a_caller_that_goes_away_ends_the_call() -> Result<()> {
     raw.send(&format!("{}content-length: 10\r\n\r\nhello", shelf.head("POST /upper"))).await?;
     raw.until("HELLO").await?;
     drop(raw);
-    shelf.until_running(0).await?;
+    shelf.host.until_running(0).await?;
 
     // While it computes.
     let mut raw = Raw::connect(&shelf.host).await?;
     raw.send(&format!("{}\r\n", shelf.head("GET /spins-on"))).await?;
     raw.until("drop 0").await?;
     drop(raw);
-    shelf.until_running(0).await?;
+    shelf.host.until_running(0).await?;
 
     // Over HTTP/2 one request goes and the connection stays.
     let (mut sender, _connection) = shelf.http2().await?;
     let sleeping = sender.send_request(shelf.http2_request(Method::GET, "/sleep", Empty::new())?);
     let sleeping = tokio::spawn(sleeping);
-    shelf.until_running(1).await?;
+    shelf.host.until_running(1).await?;
     sleeping.abort();
-    shelf.until_running(0).await?;
+    shelf.host.until_running(0).await?;
     let response = sender.send_request(shelf.http2_request(Method::GET, "/hop", Empty::new())?).await?;
     assert_eq!(response.into_body().collect().await?.to_bytes(), "hop");
     shelf.until_outcomes(json!({"cancelled": 5, "ok": 1})).await
@@ -299,12 +276,12 @@ async fn a_caller_that_is_slow_is_bounded() -> Result<()> {
 
     let answer = slow.await?;
     assert!(answer.starts_with("HTTP/1.1 504 ") || answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    shelf.until_running(0).await?;
+    shelf.host.until_running(0).await?;
     // None of them is the component's fault.
     shelf.until_outcomes(json!({"cancelled": 3})).await?;
     // Their connections do not stay.
     for connection in [endless_connection, twice_connection] {
-        tokio::time::timeout(PATIENCE, connection).await.context("the connection stays")??;
+        wait::patiently("the connection stays", connection).await??;
     }
     drop((endless, twice));
     Ok(())

@@ -11,6 +11,9 @@ use wares_it::guests;
 use wares_it::host::{Host, success};
 
 const CALLERS: usize = 200;
+/// Settings with which each of them finds a slot, also where a busy machine would have a queue of them refuse calls.
+const SLOTS: [(&str, &str); 2] =
+    [("WARES_CALLS_TENANT_CONCURRENCY_MAX", "256"), ("WARES_LIMITS_DEFAULT_CONCURRENCY_MAX", "256")];
 const DEPLOYMENTS: usize = 100;
 
 /// One answered call: when it was sent and answered, in deployments that had been asked for and confirmed.
@@ -24,7 +27,7 @@ struct Answered {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_fails_and_none_is_miscounted_while_versions_are_deployed_back_and_forth() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let host = Arc::new(Host::start(dir.path()).await?);
+    let host = Arc::new(Host::start_in(dir.path(), None, &[], &SLOTS).await?);
     let key = Arc::new(host.tenant("district").await?);
     for (number, version) in [(1, "1.0.0"), (2, "1.1.0")] {
         host.publish(guests::number(number)?, &format!("name=test:swap&version={version}"))

@@ -3,20 +3,20 @@
 
 use crate::outbound::shelf::Shelf;
 use crate::outbound::upstream::Upstream;
+use crate::program::{self, Unheard};
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use wares_it::guests;
 use wares_it::host::{Host, success};
+use wares_it::wait;
 
-/// Longest wait for a collector or for spans in it.
-const PATIENCE: Duration = Duration::from_secs(60);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
@@ -37,18 +37,14 @@ struct Seen {
 
 impl Collector {
     async fn start() -> Result<Self> {
-        let free = || Ok::<_, anyhow::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
-        let (http, grpc) = (free()?, free()?);
         let mut command = Command::new("rotel-agent");
         command.args(["start", "--exporter", "blackhole", "--disable-batching"]);
         command.args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"]);
-        command.arg("--otlp-http-endpoint").arg(http.to_string());
-        command.arg("--otlp-grpc-endpoint").arg(grpc.to_string());
-        let process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
-        let mut process = process.context("rotel-agent: tests/run installs it")?;
+        // Two addresses tell its two ports apart.
+        command.args(["--otlp-http-endpoint", "127.0.0.1:0", "--otlp-grpc-endpoint", "127.0.0.2:0"]);
+        command.stdout(Stdio::piped());
+        let (mut process, http) = program::start(command, Ipv4Addr::LOCALHOST).await?;
         let lines = BufReader::new(process.stdout.take().context("stdout")?).lines();
-        let listening = async { while tokio::net::TcpStream::connect(http).await.is_err() {} };
-        tokio::time::timeout(PATIENCE, listening).await.context("the collector did not come up")?;
         Ok(Self { endpoint: format!("http://{http}/v1/traces"), lines, _process: process })
     }
 
@@ -79,8 +75,8 @@ impl Collector {
                 }
             }
         };
-        let found = tokio::time::timeout(PATIENCE, read()).await;
-        found.with_context(|| format!("no such span came; the last one was {seen:?}"))??;
+        let found = wait::patiently("no such span comes", read()).await;
+        found.with_context(|| format!("the last one was {seen:?}"))??;
         Ok(seen)
     }
 }
@@ -222,26 +218,14 @@ async fn calls_that_fail_say_so_and_secrets_are_in_no_span() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_not_there_costs_spans_and_no_calls() -> Result<()> {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let gone = Unheard::new()?;
     let data = tempfile::tempdir()?;
-    let endpoint = format!("http://{gone}/v1/traces");
+    let endpoint = format!("http://{}/v1/traces", gone.addr);
     let (mut host, key) = confidant(data.path(), &[("WARES_TRACES_ENDPOINT", &endpoint)]).await?;
     for _ in 0..50 {
         say(&host, &key, "anyone?", None).await?;
     }
-    let dropped = async {
-        loop {
-            let request = host.request(reqwest::Method::GET, "/metrics", &host.admin_key);
-            let metrics = request.send().await?.error_for_status()?.text().await?;
-            let line = metrics.lines().find(|line| line.starts_with("wares_trace_spans_dropped_total{"));
-            let count = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-            if count == Some(50) {
-                return anyhow::Ok(());
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, dropped).await.context("the spans were not counted as dropped")??;
+    host.until_metric("wares_trace_spans_dropped_total", |dropped| dropped == 50.0).await?;
     host.signal(Signal::TERM)?;
     assert!(host.wait().await?.success());
     Ok(())

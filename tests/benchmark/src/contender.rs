@@ -19,6 +19,8 @@ use wares_it::host::Host;
 const HOST_FLAGS: [&str; 2] = ["--log", "warn"];
 /// A setting: calls of one tenant at once, because all callers of the benchmark are one tenant.
 const TENANT_CONCURRENCY: (&str, &str) = ("WARES_CALLS_TENANT_CONCURRENCY_MAX", "256");
+/// A setting: how long calls wait for a slot, as a host has it by itself. Those of tests wait longer.
+const QUEUE: (&str, &str) = ("WARES_CALLS_QUEUE_MS_MAX", "1000");
 
 /// A contender that is up.
 pub struct Running {
@@ -163,7 +165,7 @@ impl Running {
 
 /// A host of the real binary, as contenders are.
 pub async fn start_host(data_dir: &std::path::Path) -> Result<Host> {
-    Host::start_in(data_dir, None, &HOST_FLAGS, &[TENANT_CONCURRENCY]).await
+    Host::start_in(data_dir, None, &HOST_FLAGS, &[TENANT_CONCURRENCY, QUEUE]).await
 }
 
 fn itself(contender: Contender) -> Result<Command> {

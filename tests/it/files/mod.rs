@@ -8,12 +8,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
-
-/// Longest wait for the host to close what a call had open.
-const PATIENCE: Duration = Duration::from_secs(10);
+use wares_it::wait;
 
 /// Calls a function of `test:files`.
 async fn call(host: &Host, key: &str, function: &str, arguments: Value) -> Result<Value> {
@@ -308,9 +305,7 @@ async fn what_a_call_has_open_is_bounded() -> Result<()> {
 
     let own = files_of(&dir.path().canonicalize()?, "north");
     let look = async {
-        while !own.join("all-open").exists() {
-            tokio::task::yield_now().await;
-        }
+        wait::holds("all is open", || own.join("all-open").exists()).await?;
         let open = open_below(&host, &own.join("file"))?;
         std::fs::create_dir(own.join("go-on"))?;
         Ok(open)
@@ -319,13 +314,11 @@ async fn what_a_call_has_open_is_bounded() -> Result<()> {
     // The directory itself is one of 64.
     assert_eq!((&opened[0], open), (&json!(63), 63), "{opened}");
     assert!(opened[1].as_str().is_some_and(|words| words.to_lowercase().contains("memory")), "{opened}");
-    let closed = async {
-        while open_below(&host, &own)? > 0 {
-            tokio::task::yield_now().await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(PATIENCE, closed).await.context("something stays open after the call")?
+    wait::until("all is closed after the call", async || {
+        let open = open_below(&host, &own)?;
+        Ok(if open == 0 { Ok(()) } else { Err(open) })
+    })
+    .await
 }
 
 /// How many files and folders below a path, itself included, the host has open.

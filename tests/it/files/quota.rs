@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 use std::path::Path;
 use wares_it::host::Host;
+use wares_it::wait;
 
 /// Functions that write by the standard library's streams. What adapts those to WASI 0.2 has one word for all that goes wrong
 /// with a stream: EIO.
@@ -113,15 +114,12 @@ async fn a_kill_leaves_the_counters_right() -> Result<()> {
             let (host, key) = (&host, &key);
             async move { call(host, key, "append-until-refused", json!([format!("w{writer}")])).await }
         }));
-        let some_written = async {
-            while measure(&own).map_or(0, |(bytes, _)| bytes) < 200_000 {
-                tokio::task::yield_now().await;
-            }
-        };
+        let some_written =
+            wait::holds("something is written", || measure(&own).is_ok_and(|(bytes, _)| bytes >= 200_000));
         // Whoever is first: the writers cannot all be done by then.
         tokio::select! {
             written = writers => anyhow::bail!("all was written: {written:?}"),
-            () = some_written => {}
+            some_written = some_written => some_written?,
         }
     }
     let admin_key = host.admin_key.clone();

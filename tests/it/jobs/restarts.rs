@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use wares_it::wait;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_in_the_ledger_is_not_made_again_after_a_crash() -> Result<()> {
@@ -59,9 +60,7 @@ async fn no_accepted_job_is_lost_when_the_host_is_killed() -> Result<()> {
         })
     });
     let callers: Vec<_> = callers.collect();
-    while count.load(Ordering::SeqCst) < ACCEPTED_BEFORE {
-        tokio::task::yield_now().await;
-    }
+    wait::holds("jobs are accepted", || count.load(Ordering::SeqCst) >= ACCEPTED_BEFORE).await?;
     host.signal(Signal::KILL)?;
     join_all(callers).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let admin_key = host.admin_key.clone();
@@ -94,11 +93,9 @@ async fn a_host_that_is_told_to_stop_ends_the_jobs_that_run_and_keeps_those_that
     let data = tempfile::tempdir()?;
     let variables = [("WARES_JOBS_TENANT_CONCURRENCY_MAX", "1")];
     let (mut host, key) = shelf(data.path(), "", &variables).await?;
-    let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([1_500])).await?;
+    let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([4_000])).await?;
     let waits = later(&host, &key, &format!("{HOSTILE}/add"), &json!([1, 2])).await?;
-    while !metric(&host, "wares_calls_running 1").await? {
-        tokio::task::yield_now().await;
-    }
+    host.until_running(1).await?;
     host.signal(Signal::TERM)?;
     ensure!(host.wait().await?.success());
     let host = Host::start_in(data.path(), Some(&host.admin_key), &[], &variables).await?;
@@ -115,9 +112,7 @@ async fn a_job_that_does_not_end_in_time_when_the_host_stops_is_run_again() -> R
     let variables = [("WARES_DRAIN_SECONDS_MAX", "1")];
     let (mut host, key) = shelf(data.path(), "", &variables).await?;
     let runs = later(&host, &key, &format!("{HOSTILE}/sleep"), &json!([9_000])).await?;
-    while !metric(&host, "wares_calls_running 1").await? {
-        tokio::task::yield_now().await;
-    }
+    host.until_running(1).await?;
     host.signal(Signal::TERM)?;
     ensure!(host.wait().await?.success());
     let host = Host::start_in(data.path(), Some(&host.admin_key), &[], &variables).await?;

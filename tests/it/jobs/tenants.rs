@@ -69,21 +69,15 @@ async fn what_is_to_be_called_for_a_tenant_ends_when_its_data_is_removed() -> Re
     let waits = later(&host, &key, &sleep, &json!([9_000])).await?;
     let others = later(&host, &other, &add, &json!([1, 2])).await?;
     let running = host.until(&runs, |job| job["calls"][0]["call"].is_string()).await?;
-    while !metric(&host, "wares_calls_running 1").await? {
-        tokio::task::yield_now().await;
-    }
+    host.until_running(1).await?;
 
     success(host.request(Method::DELETE, "/v1/tenants/north/data", &host.admin_key).send().await?).await?;
     assert_eq!(host.get("/v1/jobs?tenant=north").await?["items"], json!([]));
     for gone in [&ended, &runs, &waits] {
         assert_eq!(host.request(Method::GET, gone, &key).send().await?.status(), 404, "{gone}");
     }
-    let call = format!("/v1/calls/{}", running["calls"][0]["call"].as_str().context("call")?);
-    // The entry is written when the call has been dropped.
-    while host.request(Method::GET, &call, &key).send().await?.status() == 404 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(host.get(&call).await?["outcome"], "cancelled", "the ledger stays");
+    let call = running["calls"][0]["call"].as_str().context("call")?;
+    assert_eq!(host.entry(call).await?["outcome"], "cancelled", "the ledger stays");
     for (tenant, enabled) in [("north", false), ("south", true)] {
         let schedules = host.get(&format!("/v1/tenants/{tenant}/schedules")).await?;
         assert_eq!(schedules["items"][0]["enabled"], enabled, "{tenant}");

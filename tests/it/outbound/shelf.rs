@@ -2,15 +2,12 @@
 
 use super::dns::Dns;
 use anyhow::{Context as _, Result, ensure};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tempfile::TempDir;
 use wares_it::guests;
 use wares_it::host::{Host, success};
 
-/// Longest wait for an entry that is written after the caller has gone.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the component's grants are.
 pub(crate) const GRANTS: &str = "/v1/components/test/outbound/grants";
 
@@ -87,24 +84,13 @@ impl Shelf {
 
     /// The entry of a call, as soon as there is one.
     pub(crate) async fn entry(&self, call: &str) -> Result<Value> {
-        let path = format!("/v1/calls/{call}");
-        let found = async {
-            loop {
-                let response = self.host.request(Method::GET, &path, &self.host.admin_key).send().await?;
-                if response.status() != StatusCode::NOT_FOUND {
-                    return success(response).await;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, found).await.context("no entry")?
+        self.host.entry(call).await
     }
 
     /// The value of a metric of outbound requests.
     pub(crate) async fn count(&self, outcome: &str) -> Result<u64> {
-        let metrics = self.host.request(Method::GET, "/metrics", &self.host.admin_key).send().await?.text().await?;
-        let name = format!("wares_outbound_requests_total{{outcome=\"{outcome}\"}} ");
-        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
-        Ok(value.map_or(Ok(0), str::parse)?)
+        let name = format!("wares_outbound_requests_total{{outcome=\"{outcome}\"}}");
+        Ok(self.host.metric(&name).await?.unwrap_or_default() as u64)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A server that components send requests to. What it does, the path says; what it is sent, it remembers word for word.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-
-/// Longest wait for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+use wares_it::wait;
 
 /// What happened at the server.
 #[derive(Clone, Default)]
@@ -68,8 +66,8 @@ impl Upstream {
     /// Waits until what happened is as wanted.
     pub(crate) async fn until(&self, is_wanted: impl FnMut(&Seen) -> bool) -> Result<Seen> {
         let mut seen = self.seen.clone();
-        let wanted = tokio::time::timeout(PATIENCE, seen.wait_for(is_wanted)).await;
-        Ok(wanted.context("what was waited for did not happen at the upstream")??.clone())
+        let wanted = wait::patiently("what is waited for does not happen at the upstream", seen.wait_for(is_wanted));
+        Ok(wanted.await??.clone())
     }
 }
 

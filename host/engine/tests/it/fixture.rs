@@ -13,6 +13,10 @@ use wares_engine::{
 use wares_model::{Digest, Limits};
 use wasmtime::component::Val;
 
+/// The longest wait for what must come, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at what cannot be awaited.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Room for as many calls at once as one test of one guest needs.
 const CALLS_MAX: u32 = 4;
 
@@ -159,6 +163,16 @@ impl Call {
         };
         component.call(invocation).await
     }
+}
+
+/// Looks every now and then until it is so.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let looking = async {
+        while !is_so() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("it never is so");
 }
 
 /// What a call of `add` answers.

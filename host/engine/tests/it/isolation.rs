@@ -1,6 +1,6 @@
 //! Nothing of one call reaches the next.
 
-use crate::fixture::{Fixture, call, two_and_three};
+use crate::fixture::{Fixture, call, two_and_three, until};
 use std::sync::Arc;
 use std::time::Duration;
 use wares_engine::Failure;
@@ -27,14 +27,9 @@ async fn a_cancelled_call_gives_its_place_back_and_is_measured() {
     let meter = Arc::clone(&spin.meter);
     {
         let running = spin.of(&harmful);
-        let used_some = async {
-            while meter.cpu_us() < 20_000 {
-                tokio::task::yield_now().await;
-            }
-        };
         tokio::select! {
             report = running => panic!("{report:?}"),
-            () = used_some => {}
+            () = until(|| meter.cpu_us() >= 20_000) => {}
         }
     }
     assert!(meter.cpu_us() >= 20_000);
