@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 8] = [
     &["wares-model"],
 ];
 /// What is built beside the host, and imported by nothing of it.
-const BESIDE: [&str; 2] = ["wares-bench", "wares-it"];
+const BESIDE: [&str; 3] = ["wares-bench", "wares-fuzz", "wares-it"];
 
 #[test]
 fn crates_import_downwards_only() -> Result<()> {

@@ -62,6 +62,12 @@ impl Contents {
     }
 }
 
+/// The digest of the component that a manifest names, or why it names none. The bytes are anybody's.
+pub fn component_digest(manifest: &[u8]) -> Result<String, String> {
+    let manifest: OciImageManifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    component_of(&manifest).map(|layer| layer.digest.clone())
+}
+
 /// The one layer that is the component.
 pub(crate) fn component_of(manifest: &OciImageManifest) -> Result<&OciDescriptor, String> {
     let media_type = &manifest.config.media_type;

@@ -7,7 +7,7 @@
 mod layout;
 mod reference;
 
-pub use layout::Contents;
+pub use layout::{Contents, component_digest};
 pub use reference::{OciReference, OciSource, ParseReferenceError};
 
 use bytes::{Bytes, BytesMut};
