@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "JSON of an answer that lacks what a test looks for fails the test")]
 
 mod api;
+mod attacks;
 mod backup;
 mod cli;
 mod command;
