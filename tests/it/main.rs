@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod attacks;
 mod backup;
 mod cli;
 mod command;

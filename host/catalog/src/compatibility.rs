@@ -2,9 +2,10 @@
 
 use crate::publish::Examined;
 use crate::snapshot::VersionEntry;
-use crate::{Catalog, LoadError, PublishError};
+use crate::{Catalog, PublishError};
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
+use wares_engine::{Lane, ReadError};
 use wares_model::Version;
 use wares_model::line::{self, Step};
 use wares_typed::Changes;
@@ -32,12 +33,14 @@ impl Catalog {
     }
 
     /// Compares the version with the one whose callers it promises to serve. What takes something from them is refused.
-    pub(crate) async fn compare_with_predecessor(&self, examined: &Examined) -> Result<Option<Against>, PublishError> {
+    pub(crate) async fn compare_with_predecessor(
+        &self,
+        lane: &Lane,
+        examined: &Examined,
+    ) -> Result<Option<Against>, PublishError> {
         let Some(earlier) = self.predecessor(examined) else { return Ok(None) };
         let wit = self.description(&examined.component, &earlier).await?.wit().to_owned();
-        let own = examined.description.wit().to_owned();
-        let compared = tokio::task::spawn_blocking(move || wares_typed::compare(&wit, &own)).await;
-        let compared = compared.map_err(|error| LoadError::Engine(format!("comparing two versions: {error}")))?;
+        let compared = self.engine.reader().compare(lane, &wit, examined.description.wit()).await;
         let (component, version) = (examined.component.clone(), examined.version.clone());
         let next = self.next_line(examined, &earlier);
         match compared {
@@ -46,6 +49,7 @@ impl Catalog {
                 Err(PublishError::Incompatible { component, version, against, next })
             }
             Ok(changes) => Ok(Some(Against { version: earlier, changes })),
+            Err(error @ (ReadError::Host(_) | ReadError::Overloaded(_))) => Err(error.into()),
             Err(error) => {
                 let (earlier, error) = (Box::new(earlier), Box::new(error));
                 Err(PublishError::Incomparable { component, version, earlier, error, next })
@@ -56,6 +60,7 @@ impl Catalog {
     /// Waits for other changes to end, and sees to it that what was found out of the version's line still holds then.
     pub(crate) async fn settle(
         &self,
+        lane: &Lane,
         examined: &Examined,
         mut against: Option<Against>,
     ) -> Result<(MutexGuard<'_, ()>, Option<Against>), PublishError> {
@@ -67,7 +72,7 @@ impl Catalog {
             }
             // Another version came onto the line, or one was yanked.
             drop(changing);
-            against = self.compare_with_predecessor(examined).await?;
+            against = self.compare_with_predecessor(lane, examined).await?;
         }
     }
 

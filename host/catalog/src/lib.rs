@@ -41,8 +41,8 @@ use snapshot::{Live, Snapshot, VersionEntry};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify, RwLock, Semaphore};
-use wares_engine::Engine;
-use wares_model::{ComponentName, Limits, Version};
+use wares_engine::{Engine, Lane, ReadError};
+use wares_model::{ComponentName, Limits, Namespace, Version};
 use wares_store::{Artifacts, Store, StoreError};
 use wares_typed::Description;
 
@@ -54,7 +54,7 @@ pub use graph::CompositionError;
 pub use lifecycle::{LifecycleError, LifecycleRequest};
 pub use namespaces::NamespaceError;
 pub use providers::ProviderError;
-pub use publish::{PublishError, PublishRequest, Published};
+pub use publish::{Preparation, Prepared, PublishError, PublishRequest, Published};
 pub use pull::PullError;
 pub use resolve::{ResolveError, Resolved, Target, Undeployed};
 pub use review::ReviewError;
@@ -91,7 +91,7 @@ pub struct Catalog {
     changing: Mutex<()>,
     /// Wakes whoever decides on rollouts.
     tending: Arc<Notify>,
-    /// Shared by publications, from their first file to their record; what removes files is alone.
+    /// Shared by publications, from their artifact to their record; what removes files is alone.
     publishing: RwLock<()>,
     /// Held while a backup is taken.
     backing_up: Arc<Mutex<()>>,
@@ -203,9 +203,10 @@ impl Catalog {
             Some(wasm) => Ok(wasm),
             None => self.wasm(version).await.map_err(|error| error.to_string()),
         };
+        let lane = Lane::Load(Namespace::of(&version.record.component));
         let component = self
             .engine
-            .load(&digest, wasm, Arc::clone(&description), Arc::new(config))
+            .load(lane, &digest, wasm, Arc::clone(&description), Arc::new(config))
             .await
             .map_err(|error| LoadError::Engine(error.to_string()))?;
         Ok(Arc::new(Live { description, component }))
@@ -219,10 +220,13 @@ impl Catalog {
             LoadError::Store(error @ StoreError::CorruptArtifact(_)) => untrusted(&error).into(),
             other => other,
         })?;
-        let bytes = wasm.clone();
-        let read = tokio::task::spawn_blocking(move || wares_typed::describe(&bytes)).await;
-        let read = read.map_err(|error| LoadError::Engine(format!("reading the component: {error}")))?;
-        Ok((read.map_err(|error| untrusted(&error))?, Some(wasm)))
+        let lane = Lane::Load(Namespace::of(&version.record.component));
+        let read = self.engine.reader().describe(&lane, &wasm).await;
+        let description = read.map_err(|error| match error {
+            ReadError::Host(_) | ReadError::Overloaded(_) => LoadError::Engine(error.to_string()),
+            refused => untrusted(&refused).into(),
+        })?;
+        Ok((description, Some(wasm)))
     }
 
     /// Forgets what is loaded of a version; calls that have begun keep theirs.

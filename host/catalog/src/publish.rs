@@ -9,12 +9,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
-use wares_engine::{CompileError, Concurrency, ImportError};
+use wares_engine::{CompileError, Concurrency, ImportError, Lane, Overloaded, ReadError};
 use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::line::NumberError;
 use wares_model::{Asked, ComponentName, Digest, Limits, LimitsAsked, Namespace, Signature, Timestamp, Version};
 use wares_store::{Inserted, NewVersion, StoreError, SubmissionState, TrustRecord, VersionRecord};
-use wares_typed::{DescribeError, Description};
+use wares_typed::Description;
 
 /// A component to publish.
 pub struct PublishRequest {
@@ -64,15 +64,18 @@ pub enum PublishError {
         /// What it has.
         size: usize,
     },
-    /// It is not a component, or malformed.
+    /// It is not a component, malformed, or too much to read.
     #[error(transparent)]
-    Describe(#[from] DescribeError),
+    Read(ReadError),
     /// It imports what it cannot have.
     #[error(transparent)]
     Import(#[from] ImportError),
     /// It cannot be compiled.
     #[error(transparent)]
     Compile(CompileError),
+    /// Too many wait before it.
+    #[error(transparent)]
+    Overloaded(Overloaded),
     /// Name, version or limits are missing or not allowed.
     #[error("{0}")]
     Invalid(String),
@@ -123,7 +126,7 @@ pub enum PublishError {
         /// The one before it.
         earlier: Box<Version>,
         /// Why not.
-        error: Box<wares_typed::CompareError>,
+        error: Box<ReadError>,
         /// The number that promises nothing.
         next: Version,
     },
@@ -150,6 +153,41 @@ impl From<StoreError> for PublishError {
     }
 }
 
+impl From<ReadError> for PublishError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Overloaded(overloaded) => Self::Overloaded(overloaded),
+            other => Self::Read(other),
+        }
+    }
+}
+
+impl From<CompileError> for PublishError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Overloaded(overloaded) => Self::Overloaded(overloaded),
+            other => Self::Compile(other),
+        }
+    }
+}
+
+/// A component that was read, checked and compiled, and is not on the shelf yet.
+pub struct Prepared {
+    examined: Examined,
+    wasm: Bytes,
+    publisher: Publisher,
+    vetted: Vetted,
+    against: Option<Against>,
+}
+
+/// What publishing a component comes to.
+pub enum Preparation {
+    /// It is there already, with the same bytes.
+    Done(Published),
+    /// It is new.
+    Keep(Box<Prepared>),
+}
+
 /// What there is to know of a component before anything is kept of it.
 pub(crate) struct Examined {
     pub(crate) description: Arc<Description>,
@@ -161,34 +199,46 @@ pub(crate) struct Examined {
 }
 
 impl Catalog {
-    /// Takes a component onto the shelf: it is read, checked against this host, compiled if that is not to be later, and kept.
-    /// Nothing of one that is refused stays behind. The same bytes again change nothing.
-    pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
+    /// Reads a component, checks it against this host, and compiles it if that is not to be later. Nothing on the shelf changes
+    /// by it, and nothing of one that is refused stays behind; who waits no longer ends the work.
+    pub async fn prepare(&self, request: PublishRequest) -> Result<Preparation, PublishError> {
         let PublishRequest { wasm, name, version, compile, publisher, signature, change } = request;
-        let examined = self.examine(&wasm, name, version).await?;
+        let lane = publisher.lane(name.as_ref());
+        let examined = self.examine(&lane, &wasm, name, version).await?;
         publisher.check(&examined)?;
         if let Some(published) = self.already_there(&examined)? {
             Self::check_repeated(&published.version, signature.as_ref())?;
-            return Ok(published);
+            return Ok(Preparation::Done(published));
         }
         self.check_number(&examined)?;
         let statement = self.check_claims(&examined, signature.as_ref(), change)?;
         self.engine.check_imports(&examined.description)?;
-        let against = self.compare_with_predecessor(&examined).await?;
-        let _publishing = self.publishing.read().await;
+        let against = self.compare_with_predecessor(&lane, &examined).await?;
         if compile == Compile::Now {
             let concurrency = Concurrency::of(&examined.description);
-            let compiled = self.engine.compile(&examined.digest, wasm.clone(), concurrency).await;
-            compiled.map_err(PublishError::Compile)?;
+            self.engine.compile(&lane, &examined.digest, &wasm, concurrency).await?;
         }
-        let vetted = self.vet(&examined, &wasm, signature, statement).await?;
+        let vetted = self.vet(&lane, &examined, &wasm, signature, statement).await?;
+        Ok(Preparation::Keep(Box::new(Prepared { examined, wasm, publisher, vetted, against })))
+    }
+
+    /// Takes a component onto the shelf. The same bytes again change nothing.
+    pub async fn publish(&self, prepared: Preparation) -> Result<Published, PublishError> {
+        let Prepared { examined, wasm, publisher, vetted, against } = match prepared {
+            Preparation::Done(published) => return Ok(published),
+            Preparation::Keep(prepared) => *prepared,
+        };
+        // Nobody removes files meanwhile. Native code that is removed before is made again.
+        let _publishing = self.publishing.read().await;
         self.artifacts.put(&examined.digest, wasm.clone()).await?;
-        let (changing, against) = self.settle(&examined, against).await?;
+        let lane = publisher.lane(Some(&examined.component));
+        let (changing, against) = self.settle(&lane, &examined, against).await?;
         self.keep(&changing, examined, wasm.len(), publisher, vetted, against).await
     }
 
     async fn examine(
         &self,
+        lane: &Lane,
         wasm: &Bytes,
         name: Option<ComponentName>,
         version: Option<Version>,
@@ -196,12 +246,10 @@ impl Catalog {
         if wasm.len() as u64 > COMPONENT_BYTES_MAX {
             return Err(PublishError::TooLarge { size: wasm.len() });
         }
-        // Parsing up to 64 MiB is work for a thread that may block.
         let bytes = wasm.clone();
-        let read = tokio::task::spawn_blocking(move || (wares_typed::describe(&bytes), Digest::of(&bytes)));
-        let (description, digest) =
-            read.await.map_err(|error| LoadError::Engine(format!("reading the component: {error}")))?;
-        let description = description?;
+        let digest = tokio::task::spawn_blocking(move || Digest::of(&bytes)).await;
+        let digest = digest.map_err(|error| LoadError::Engine(format!("hashing the component: {error}")))?;
+        let description = self.engine.reader().describe(lane, wasm).await?;
         let own = description.manifest.as_ref().map(|manifest| &manifest.component);
         let component = agree("name", own.map(|own| own.name.clone()), name)?;
         let version = agree("version", own.map(|own| own.version.clone()), version)?;

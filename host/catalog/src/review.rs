@@ -159,10 +159,13 @@ impl Catalog {
         let missing_in = |imports: &[String], others: &[String]| {
             imports.iter().filter(|import| !others.contains(import)).cloned().collect()
         };
+        let wits = (before.as_ref().map_or_else(String::new, |before| before.wit().to_owned()), after.wit().to_owned());
+        let wit_diff = tokio::task::spawn_blocking(move || wit_diff(&wits.0, &wits.1)).await;
+        let wit_diff = wit_diff.map_err(|error| LoadError::Engine(format!("comparing two interfaces: {error}")))?;
         let limits_before = former.as_ref().map_or(self.policy().limits_default, |former| former.limits);
         Ok(Comparison {
             size_bytes_before: former.as_ref().map(|former| former.record.size_bytes),
-            wit_diff: wit_diff(before.as_ref().map(|before| before.wit()).unwrap_or_default(), after.wit()),
+            wit_diff,
             imports_added: missing_in(&after.imports, imports_before),
             imports_removed: missing_in(imports_before, &after.imports),
             limits: limit_changes(&limits_before, &version.limits),

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use tempfile::TempDir;
 use wares_engine::{
-    CallContext, CallReport, Component, Engine, Failure, Files, Invocation, LoadError, Meter, SecretError,
+    CallContext, CallReport, Component, Engine, Failure, Files, Invocation, Lane, LoadError, Meter, SecretError,
     SecretReader, Services,
 };
 use wares_model::grants::{BucketGrant, Capabilities, FilesGrant, HttpGrant, Label};
@@ -27,6 +27,8 @@ const KEPT_BYTES_MAX: u64 = 64 << 20;
 
 /// A component to try.
 pub struct Candidate {
+    /// On whose behalf it is compiled, if it is not yet.
+    pub lane: Lane,
     /// What its bytes say.
     pub description: Arc<Description>,
     /// Their digest.
@@ -100,7 +102,7 @@ pub enum TrialError {
 impl Trial {
     /// Makes a component ready to be called.
     pub async fn open(engine: &Engine, candidate: Candidate) -> Result<Self, OpenError> {
-        let Candidate { description, digest, wasm, limits, release, secrets, hear } = candidate;
+        let Candidate { lane, description, digest, wasm, limits, release, secrets, hear } = candidate;
         let manifest = description.manifest.as_ref();
         let asked = Asked::of(manifest.map(|manifest| &manifest.capabilities), &description.imports);
         let (grants, config) = match manifest {
@@ -111,7 +113,7 @@ impl Trial {
         let granted = Arc::new(Granted::new(&asked, Arc::new(grants)));
         let wasm = async || Ok::<_, Infallible>(wasm);
         let engine = engine.with_services(services);
-        let component = engine.load(&digest, wasm, Arc::clone(&description), Arc::new(config)).await?;
+        let component = engine.load(lane, &digest, wasm, Arc::clone(&description), Arc::new(config)).await?;
         Ok(Self { component, description, limits, release, granted, hear, _folder: folder })
     }
 

@@ -10,7 +10,8 @@ use crate::{Catalog, LoadError, PublishError, tenancy};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
-use wares_model::{KeyId, Namespace, Release, Signature, SubmissionId, Timestamp};
+use wares_engine::Lane;
+use wares_model::{ComponentName, KeyId, Namespace, Release, Signature, SubmissionId, Timestamp};
 use wares_store::{NewTrust, SubmissionRecord};
 
 /// Who publishes.
@@ -26,6 +27,14 @@ impl Publisher {
     /// How histories name it.
     pub fn actor(&self) -> String {
         tenancy::actor(self.key)
+    }
+
+    /// The line in which its components wait: operators' keys publish into any namespace.
+    pub(crate) fn lane(&self, component: Option<&ComponentName>) -> Lane {
+        match &self.namespace {
+            Some(own) => Lane::Publisher(own.clone()),
+            None => Lane::Operator(component.map(Namespace::of)),
+        }
     }
 
     pub(crate) fn check(&self, examined: &Examined) -> Result<(), PublishError> {
@@ -59,6 +68,7 @@ impl Catalog {
     /// compiled by now.
     pub(crate) async fn vet(
         &self,
+        lane: &Lane,
         examined: &Examined,
         wasm: &Bytes,
         signature: Option<Signature>,
@@ -67,7 +77,7 @@ impl Catalog {
         let namespace = self.snapshot().namespace(examined.component.namespace()).cloned();
         let submission = match statement {
             None => None,
-            Some(statement) => Some((statement, self.try_examples(examined, wasm).await?)),
+            Some(statement) => Some((statement, self.try_examples(lane, examined, wasm).await?)),
         };
         Ok(Vetted { signature, submission, namespace })
     }
@@ -118,8 +128,14 @@ impl Catalog {
         }))
     }
 
-    async fn try_examples(&self, examined: &Examined, wasm: &Bytes) -> Result<Vec<ExampleOutcome>, PublishError> {
+    async fn try_examples(
+        &self,
+        lane: &Lane,
+        examined: &Examined,
+        wasm: &Bytes,
+    ) -> Result<Vec<ExampleOutcome>, PublishError> {
         let candidate = Candidate {
+            lane: lane.clone(),
             description: Arc::clone(&examined.description),
             digest: examined.digest,
             wasm: wasm.clone(),

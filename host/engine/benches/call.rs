@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wares_engine::{
-    CallContext, Component, Engine, EngineConfig, Invocation, KeepBounds, Meter, Services, WorkerCommand,
+    CallContext, Component, Engine, EngineConfig, Invocation, KeepBounds, Lane, Meter, Services, WorkerCommand,
 };
 use wares_model::{Digest, Limits};
 use wasmtime::component::Val;
@@ -45,9 +45,10 @@ fn main() -> Result<()> {
 async fn load(engine: &Engine, name: &str) -> Result<Arc<Component>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests").join(format!("{name}.wat"));
     let wasm = Bytes::from(wat::parse_str(std::fs::read_to_string(path)?.replace("VERSION", "0.2.6"))?);
-    let description = Arc::new(wares_typed::describe(&wasm)?);
+    let lane = Lane::Operator(None);
+    let description = Arc::new(engine.reader().describe(&lane, &wasm).await?);
     let digest = Digest::of(&wasm);
-    Ok(engine.load(&digest, async || anyhow::Ok(wasm), description, Arc::default()).await?)
+    Ok(engine.load(lane, &digest, async || anyhow::Ok(wasm), description, Arc::default()).await?)
 }
 
 async fn measure(

@@ -1,33 +1,18 @@
 //! Compiles in a child process that is bounded in memory, CPU time and wall time.
 
 use crate::concurrency::Concurrency;
-use crate::worker::Complaint;
+use crate::order::Work;
+use crate::process::{Fault, WorkerCommand, complaint, cores, explain, give};
+use crate::queue::{Bounds, Lane, Overloaded, Queue};
 use bytes::Bytes;
-use rustix::process::Signal;
-use std::ffi::OsString;
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
-use wares_model::limits::{COMPILE_MEMORY_BYTES_MAX, COMPILE_SECONDS_MAX};
+use tokio::process::Child;
+use wares_model::limits::{COMPILE_MEMORY_BYTES_MAX, COMPILE_SECONDS_MAX, WAITING_COMPONENTS_MAX};
 
-/// Bytes read of what the worker says.
-const COMPLAINT_BYTES_MAX: u64 = 64 << 10;
-/// Threads of one worker: more would only divide its address space further.
-const WORKER_THREADS_MAX: usize = 4;
-
-/// The process that compiles: a program whose `main` calls [`crate::compile_worker_main`].
-#[derive(Debug, Clone)]
-pub struct WorkerCommand {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-}
+/// Workers that compile at once for others than operators; two at least, so that nobody has them all. Each uses several threads.
+const COMPILING_MIN: usize = 2;
 
 /// Why there is no native code.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -44,115 +29,85 @@ pub enum CompileError {
         COMPILE_MEMORY_BYTES_MAX >> 20
     )]
     TooBig,
+    /// Compilation took too much stack.
+    #[error("the component nests deeper than can be compiled: nest its blocks, types and components less deep")]
+    TooDeep,
     /// The compiler crashed.
     #[error("the compiler crashed on the component ({0}); the host is unharmed")]
     Crashed(String),
+    /// Too many wait.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
     /// This host failed.
     #[error("the host could not compile: {0}")]
     Host(String),
 }
 
+impl From<Fault> for CompileError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Invalid(message) => Self::Invalid(message),
+            Fault::TooSlow => Self::TooSlow,
+            Fault::TooBig => Self::TooBig,
+            Fault::TooDeep => Self::TooDeep,
+            Fault::Crashed(message) => Self::Crashed(message),
+            Fault::Host(message) => Self::Host(message),
+        }
+    }
+}
+
 /// Starts workers, a few at a time.
 pub(crate) struct Compiler {
     worker: WorkerCommand,
-    slots: Semaphore,
+    queue: Queue,
 }
 
 impl Compiler {
     pub(crate) fn new(worker: WorkerCommand) -> Self {
-        Self { worker, slots: Semaphore::new((cores() / 2).max(1)) }
+        let running_max = (cores() / 2).max(COMPILING_MIN);
+        let queue = Queue::new(Bounds {
+            running_max,
+            operators_max: 1,
+            lane_running_max: running_max - 1,
+            lane_waiting_max: WAITING_COMPONENTS_MAX,
+        });
+        Self { worker, queue }
     }
 
-    /// Compiles `wasm` into `native`.
+    /// Compiles `wasm` into `native`. Who waits no longer ends the work.
     pub(crate) async fn compile(
         &self,
+        lane: &Lane,
         wasm: &Bytes,
         concurrency: Concurrency,
         native: File,
     ) -> Result<(), CompileError> {
-        let _slot = self.slots.acquire().await.map_err(|error| CompileError::Host(error.to_string()))?;
-        let mut child = self.start(native).map_err(|error| {
-            CompileError::Host(format!("starting the worker {}: {error}", self.worker.program.display()))
-        })?;
-        let order = Order { concurrency, wasm };
-        let work = tokio::time::timeout(Duration::from_secs(COMPILE_SECONDS_MAX), converse(&mut child, order));
-        let Ok(ended) = work.await else {
-            // Reaped by the runtime; it holds nothing of this host's but its output file.
-            let _ = child.start_kill();
-            return Err(CompileError::TooSlow);
-        };
-        let (status, complaint) = ended.map_err(|error| CompileError::Host(format!("the worker: {error}")))?;
-        if status.success() { Ok(()) } else { Err(explain(status, &complaint)) }
+        let _turn = self.queue.turn(lane).await?;
+        // A worker that is dropped is killed; it holds nothing of this host's but its output file.
+        let mut child = self.worker.start(Stdio::from(native))?;
+        let work = converse(&mut child, Work::Compile(concurrency), wasm);
+        let ended = tokio::time::timeout(Duration::from_secs(COMPILE_SECONDS_MAX), work).await;
+        let ended = ended.map_err(|_| CompileError::TooSlow)?;
+        let (status, said) = ended.map_err(|error| CompileError::Host(format!("the worker: {error}")))?;
+        if status.success() { Ok(()) } else { Err(explain(status, &said).into()) }
     }
-
-    fn start(&self, native: File) -> std::io::Result<Child> {
-        Command::new(&self.worker.program)
-            .args(&self.worker.args)
-            .env_clear()
-            // Every thread's arena reserves address space, of which the worker has little.
-            .env("MALLOC_ARENA_MAX", "2")
-            .env("RAYON_NUM_THREADS", cores().min(WORKER_THREADS_MAX).to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::from(native))
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-    }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What a worker is to compile, and for which configuration.
-struct Order<'a> {
-    concurrency: Concurrency,
-    wasm: &'a Bytes,
 }
 
 /// Hands the component over and waits for the end, whichever side stops first.
-async fn converse(child: &mut Child, order: Order<'_>) -> std::io::Result<(ExitStatus, String)> {
+async fn converse(child: &mut Child, work: Work, wasm: &Bytes) -> std::io::Result<(ExitStatus, String)> {
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let write = async {
         if let Some(mut stdin) = stdin {
-            // A worker that does not read on has ended and says why by its status.
-            if stdin.write_all(&[order.concurrency.byte()]).await.is_ok() {
-                let _ = stdin.write_all(order.wasm).await;
-            }
+            give(&mut stdin, work, &[wasm]).await;
         }
     };
     let read = async {
-        let mut complaint = Vec::new();
-        if let Some(stderr) = stderr {
-            stderr.take(COMPLAINT_BYTES_MAX).read_to_end(&mut complaint).await?;
+        match stderr {
+            Some(stderr) => complaint(stderr).await,
+            None => Ok(String::new()),
         }
-        std::io::Result::Ok(String::from_utf8_lossy(&complaint).into_owned())
     };
-    let ((), complaint) = tokio::join!(write, read);
-    let complaint = complaint?;
-    Ok((child.wait().await?, complaint))
-}
-
-fn explain(status: ExitStatus, said: &str) -> CompileError {
-    let complaint = said.lines().find_map(|line| serde_json::from_str(line).ok());
-    match complaint {
-        Some(Complaint::Invalid(message)) => return CompileError::Invalid(message),
-        Some(Complaint::TooBig) => return CompileError::TooBig,
-        Some(Complaint::Host(message)) => return CompileError::Host(message),
-        // Threads that cannot be started for want of address space panic.
-        Some(Complaint::Panicked(message)) if message.contains("Resource temporarily unavailable") => {
-            return CompileError::TooBig;
-        }
-        Some(Complaint::Panicked(message)) => return CompileError::Crashed(message),
-        None => {}
-    }
-    if said.contains("memory allocation of") {
-        return CompileError::TooBig;
-    }
-    match status.signal().and_then(Signal::from_named_raw) {
-        Some(Signal::XCPU) => CompileError::TooSlow,
-        // A kill that this host did not send is the kernel's, for want of memory.
-        Some(Signal::XFSZ | Signal::KILL) => CompileError::TooBig,
-        _ => CompileError::Crashed(status.to_string()),
-    }
+    let ((), said) = tokio::join!(write, read);
+    let said = said?;
+    Ok((child.wait().await?, said))
 }

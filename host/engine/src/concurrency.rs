@@ -1,11 +1,13 @@
 //! Which of wasmtime's two configurations a component is compiled and run with.
 
+use serde::{Deserialize, Serialize};
 use wares_typed::Description;
 
 /// Whether a component's functions can wait for each other.
 ///
 /// Only components that need it run with tasks: calls of all others take less time without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Concurrency {
     /// One function runs at a time, from its call to its return.
     None,
@@ -31,18 +33,6 @@ impl Concurrency {
 
     pub(crate) fn has_tasks(self) -> bool {
         self == Self::Tasks
-    }
-
-    /// What the worker is told.
-    pub(crate) fn byte(self) -> u8 {
-        match self {
-            Self::None => b'n',
-            Self::Tasks => b't',
-        }
-    }
-
-    pub(crate) fn of_byte(byte: u8) -> Option<Self> {
-        [Self::None, Self::Tasks].into_iter().find(|one| one.byte() == byte)
     }
 }
 

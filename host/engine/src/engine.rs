@@ -1,11 +1,14 @@
 //! The one engine of a host: compiles, keeps native code, loads. It has wasmtime in two configurations.
 
-use crate::compile::{CompileError, Compiler, WorkerCommand};
+use crate::compile::{CompileError, Compiler};
 use crate::component::Component;
 use crate::concurrency::{Concurrency, Each};
 use crate::config;
 use crate::kept::{KeepBounds, KeptInstances};
 use crate::native::{NativeCache, NativeFile};
+use crate::process::WorkerCommand;
+use crate::queue::Lane;
+use crate::read::Reader;
 use crate::ticker;
 use crate::turns::Turns;
 use bytes::Bytes;
@@ -28,7 +31,7 @@ pub struct EngineConfig {
     pub native_dir: PathBuf,
     /// The key that native code is sealed with. Made if missing; it must stay on this host.
     pub key_file: PathBuf,
-    /// The process that compiles.
+    /// The process that reads and compiles.
     pub worker: WorkerCommand,
     /// Calls at once for which there must be room.
     pub calls_max: u32,
@@ -91,6 +94,7 @@ pub struct Engine(Arc<Shared>, Arc<Services>);
 struct Shared {
     wasmtime: Each<wasmtime::Engine>,
     native: NativeCache,
+    reader: Reader,
     compiler: Compiler,
     kept: Arc<KeptInstances>,
     turns: Arc<Turns>,
@@ -116,9 +120,9 @@ impl Engine {
         let native = NativeCache::open(native_dir, &key_file, &wasmtime).map_err(EngineError::Cache)?;
         ticker::start(&wasmtime).map_err(|error| EngineError::Start(format!("the epoch's thread: {error}")))?;
         let kept = Arc::new(KeptInstances::new(keep));
-        let compiler = Compiler::new(worker);
+        let (reader, compiler) = (Reader::new(worker.clone()), Compiler::new(worker));
         let (turns, working) = (Arc::new(Turns::new()), Mutex::default());
-        let shared = Shared { wasmtime, native, compiler, kept, turns, working };
+        let shared = Shared { wasmtime, native, reader, compiler, kept, turns, working };
         Ok(Self(Arc::new(shared), Arc::new(services)))
     }
 
@@ -132,19 +136,30 @@ impl Engine {
         &self.1
     }
 
+    /// What reads components.
+    pub fn reader(&self) -> &Reader {
+        &self.0.reader
+    }
+
     /// Checks that this host gives everything that a component imports.
     pub fn check_imports(&self, description: &Description) -> Result<(), ImportError> {
         wares_capabilities::check_imports(&description.imports)
     }
 
-    /// Makes the component's native code, unless there is some, and makes sure that it loads and links here. What is compiled
-    /// is compiled to its end, whoever still waits for it.
-    pub async fn compile(&self, digest: &Digest, wasm: Bytes, concurrency: Concurrency) -> Result<(), CompileError> {
+    /// Makes the component's native code, unless there is some, and makes sure that it loads and links here. Who waits no longer
+    /// ends the work.
+    pub async fn compile(
+        &self,
+        lane: &Lane,
+        digest: &Digest,
+        wasm: &Bytes,
+        concurrency: Concurrency,
+    ) -> Result<(), CompileError> {
         let working = self.working(digest);
-        let alone = working.lock_owned().await;
+        let _alone = working.lock().await;
         let native = match self.read(digest, concurrency).await? {
             Some(native) => native,
-            None => self.make(digest, wasm, concurrency, alone).await?,
+            None => self.make_alone(lane, *digest, wasm, concurrency).await?,
         };
         let linked = self.link(native, concurrency, VersionConfig { config: Arc::default() }).await?;
         linked.map(drop).map_err(|error| CompileError::Invalid(error.to_string()))
@@ -154,6 +169,7 @@ impl Engine {
     /// still waits for it.
     pub async fn load<E: fmt::Display>(
         &self,
+        lane: Lane,
         digest: &Digest,
         wasm: impl AsyncFnOnce() -> Result<Bytes, E>,
         description: Arc<Description>,
@@ -172,7 +188,7 @@ impl Engine {
                 if found != *digest {
                     return Err(LoadError::Digest(*digest));
                 }
-                self.make(digest, wasm, concurrency, alone).await?
+                self.make(lane, digest, wasm, concurrency, alone).await?
             }
         };
         match self.link(native, concurrency, VersionConfig { config }).await? {
@@ -183,8 +199,9 @@ impl Engine {
         }
     }
 
-    /// Drops kept instances that are too old to serve again. To be called now and then.
+    /// Drops kept instances and workers that are too old to serve again. To be called now and then.
     pub fn sweep(&self) {
+        self.0.reader.sweep();
         self.0.kept.sweep();
     }
 
@@ -193,8 +210,10 @@ impl Engine {
         self.0.kept.count()
     }
 
-    /// Native code that none of the `needed` components is run with, as this engine is now.
-    pub async fn unneeded_native(&self, needed: HashSet<Digest>) -> io::Result<Vec<NativeFile>> {
+    /// Native code that none of the `needed` components is run with, as this engine is now. What is being made is needed.
+    pub async fn unneeded_native(&self, mut needed: HashSet<Digest>) -> io::Result<Vec<NativeFile>> {
+        let is_held = |lock: &Weak<AsyncMutex<()>>| lock.strong_count() > 0;
+        needed.extend(self.0.working.lock().iter().filter(|(_, lock)| is_held(lock)).map(|(digest, _)| *digest));
         let shared = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || shared.native.unneeded(&needed)).await?
     }
@@ -228,6 +247,7 @@ impl Engine {
     /// Makes native code in a task of its own, which holds the digest's lock: whoever asks again finds what was made.
     async fn make(
         &self,
+        lane: Lane,
         digest: &Digest,
         wasm: Bytes,
         concurrency: Concurrency,
@@ -236,15 +256,21 @@ impl Engine {
         let (engine, owned) = (self.clone(), *digest);
         let making = tokio::spawn(async move {
             let _alone = alone;
-            engine.make_alone(owned, &wasm, concurrency).await
+            engine.make_alone(&lane, owned, &wasm, concurrency).await
         });
         making.await.map_err(|error| CompileError::Host(format!("the task that compiles: {error}")))?
     }
 
-    async fn make_alone(&self, digest: Digest, wasm: &Bytes, concurrency: Concurrency) -> Result<Native, CompileError> {
+    async fn make_alone(
+        &self,
+        lane: &Lane,
+        digest: Digest,
+        wasm: &Bytes,
+        concurrency: Concurrency,
+    ) -> Result<Native, CompileError> {
         let host = |error: io::Error| CompileError::Host(format!("the native code cache: {error}"));
         let native = self.0.native.begin().map_err(host)?;
-        self.0.compiler.compile(wasm, concurrency, native.reopen().map_err(host)?).await?;
+        self.0.compiler.compile(lane, wasm, concurrency, native.reopen().map_err(host)?).await?;
         let shared = Arc::clone(&self.0);
         blocking(move || shared.native.keep(&digest, concurrency, native)).await?.map_err(host)?;
         let made = self.read(&digest, concurrency).await?;

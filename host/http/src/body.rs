@@ -12,7 +12,18 @@ use wares_model::ProblemCode;
 const DISCARDED_BYTES_MAX: usize = 16 << 20;
 
 /// The whole body, if it is within its limit; `what` names it in the problem.
-pub(crate) async fn read(mut body: Body, bytes_max: u64, what: &str) -> Result<Bytes, Problem> {
+pub(crate) async fn read(body: Body, bytes_max: u64, what: &str) -> Result<Bytes, Problem> {
+    read_announced(0, body, bytes_max, what).await
+}
+
+/// The same for a body that may be large and is announced to have so many bytes: it is held once, not twice for a while as
+/// what grows in steps is.
+pub(crate) async fn read_announced(
+    announced: usize,
+    mut body: Body,
+    bytes_max: u64,
+    what: &str,
+) -> Result<Bytes, Problem> {
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
@@ -31,6 +42,9 @@ pub(crate) async fn read(mut body: Body, bytes_max: u64, what: &str) -> Result<B
             // Most bodies come in one piece, which is passed on as it is.
             first = Some(data);
         } else {
+            if whole.is_empty() {
+                whole.reserve(announced.min(most));
+            }
             whole.extend_from_slice(&first.take().unwrap_or_default());
             whole.extend_from_slice(&data);
         }

@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::Catalog;
@@ -19,7 +19,7 @@ use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
 use wares_model::manifest::{Manifest, Text};
 use wares_model::{ComponentName, Digest, Limits, ProblemCode, Signature, SignerKey, SubmissionId, Timestamp, Version};
 use wares_store::{Deployment, Deprecation};
-use wares_typed::{Description, Function, Producer};
+use wares_typed::{Description, Function, FunctionSchema, FunctionSchemas, Producer, SchemasTooLarge};
 
 pub(crate) fn routes() -> Router<App> {
     const VERSION: &str = "/components/{namespace}/{name}/versions/{version}";
@@ -94,6 +94,9 @@ struct VersionDetail {
     metadata: BTreeMap<String, String>,
     wit: String,
     functions: Vec<FunctionShape>,
+    /// What the functions' schemas refer to.
+    #[serde(rename = "$defs", skip_serializing_if = "Map::is_empty")]
+    definitions: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -179,14 +182,22 @@ async fn show_version(
     Path((namespace, name, version)): Path<(String, String, String)>,
 ) -> Result<axum::Json<VersionDetail>, Problem> {
     let (entry, description) = described(&catalog, &namespace, &name, &version).await?;
+    off_thread(move || detail(&entry, description)).await?
+}
+
+/// All of a version. Its functions' schemas share their definitions.
+fn detail(entry: &VersionEntry, description: Description) -> Result<axum::Json<VersionDetail>, Problem> {
+    let FunctionSchemas { functions: schemas, definitions } =
+        wares_typed::function_schemas(&description).map_err(too_large)?;
     Ok(axum::Json(VersionDetail {
-        version: VersionShape::of(&entry),
+        version: VersionShape::of(entry),
         limits: entry.limits,
         imports: description.imports.clone(),
         producers: description.producers.clone(),
         metadata: description.metadata.clone(),
         wit: description.wit().to_owned(),
-        functions: functions(&description),
+        functions: functions(&description, schemas),
+        definitions,
         manifest: description.manifest,
     }))
 }
@@ -227,7 +238,18 @@ async fn openapi(
         Arc::clone(entry)
     };
     let description = catalog.description(&name, &entry.record.version).await?;
-    Ok(axum::Json(wares_typed::openapi(&name, &entry.record.version, &description)))
+    let document = off_thread(move || wares_typed::openapi(&name, &entry.record.version, &description)).await?;
+    document.map(axum::Json).map_err(too_large)
+}
+
+/// Documents grow with what vendors declare: they are made where nobody else waits.
+async fn off_thread<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(make).await.map_err(|error| Problem::host(&error))
+}
+
+/// A version that was taken before there was a bound.
+fn too_large(error: SchemasTooLarge) -> Problem {
+    Problem::new(ProblemCode::TooLarge, error.to_string())
 }
 
 async fn described(
@@ -304,25 +326,31 @@ impl VersionShape {
     }
 }
 
-fn functions(description: &Description) -> Vec<FunctionShape> {
-    let of_interface = |interface: &wares_typed::Interface| {
-        let name = interface.name.clone();
-        let shape = move |function: &Function| function_shape(description, name.clone(), function);
-        interface.functions.iter().map(shape).collect::<Vec<_>>()
-    };
-    description.interfaces.iter().flat_map(of_interface).collect()
+fn functions(description: &Description, schemas: Vec<Vec<Option<FunctionSchema>>>) -> Vec<FunctionShape> {
+    let mut shapes = Vec::new();
+    for (interface, schemas) in description.interfaces.iter().zip(schemas) {
+        for (function, schema) in interface.functions.iter().zip(schemas) {
+            shapes.push(function_shape(description, interface.name.clone(), function, schema));
+        }
+    }
+    shapes
 }
 
-fn function_shape(description: &Description, interface: Option<String>, function: &Function) -> FunctionShape {
-    let callable = function.not_callable.is_none();
+fn function_shape(
+    description: &Description,
+    interface: Option<String>,
+    function: &Function,
+    schema: Option<FunctionSchema>,
+) -> FunctionShape {
+    let (arguments_schema, result_schema) = schema.map(|schema| (schema.arguments, schema.result)).unzip();
     FunctionShape {
         interface,
         name: function.name.clone(),
         docs: function.docs.clone(),
         signature: wares_typed::signature(description, function),
-        callable,
+        callable: function.not_callable.is_none(),
         reason: function.not_callable.clone(),
-        arguments_schema: callable.then(|| wares_typed::argument_schema(description, function)),
-        result_schema: callable.then(|| wares_typed::result_schema(description, function)),
+        arguments_schema,
+        result_schema,
     }
 }

@@ -14,7 +14,7 @@ use wares_catalog::{
     ConfigError, DeployError, GarbageError, GrantError, LifecycleError, LoadError, NamespaceError, ProviderError,
     PublishError, PullError, ResolveError, ReviewError, SecretsError, StandingError, TenancyError,
 };
-use wares_engine::CompileError;
+use wares_engine::{CompileError, ReadError};
 use wares_model::ProblemCode;
 use wares_registry::RegistryError;
 use wares_store::{StoreError, VersionRecord};
@@ -24,6 +24,9 @@ pub(crate) const PROBLEMS_PATH: &str = "/problems";
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("wares-call-id");
 pub(crate) const COMPONENT: HeaderName = HeaderName::from_static("wares-component");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("wares-version");
+
+/// Seconds after which a publication may find room: what is before it is read or compiled in some of them.
+const PUBLISH_AGAIN_SECONDS: u64 = 5;
 
 /// An answer that says what was wrong, where, and what to do.
 #[derive(Debug)]
@@ -242,11 +245,16 @@ impl From<PublishError> for Problem {
             PublishError::Forbidden(_) => ProblemCode::Forbidden,
             PublishError::Untrusted(_) => ProblemCode::Untrusted,
             PublishError::Statement(_) => ProblemCode::BadRequest,
-            PublishError::Host(_) | PublishError::Compile(CompileError::Host(_)) => return Self::host(&error),
-            PublishError::Describe(_)
-            | PublishError::Import(_)
-            | PublishError::Compile(_)
-            | PublishError::Invalid(_) => ProblemCode::InvalidComponent,
+            PublishError::Overloaded(_) => {
+                return Self::new(ProblemCode::Overloaded, error.to_string())
+                    .with_header(header::RETRY_AFTER, PUBLISH_AGAIN_SECONDS.to_string());
+            }
+            PublishError::Host(_)
+            | PublishError::Read(ReadError::Host(_))
+            | PublishError::Compile(CompileError::Host(_)) => return Self::host(&error),
+            PublishError::Read(_) | PublishError::Import(_) | PublishError::Compile(_) | PublishError::Invalid(_) => {
+                ProblemCode::InvalidComponent
+            }
         };
         Self::new(code, error.to_string())
     }

@@ -1,10 +1,12 @@
 //! Publications: a component onto the shelf.
 
 use crate::auth::PublisherKey;
+use crate::changes::Waiting;
 use crate::components::{VersionShape, find_version};
 use crate::deployments::Warned;
 use crate::path::Query;
 use crate::{App, Problem, body};
+use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -69,6 +71,7 @@ async fn publish(
     State(catalog): State<Arc<Catalog>>,
     PublisherKey { publisher, deploys }: PublisherKey,
     Query(query): Query<PublishQuery>,
+    Extension(waiting): Extension<Waiting>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -79,8 +82,11 @@ async fn publish(
     }
     let actor = publisher.actor();
     let wasm = match (pull, &name, &version) {
-        (false, ..) => body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
-        (true, Some(name), Some(version)) => catalog.pull(name, version).await?,
+        (false, ..) => {
+            let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            body::read_announced(announced.unwrap_or_default(), body, COMPONENT_BYTES_MAX, "the component is").await?
+        }
+        (true, Some(name), Some(version)) => waiting.or_give_up(catalog.pull(name, version)).await??,
         (true, ..) => return Err(Problem::bad_request("?pull=true: add &name=namespace:name&version=1.2.3")),
     };
     let request = PublishRequest {
@@ -92,7 +98,8 @@ async fn publish(
         compile,
         publisher,
     };
-    let published = catalog.publish(request).await?;
+    let prepared = waiting.or_give_up(catalog.prepare(request)).await??;
+    let published = catalog.publish(prepared).await?;
     let record = &published.version.record;
     let mut warnings = Vec::new();
     if deploy {

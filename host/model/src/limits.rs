@@ -152,6 +152,22 @@ pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
 pub const COMPILE_SECONDS_MAX: u64 = 60;
 /// Address space in bytes of the compile worker.
 pub const COMPILE_MEMORY_BYTES_MAX: u64 = 2048 * MIB;
+/// CPU seconds that reading a component may take: what can be read is read in one, and what cannot is refused within five.
+pub const READ_CPU_SECONDS_MAX: u64 = 3;
+/// Seconds after which a reading worker is given up, however little of the CPU it was given.
+pub const READ_WALL_SECONDS_MAX: u64 = 30;
+/// Bytes of memory of a reading worker: the largest component, and some copies of it.
+pub const READ_MEMORY_BYTES_MAX: u64 = 512 * MIB;
+/// Stack in bytes of what reads: nesting as deep as it may be takes a tenth of it.
+pub const READ_STACK_BYTES: usize = 8 << 20;
+/// Components that may wait to be read, and as many to be compiled, of one namespace's publishers. Their bytes are held meanwhile.
+pub const WAITING_COMPONENTS_MAX: usize = 16;
+/// Components within each other, and types written within each other.
+pub const NESTING_MAX: usize = 64;
+/// Modules and components within a component, on all levels.
+pub const NESTED_MAX: usize = 1_000;
+/// Types of all core modules of a component.
+pub const CORE_TYPES_MAX: usize = 100_000;
 /// Bytes of a component's own sections: its types, imports, exports and instances, without its core modules.
 pub const INTERFACE_BYTES_MAX: usize = 2 << 20;
 /// Bytes of one name that a component imports, exports or declares.
@@ -161,11 +177,23 @@ pub const FUNCTIONS_MAX: usize = 2_000;
 /// Types that a component declares.
 pub const TYPES_MAX: usize = 10_000;
 /// Bytes of a component's interface printed as WIT.
-pub const WIT_BYTES_MAX: usize = 4 << 20;
+pub const WIT_BYTES_MAX: usize = 2 << 20;
+/// Bytes of why what was handed in is refused: a reason may quote it.
+pub const REASON_BYTES_MAX: usize = 4 << 10;
+/// Bytes of all that is derived from a component and kept of it, as JSON.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
 /// Host memory in bytes that the values of one call's arguments may always take.
 pub const ARGUMENT_BYTES_MIN: usize = 1 << 20;
 /// Host memory in bytes that the values may take beyond that for each byte of their JSON.
 pub const ARGUMENT_BYTES_PER_BYTE_MAX: usize = 64;
+/// Interfaces that a component imports and exports.
+pub const INTERFACES_MAX: usize = 2_000;
+/// Places of types in the schemas of one document; what a document takes while it is made goes with them.
+pub const SCHEMA_PLACES_MAX: usize = 50_000;
+/// Bytes of the schemas of a component's functions, as JSON.
+pub const SCHEMAS_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a component's OpenAPI document.
+pub const OPENAPI_BYTES_MAX: usize = 8 << 20;
 /// Nesting of a JSON value.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Wasm stack of a guest in bytes.

@@ -1,7 +1,7 @@
 //! The manifest `wares.toml`: what a vendor says of a component. It travels inside the `.wasm` as a custom section.
 
 use crate::grants::Capabilities;
-use crate::limits::SCHEDULES_MAX;
+use crate::limits::{REASON_BYTES_MAX, SCHEDULES_MAX};
 use crate::{ComponentName, LimitsAsked, Retry, Schedule, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -219,19 +219,26 @@ pub struct Example {
 }
 
 /// Why a manifest is refused: where and what.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
 #[error("{FILE_NAME}: {0}")]
 pub struct ManifestError(String);
+
+impl ManifestError {
+    fn new(mut text: String) -> Self {
+        text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+        Self(text)
+    }
+}
 
 impl Manifest {
     /// Parses and checks the text of a `wares.toml`.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         if text.len() > MANIFEST_BYTES_MAX {
-            return Err(ManifestError(format!("{} bytes are over the limit of {MANIFEST_BYTES_MAX}", text.len())));
+            return Err(ManifestError::new(format!("{} bytes are over the limit of {MANIFEST_BYTES_MAX}", text.len())));
         }
         let manifest: Self =
-            toml::from_str(text).map_err(|error| ManifestError(error.to_string().trim_end().to_owned()))?;
-        manifest.retry.check().map_err(|what| ManifestError(format!("retry: {what}")))?;
+            toml::from_str(text).map_err(|error| ManifestError::new(error.to_string().trim_end().to_owned()))?;
+        manifest.retry.check().map_err(|what| ManifestError::new(format!("retry: {what}")))?;
         manifest.check_schedules()?;
         manifest.check_examples()?;
         Ok(manifest)
@@ -240,11 +247,11 @@ impl Manifest {
     fn check_schedules(&self) -> Result<(), ManifestError> {
         if self.schedules.len() > SCHEDULES_MAX {
             let count = self.schedules.len();
-            return Err(ManifestError(format!("{count} schedules are over the limit of {SCHEDULES_MAX}")));
+            return Err(ManifestError::new(format!("{count} schedules are over the limit of {SCHEDULES_MAX}")));
         }
         let mut names = std::collections::BTreeSet::new();
         for schedule in &self.schedules {
-            let fail = |what| ManifestError(format!("schedule {:?}: {what}", schedule.name));
+            let fail = |what| ManifestError::new(format!("schedule {:?}: {what}", schedule.name));
             schedule.check().map_err(fail)?;
             if !names.insert(&schedule.name) {
                 return Err(fail("two schedules have this name; give each its own".to_owned()));
@@ -256,7 +263,7 @@ impl Manifest {
     fn check_examples(&self) -> Result<(), ManifestError> {
         let mut names = std::collections::BTreeSet::new();
         for example in &self.examples {
-            let fail = |what: String| Err(ManifestError(format!("example {:?}: {what}", example.name)));
+            let fail = |what: String| Err(ManifestError::new(format!("example {:?}: {what}", example.name)));
             if !names.insert(&example.name) {
                 return fail("two examples have this name; give each its own".into());
             }

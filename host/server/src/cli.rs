@@ -42,6 +42,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the program waits for threads that still work when it has done what it was asked.
+const LEFT_OVER_MAX: Duration = Duration::from_secs(5);
 
 /// A shelf of WebAssembly components and the host that runs them
 #[derive(Debug, Parser)]
@@ -152,7 +156,7 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data directory of such a file
     Restore(backup::Restore),
-    /// Compile one component; the host starts this by itself
+    /// Read components, or compile one; the host starts this by itself
     #[command(hide = true)]
     CompileWorker,
 }
@@ -163,12 +167,15 @@ impl Cli {
         let Self { settings, command } = self;
         match command {
             // The worker runs under tight bounds: nothing of the rest is started for it.
-            Command::CompileWorker => Ok(wares_engine::compile_worker_main()),
+            Command::CompileWorker => Ok(wares_engine::worker_main()),
             Command::New(new) => new.run().map(ExitCode::from),
             Command::Build(build) => build.run().map(ExitCode::from),
             other => {
                 let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime")?;
-                runtime.block_on(other.run(&settings)).map(ExitCode::from)
+                let exit = runtime.block_on(other.run(&settings)).map(ExitCode::from);
+                // What still runs in a thread of its own, nobody waits for.
+                runtime.shutdown_timeout(LEFT_OVER_MAX);
+                exit
             }
         }
     }

@@ -4,12 +4,15 @@ use crate::config::CallLimits;
 use crate::output;
 use crate::problem::Problem;
 use anyhow::Context as _;
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tempfile::TempDir;
 use wares_catalog::publish::asked_by;
 use wares_catalog::trial::{Candidate, OpenError, Trial, TrialError};
-use wares_engine::{CompileError, Concurrency, Engine, EngineConfig, Failure, KeepBounds, LoadError, Services};
+use wares_engine::{
+    CompileError, Concurrency, Engine, EngineConfig, Failure, KeepBounds, Lane, LoadError, ReadError, Services,
+};
 use wares_model::grants::Label;
 use wares_model::{Digest, Limits, LimitsAsked, ProblemCode};
 use wares_typed::{Description, WriteError};
@@ -17,6 +20,8 @@ use zeroize::Zeroizing;
 
 /// Names that an error offers in place of one that is not there.
 const NEAREST_MAX: usize = 3;
+/// Nobody else is here.
+const ALONE: Lane = Lane::Operator(None);
 
 /// An engine whose native code goes when it goes.
 pub struct Sandbox {
@@ -59,7 +64,8 @@ impl Sandbox {
 
     /// Everything that a host would find wrong, and what it would take.
     pub async fn check(&self, wasm: Vec<u8>) -> Checked {
-        let description = match wares_typed::describe(&wasm) {
+        let wasm = Bytes::from(wasm);
+        let description = match self.engine.reader().describe(&ALONE, &wasm).await {
             Ok(description) => description,
             Err(error) => return Checked { description: None, limits: None, errors: vec![error.to_string()] },
         };
@@ -71,7 +77,7 @@ impl Sandbox {
             Err(error) => errors.push(error.to_string()),
             Ok(()) => {
                 let concurrency = Concurrency::of(&description);
-                let compiled = self.engine.compile(&Digest::of(&wasm), wasm.into(), concurrency).await;
+                let compiled = self.engine.compile(&ALONE, &Digest::of(&wasm), &wasm, concurrency).await;
                 errors.extend(compiled.err().map(|error| error.to_string()));
             }
         }
@@ -81,10 +87,14 @@ impl Sandbox {
     /// Makes a component ready to be called. What its calls keep goes with it.
     pub async fn open(&self, wasm: Vec<u8>, secrets: Secrets) -> Result<Opened, Box<Problem>> {
         let refused = |detail: String| Box::new(Problem::new(ProblemCode::InvalidComponent, detail));
-        let description = wares_typed::describe(&wasm).map_err(|error| refused(error.to_string()))?;
+        let description = self.engine.reader().describe(&ALONE, &wasm).await.map_err(|error| match error {
+            ReadError::Host(_) => Box::new(Problem::new(ProblemCode::HostError, error.to_string())),
+            other => refused(other.to_string()),
+        })?;
         let limits = self.limits_of(&description).map_err(refused)?;
         let info = description.manifest.as_ref().map(|manifest| &manifest.component);
         let candidate = Candidate {
+            lane: ALONE,
             release: info.map(|info| (info.name.clone(), info.version.clone())),
             description: Arc::new(description),
             digest: Digest::of(&wasm),

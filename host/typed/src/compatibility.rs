@@ -14,6 +14,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::thread;
+use wares_model::limits::REASON_BYTES_MAX;
 use wares_model::line::Step;
 use wit_parser::{Function, InterfaceId, PackageId, PackageName, Resolve, WorldId, WorldItem, WorldKey};
 
@@ -55,9 +56,16 @@ pub struct Lost {
 }
 
 /// Two texts that cannot be compared.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("the two versions cannot be compared: {0}")]
 pub struct CompareError(String);
+
+impl CompareError {
+    /// What differs is too much to be told.
+    pub fn too_long() -> Self {
+        Self("they differ in more than can be told".to_owned())
+    }
+}
 
 /// Compares the WIT of two components, as [`crate::Description::wit`] has it.
 ///
@@ -69,7 +77,13 @@ pub fn compare(earlier: &str, later: &str) -> Result<Changes, CompareError> {
         let worker = worker.spawn_scoped(scope, || Comparison::read(earlier, later)?.changes());
         let worker = worker.map_err(|error| CompareError(format!("no thread: {error}")))?;
         // wit-parser asserts what WIT tools never produce; the texts are anybody's.
-        worker.join().unwrap_or_else(|_| Err(CompareError("their WIT uses what the tools have no words for".into())))
+        let compared = worker.join();
+        let compared =
+            compared.unwrap_or_else(|_| Err(CompareError("their WIT uses what the tools have no words for".into())));
+        compared.map_err(|CompareError(mut reason)| {
+            reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+            CompareError(reason)
+        })
     })
 }
 
@@ -265,4 +279,5 @@ fn interface_of(item: &WorldItem) -> Option<InterfaceId> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "it is what is tested")]
 mod tests;

@@ -6,7 +6,9 @@ use crate::documentation::Documentation;
 use crate::types::{Case, Field, Label, Type, TypeDef, TypeKind, Types};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wares_model::limits::{FUNCTIONS_MAX, INTERFACE_NAME_BYTES_MAX, JSON_DEPTH_MAX, TYPES_MAX, WIT_BYTES_MAX};
+use wares_model::limits::{
+    FUNCTIONS_MAX, INTERFACE_NAME_BYTES_MAX, INTERFACES_MAX, JSON_DEPTH_MAX, TYPES_MAX, WIT_BYTES_MAX,
+};
 use wit_component::{DecodedWasm, Output, OutputToString, WitPrinter};
 use wit_parser::{Docs, FunctionKind, Handle, Resolve, TypeDefKind, TypeId, WorldId, WorldItem};
 
@@ -40,6 +42,7 @@ fn decode_unguarded(wasm: &[u8], documentation: Option<&Documentation>) -> Resul
 
 fn check_counts(resolve: &Resolve, world: WorldId) -> Result<(), DescribeError> {
     at_most("types", resolve.types.len(), TYPES_MAX)?;
+    at_most("interfaces", resolve.interfaces.len(), INTERFACES_MAX)?;
     let exports = resolve.worlds.get(world).map(|world| &world.exports);
     let functions = exports.into_iter().flatten().map(|(_, item)| match item {
         WorldItem::Function(_) => 1,

@@ -1,13 +1,23 @@
 //! A component's bytes to its description: validate, read the sections, decode the types.
 //!
 //! The bytes are anybody's. They are validated with exactly the wasm proposals that the host compiles, and sizes and counts are
-//! bounded before anything is derived from them.
+//! bounded before anything is derived from them. The libraries that read them are not made for hostile bytes all the same: this
+//! is for a process of its own, within bounds of memory, time and stack.
 
+use crate::bounds;
 use crate::decode;
 use crate::description::{Description, Producer};
 use crate::documentation::{self, Documentation};
+use crate::openapi::openapi;
+use crate::schema::{FunctionSchemas, SchemasTooLarge, function_schemas};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use wares_model::limits::{INTERFACE_BYTES_MAX, INTERFACE_NAME_BYTES_MAX};
+use std::io;
+use wares_model::Version;
+use wares_model::limits::{
+    INTERFACE_NAME_BYTES_MAX, OPENAPI_BYTES_MAX, REASON_BYTES_MAX, SCHEMA_PLACES_MAX, SCHEMAS_BYTES_MAX,
+};
 use wares_model::manifest::{self, Manifest, ManifestError};
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentItem};
 use wasmparser::types::TypesRef;
@@ -24,7 +34,8 @@ const INFORMATION_BYTES_MAX: usize = 64 << 10;
 const PRODUCERS_MAX: usize = 100;
 
 /// Why bytes are not taken as a component.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DescribeError {
     /// Nothing.
     #[error("the file is empty: give a WebAssembly component (.wasm)")]
@@ -34,7 +45,7 @@ pub enum DescribeError {
     NotWasm,
     /// WIT or WAT text.
     #[error("this is {0}, not a compiled component: {1}")]
-    Text(&'static str, &'static str),
+    Text(Cow<'static, str>, Cow<'static, str>),
     /// A core module.
     #[error(
         "this is a core WebAssembly module, not a component: build it for the target wasm32-wasip2 (`wares build` does), \
@@ -61,7 +72,7 @@ pub enum DescribeError {
     #[error("custom section {section}: {message}")]
     Section {
         /// The section's name.
-        section: &'static str,
+        section: Cow<'static, str>,
         /// What is wrong with it.
         message: String,
     },
@@ -69,7 +80,7 @@ pub enum DescribeError {
     #[error("the component has {what}: {count}, which is over the limit of {max}")]
     TooMany {
         /// What there is too much of.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How much.
         count: usize,
         /// The limit.
@@ -108,10 +119,24 @@ pub fn asynchronous_wasm_features() -> WasmFeatures {
 
 /// Validates a component and describes it.
 pub fn describe(wasm: &[u8]) -> Result<Description, DescribeError> {
+    describe_unbounded(wasm).map_err(|mut error| {
+        if let DescribeError::Invalid { message, .. }
+        | DescribeError::Section { message, .. }
+        | DescribeError::NoWit(message) = &mut error
+        {
+            message.truncate(message.floor_char_boundary(REASON_BYTES_MAX));
+        }
+        error
+    })
+}
+
+/// The same with reasons of any length.
+fn describe_unbounded(wasm: &[u8]) -> Result<Description, DescribeError> {
     check_beginning(wasm)?;
+    bounds::check(wasm)?;
     let sections = Sections::read(wasm)?;
     let decoded = decode::decode(wasm, sections.documentation.as_ref())?;
-    Ok(Description {
+    let description = Description {
         manifest: sections.manifest,
         imports: sections.imports,
         asynchronous: sections.asynchronous,
@@ -120,7 +145,43 @@ pub fn describe(wasm: &[u8]) -> Result<Description, DescribeError> {
         producers: sections.producers,
         metadata: sections.metadata,
         wit: decoded.wit,
-    })
+    };
+    check_documents(&description)?;
+    Ok(description)
+}
+
+/// Bounds the documents that are made of it for whoever asks.
+fn check_documents(description: &Description) -> Result<(), DescribeError> {
+    let too_large = |_: SchemasTooLarge| DescribeError::TooMany {
+        what: "places of types in its schemas".into(),
+        count: SCHEMA_PLACES_MAX + 1,
+        max: SCHEMA_PLACES_MAX,
+    };
+    let FunctionSchemas { functions, definitions } = function_schemas(description).map_err(too_large)?;
+    at_most("bytes of schemas", json_bytes(&(functions, definitions)), SCHEMAS_BYTES_MAX)?;
+    let own = description.manifest.as_ref().map(|manifest| manifest.component.name.clone());
+    let Some(name) = own.or_else(|| "a:component".parse().ok()) else { return Ok(()) };
+    let document = openapi(&name, &Version::new(0, 0, 0), description).map_err(too_large)?;
+    at_most("bytes of OpenAPI", json_bytes(&document), OPENAPI_BYTES_MAX)
+}
+
+/// Bytes of a value's JSON.
+fn json_bytes(value: &impl Serialize) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Neither the counter nor the values fail.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
 }
 
 fn check_beginning(wasm: &[u8]) -> Result<(), DescribeError> {
@@ -151,10 +212,14 @@ fn text_by_mistake(bytes: &[u8]) -> Option<DescribeError> {
         .find(|line| !line.is_empty() && !line.starts_with("//") && !line.starts_with(";;"))?;
     let begins = |words: &[&str]| words.iter().any(|word| line.starts_with(word));
     if begins(&["(component", "(module"]) {
-        return Some(DescribeError::Text("WebAssembly text (WAT)", "translate it with `wasm-tools parse`"));
+        return Some(DescribeError::Text(
+            "WebAssembly text (WAT)".into(),
+            "translate it with `wasm-tools parse`".into(),
+        ));
     }
+    let advice = "implement its world and build that (`wares new` starts a project)";
     begins(&["package ", "interface ", "world ", "@since", "@unstable"])
-        .then_some(DescribeError::Text("WIT text", "implement its world and build that (`wares new` starts a project)"))
+        .then_some(DescribeError::Text("WIT text".into(), advice.into()))
 }
 
 /// Whether an import gives names to types and asks for nothing: one that repeats a type, or an interface of such types.
@@ -185,7 +250,6 @@ struct Sections {
     asynchronous: bool,
     producers: BTreeMap<String, Vec<Producer>>,
     metadata: BTreeMap<String, String>,
-    interface_bytes: usize,
 }
 
 impl Sections {
@@ -199,8 +263,6 @@ impl Sections {
         let mut depth = 0usize;
         for payload in Parser::new(0).parse_all(wasm) {
             let payload = payload?;
-            // Before validation, which is what could be made to take long.
-            sections.count(&payload)?;
             match validator.payload(&payload)? {
                 ValidPayload::Func(function, body) => {
                     let mut function = function.into_validator(allocations);
@@ -231,23 +293,6 @@ impl Sections {
         Ok(sections)
     }
 
-    /// Bounds the sections that types and names are derived from.
-    fn count(&mut self, payload: &Payload<'_>) -> Result<(), DescribeError> {
-        let range = match payload {
-            Payload::InstanceSection(section) => section.range(),
-            Payload::CoreTypeSection(section) => section.range(),
-            Payload::ComponentInstanceSection(section) => section.range(),
-            Payload::ComponentAliasSection(section) => section.range(),
-            Payload::ComponentTypeSection(section) => section.range(),
-            Payload::ComponentCanonicalSection(section) => section.range(),
-            Payload::ComponentImportSection(section) => section.range(),
-            Payload::ComponentExportSection(section) => section.range(),
-            _ => return Ok(()),
-        };
-        self.interface_bytes = self.interface_bytes.saturating_add(range.end - range.start);
-        at_most("bytes of types, imports and exports", self.interface_bytes, INTERFACE_BYTES_MAX)
-    }
-
     fn custom(&mut self, section: &CustomSectionReader<'_>, depth: usize) -> Result<(), DescribeError> {
         let data = section.data();
         let informative = data.len() <= INFORMATION_BYTES_MAX;
@@ -258,7 +303,7 @@ impl Sections {
             }
             documentation::SECTION if depth == 0 => {
                 let text = text_of(documentation::SECTION, data, self.documentation.is_some())?;
-                let fail = |message| DescribeError::Section { section: documentation::SECTION, message };
+                let fail = |message| DescribeError::Section { section: documentation::SECTION.into(), message };
                 self.documentation = Some(Documentation::from_section(text).map_err(fail)?);
             }
             "producers" if informative => self.produced_by(data),
@@ -293,7 +338,7 @@ impl Sections {
 }
 
 fn text_of<'a>(section: &'static str, data: &'a [u8], twice: bool) -> Result<&'a str, DescribeError> {
-    let fail = |message: String| DescribeError::Section { section, message };
+    let fail = |message: String| DescribeError::Section { section: section.into(), message };
     if twice {
         return Err(fail("the component has two of them: embed one".into()));
     }
@@ -301,5 +346,5 @@ fn text_of<'a>(section: &'static str, data: &'a [u8], twice: bool) -> Result<&'a
 }
 
 pub(crate) fn at_most(what: &'static str, count: usize, max: usize) -> Result<(), DescribeError> {
-    if count > max { Err(DescribeError::TooMany { what, count, max }) } else { Ok(()) }
+    if count > max { Err(DescribeError::TooMany { what: what.into(), count, max }) } else { Ok(()) }
 }

@@ -2,14 +2,17 @@
 //!
 //! [`describe()`] reads a component's bytes into a [`Description`], which serialises to compact JSON. Everything else works from
 //! that: [`read_arguments`] turns JSON into wasmtime values, [`write_result`] turns a value into JSON,
-//! [`argument_schema`], [`result_schema`], [`error_schema`] and [`openapi`] say the same as schemas, [`signature`] as WIT.
+//! [`argument_schema`], [`result_schema`], [`error_schema`], [`function_schemas`] and [`openapi`] say the same as schemas, [`signature`] as WIT.
 //! [`compare`] says what callers of one version lose with another.
+//!
+//! Components are anybody's bytes: hosts call [`describe()`] and [`compare()`] in a process of their own, which bounds itself.
 //!
 //! Bounds: `describe` refuses components over the counts in [`wares_model::limits`], and marks a function as not callable if its
 //! values could nest deeper than `JSON_DEPTH_MAX`; types are not recursive, so reading and writing need no depth check of their
 //! own. Schemas refer to named types instead of repeating them, and what is left to repeat is bounded by `describe` too.
 
 mod arguments;
+mod bounds;
 mod compatibility;
 mod decode;
 mod describe;
@@ -29,7 +32,9 @@ pub use describe::{DescribeError, asynchronous_wasm_features, describe, wasm_fea
 pub use description::{Description, Function, Interface, Producer};
 pub use documentation::{Documentation, DocumentationError, InterfaceDocumentation, SECTION as DOCUMENTATION_SECTION};
 pub use openapi::openapi;
-pub use schema::{argument_schema, error_schema, result_schema};
+pub use schema::{
+    FunctionSchema, FunctionSchemas, SchemasTooLarge, argument_schema, error_schema, function_schemas, result_schema,
+};
 pub use signature::signature;
 pub use types::{Case, Field, Label, Param, Type, TypeDef, TypeKind, Types};
 pub use wasmtime::component::Val;

@@ -1,9 +1,10 @@
 //! OpenAPI 3.1 of one component: each callable function as an operation of the call API.
 
 use crate::description::{Description, Function, Interface};
-use crate::schema::{Form, Schemas, object};
+use crate::schema::{ARGUMENT_SUFFIX, Form, Schemas, SchemasTooLarge, object};
 use crate::signature::signature;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use wares_model::manifest::Example;
 use wares_model::{ComponentName, Version};
 
@@ -21,20 +22,21 @@ const LATER: [(&str, &str); 2] = [
 const PROBLEM: &str = "Problem";
 
 /// The OpenAPI document of a component's callable functions.
-pub fn openapi(name: &ComponentName, version: &Version, description: &Description) -> Value {
-    let mut schemas = Schemas::new(&description.types, SCHEMAS, "-input");
+pub fn openapi(name: &ComponentName, version: &Version, description: &Description) -> Result<Value, SchemasTooLarge> {
+    let mut schemas = Schemas::new(&description.types, SCHEMAS, ARGUMENT_SUFFIX);
     let mut paths = Map::new();
+    let namesakes = namesakes(description);
     for interface in &description.interfaces {
+        let segment = interface_segment(&namesakes, interface);
         for function in interface.functions.iter().filter(|function| function.not_callable.is_none()) {
-            let segment = interface_segment(description, interface);
             let path: Vec<&str> = segment.as_deref().into_iter().chain([function.name.as_str()]).collect();
             let operation = operation(description, interface, function, &path.join("."), &mut schemas);
             paths.insert(format!("/v1/call/{}/{}", name.path(), path.join("/")), json!({"post": operation}));
         }
     }
-    let mut definitions = schemas.definitions();
+    let mut definitions = schemas.definitions()?;
     definitions.insert(PROBLEM.into(), problem());
-    json!({
+    Ok(json!({
         "openapi": "3.1.1",
         "info": info(name, version, description),
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
@@ -46,7 +48,7 @@ pub fn openapi(name: &ComponentName, version: &Version, description: &Descriptio
             "parameters": later(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A key of a tenant"}},
         },
-    })
+    }))
 }
 
 fn info(name: &ComponentName, version: &Version, description: &Description) -> Value {
@@ -84,12 +86,21 @@ fn tag_name(interface: &Interface) -> &str {
     interface.name.as_deref().unwrap_or("functions of the world")
 }
 
+/// How many interfaces go by each short name.
+fn namesakes(description: &Description) -> HashMap<&str, usize> {
+    let mut namesakes = HashMap::new();
+    for short in description.interfaces.iter().filter_map(Interface::short_name) {
+        *namesakes.entry(short).or_default() += 1;
+    }
+    namesakes
+}
+
 /// How a path names the interface: short where that is unambiguous, else in full and percent-encoded.
-fn interface_segment(description: &Description, interface: &Interface) -> Option<String> {
+fn interface_segment(namesakes: &HashMap<&str, usize>, interface: &Interface) -> Option<String> {
     let full = interface.name.as_deref()?;
     let short = interface.short_name()?;
-    let meant = description.interfaces.iter().filter(|other| other.is_named(short)).count();
-    Some(if meant == 1 { short.to_owned() } else { full.replace('/', "%2F") })
+    let meant = namesakes.get(short).copied();
+    Some(if meant == Some(1) { short.to_owned() } else { full.replace('/', "%2F") })
 }
 
 fn operation(

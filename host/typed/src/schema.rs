@@ -1,12 +1,17 @@
 //! JSON Schema (2020-12) of arguments and results.
 //!
-//! Named types become definitions that are referred to, so a schema is no longer than the types it describes.
+//! Named types become definitions that are referred to, once per document, so a schema is no longer than the types it describes.
+//! What has no name is written out wherever it stands; a document with too many such places is not made.
 
 use crate::description::{Description, Function};
 use crate::types::{Field, Label, Type, TypeDef, TypeKind, Types};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
+use wares_model::limits::SCHEMA_PLACES_MAX;
 
+/// What follows a type's name for its form as an argument, where both forms are in one document.
+pub(crate) const ARGUMENT_SUFFIX: &str = "-input";
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Base64 with padding, and nothing in the bits that padding leaves over.
 const BASE64_PATTERN: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
@@ -33,11 +38,50 @@ pub fn error_schema(description: &Description, function: &Function) -> Option<Va
     Some(document(schema, schemas))
 }
 
+/// The schemas of all functions of a component.
+pub struct FunctionSchemas {
+    /// By interface and function, in the description's order; none for what cannot be called with JSON.
+    pub functions: Vec<Vec<Option<FunctionSchema>>>,
+    /// What they refer to, each under its name in `#/$defs/`.
+    pub definitions: Map<String, Value>,
+}
+
+/// The schemas of one function.
+#[derive(Serialize)]
+pub struct FunctionSchema {
+    /// Of the object with its parameters by name.
+    pub arguments: Value,
+    /// Of what it answers when all is well.
+    pub result: Value,
+}
+
+/// A component whose types are too many places in the documents about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the types of its functions stand in more than {SCHEMA_PLACES_MAX} places: give names to those that are used often"
+)]
+pub struct SchemasTooLarge;
+
+/// The schemas of all functions, which share their definitions.
+pub fn function_schemas(description: &Description) -> Result<FunctionSchemas, SchemasTooLarge> {
+    let mut schemas = Schemas::new(&description.types, "#/$defs/", ARGUMENT_SUFFIX);
+    let mut schema = |function: &Function| {
+        function.not_callable.is_none().then(|| FunctionSchema {
+            arguments: schemas.arguments(&function.params).into(),
+            result: schemas.payload(description.outcome(function).ok, Form::Result).into(),
+        })
+    };
+    let functions =
+        description.interfaces.iter().map(|interface| interface.functions.iter().map(&mut schema).collect());
+    let functions = functions.collect();
+    Ok(FunctionSchemas { functions, definitions: schemas.definitions()? })
+}
+
 fn document(schema: Map<String, Value>, schemas: Schemas<'_>) -> Value {
     let mut document = Map::new();
     document.insert("$schema".into(), DIALECT.into());
     document.extend(schema);
-    let definitions = schemas.definitions();
+    let definitions = schemas.definitions().unwrap_or_default();
     if !definitions.is_empty() {
         document.insert("$defs".into(), definitions.into());
     }
@@ -59,13 +103,26 @@ pub(crate) struct Schemas<'a> {
     argument_suffix: &'static str,
     names: HashMap<(Type, Form), String>,
     taken: HashSet<String>,
+    /// How many types have a name, with its suffix.
+    namesakes: HashMap<String, u32>,
+    /// Places of types that may still be written.
+    places_left: usize,
     waiting: Vec<(Type, Form, String)>,
 }
 
 impl<'a> Schemas<'a> {
     /// Schemas whose definitions will stand at `location`.
     pub(crate) fn new(types: &'a Types, location: &'static str, argument_suffix: &'static str) -> Self {
-        Self { types, location, argument_suffix, names: HashMap::new(), taken: HashSet::new(), waiting: Vec::new() }
+        Self {
+            types,
+            location,
+            argument_suffix,
+            names: HashMap::new(),
+            taken: HashSet::new(),
+            namesakes: HashMap::new(),
+            places_left: SCHEMA_PLACES_MAX,
+            waiting: Vec::new(),
+        }
     }
 
     pub(crate) fn arguments(&mut self, params: &[Field]) -> Map<String, Value> {
@@ -77,8 +134,8 @@ impl<'a> Schemas<'a> {
         ty.map_or_else(|| object(json!({"type": "null"})), |ty| self.schema(ty, form))
     }
 
-    /// The definitions that the schemas so far refer to, directly or through each other.
-    pub(crate) fn definitions(mut self) -> Map<String, Value> {
+    /// The definitions that the schemas so far refer to, directly or through each other, unless all is too much.
+    pub(crate) fn definitions(mut self) -> Result<Map<String, Value>, SchemasTooLarge> {
         let mut definitions = Map::new();
         while let Some((ty, form, name)) = self.waiting.pop() {
             if let Some(def) = self.types.def(ty) {
@@ -88,10 +145,15 @@ impl<'a> Schemas<'a> {
             }
         }
         definitions.sort_keys();
-        definitions
+        if self.places_left == 0 { Err(SchemasTooLarge) } else { Ok(definitions) }
     }
 
     fn schema(&mut self, ty: Type, form: Form) -> Map<String, Value> {
+        self.places_left = self.places_left.saturating_sub(1);
+        if self.places_left == 0 {
+            // What is made is not used.
+            return Map::new();
+        }
         match self.types.def(ty) {
             None => primitive(ty, form),
             Some(TypeDef { name: Some(name), .. }) => {
@@ -108,12 +170,13 @@ impl<'a> Schemas<'a> {
             return name.clone();
         }
         let suffix = if form == Form::Argument { self.argument_suffix } else { "" };
-        let mut unique = format!("{name}{suffix}");
-        for number in 2.. {
-            if self.taken.insert(unique.clone()) {
-                break;
-            }
-            unique = format!("{name}{suffix}.{number}");
+        let base = format!("{name}{suffix}");
+        let mut unique = base.clone();
+        while !self.taken.insert(unique.clone()) {
+            // Counted on: many types of many interfaces may have one name.
+            let number = self.namesakes.entry(base.clone()).or_insert(1);
+            *number += 1;
+            unique = format!("{base}.{number}");
         }
         self.names.insert((ty, form), unique.clone());
         self.waiting.push((ty, form, unique.clone()));

@@ -33,6 +33,7 @@ pub fn router() -> wasmtime::Result<Router> {
     Ok(Router::new().route("/upper", post(upper)).with_state(instance))
 }
 
+#[expect(clippy::disallowed_methods, reason = "by hand is what it is for")]
 fn load(component: &Path) -> wasmtime::Result<InstancePre<Wasi>> {
     let mut config = Config::new();
     config.allocation_strategy(InstanceAllocationStrategy::pooling());

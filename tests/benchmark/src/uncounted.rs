@@ -12,7 +12,8 @@ use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
 use wares_engine::{
-    CallContext, Component, Concurrency, Engine, EngineConfig, Invocation, KeepBounds, Meter, Services, WorkerCommand,
+    CallContext, Component, Concurrency, Engine, EngineConfig, Invocation, KeepBounds, Lane, Meter, Services,
+    WorkerCommand,
 };
 use wares_http::Draining;
 use wares_http::server::{Connections, serve};
@@ -44,10 +45,11 @@ pub async fn run() -> Result<()> {
         Services::default(),
     )?;
     let wasm = Bytes::from(std::fs::read(guest("bench-text")?)?);
-    let (description, digest) = (Arc::new(wares_typed::describe(&wasm)?), Digest::of(&wasm));
-    engine.compile(&digest, wasm.clone(), Concurrency::of(&description)).await?;
+    let (lane, digest) = (Lane::Operator(None), Digest::of(&wasm));
+    let description = Arc::new(engine.reader().describe(&lane, &wasm).await?);
+    engine.compile(&lane, &digest, &wasm, Concurrency::of(&description)).await?;
     let component =
-        engine.load(&digest, async || Ok::<_, String>(wasm), Arc::clone(&description), Arc::default()).await?;
+        engine.load(lane, &digest, async || Ok::<_, String>(wasm), Arc::clone(&description), Arc::default()).await?;
     let router = Router::new().route("/upper", post(upper)).with_state(Loaded { component, description });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening: http://{}", listener.local_addr()?);

@@ -1,5 +1,5 @@
-//! The compile worker as a program of its own, for what embeds the engine without the `wares` program, as its tests do.
+//! The worker that reads and compiles as a program of its own, for what embeds the engine without the `wares` program, as its tests do.
 
 fn main() -> std::process::ExitCode {
-    wares_engine::compile_worker_main()
+    wares_engine::worker_main()
 }

@@ -9,7 +9,7 @@ async fn every_0_2_version_of_wasi_is_given() {
     let fixture = Fixture::new();
     for version in ["0.2.0", "0.2.3", "0.2.6", "0.2.12"] {
         let wasm = text_guest("wasi", "VERSION", version);
-        fixture.engine.check_imports(&wares_typed::describe(&wasm).unwrap()).unwrap();
+        fixture.engine.check_imports(fixture.describe(&wasm).await.as_ref()).unwrap();
         let wasi = fixture.load(wasm).await;
         let report = call("print").of(&wasi).await;
         assert_eq!((report.result, report.logs.text.as_str()), (Ok(None), "a line that is written\n"), "{version}");
@@ -51,7 +51,7 @@ async fn what_is_not_given_is_refused_by_name() {
     let component = |imports: &str| wat::parse_str(format!("(component {imports})")).unwrap();
     let wasm =
         component(r#"(import "wasi:sockets/tcp@0.2.6" (instance)) (import "wares:other/thing@1.0.0" (instance))"#);
-    let error = fixture.engine.check_imports(&wares_typed::describe(&wasm).unwrap()).unwrap_err();
+    let error = fixture.engine.check_imports(fixture.describe(&wasm).await.as_ref()).unwrap_err();
     let names: Vec<_> = error.refused.iter().map(|refused| refused.import.as_str()).collect();
     assert_eq!(names, ["wasi:sockets/tcp@0.2.6", "wares:other/thing@1.0.0"]);
     assert!(matches!(fixture.load_with(wasm, &[]).await, Err(LoadError::Import(_))));

@@ -1,8 +1,14 @@
-//! The compile worker: what is malformed, too large or too slow to compile ends there.
+//! The worker that compiles: what is malformed, too large or too slow ends there.
 
+<<<<<<< HEAD
 use crate::fixture::{Fixture, KEEP, call, open, until};
+=======
+use crate::fixture::{Fixture, KEEP, LANE, WORKER, call, open};
+>>>>>>> reader
 use bytes::Bytes;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wares_engine::{CompileError, Concurrency, Engine, EngineConfig, EngineError, Services, WorkerCommand};
@@ -89,7 +95,7 @@ async fn components_in_one_component_hand_texts_over() {
 }
 
 /// An engine whose worker is a script.
-fn scripted(script: &str, dir: &TempDir) -> Engine {
+pub(crate) fn scripted(script: &str, dir: &TempDir) -> Engine {
     let config = EngineConfig {
         native_dir: dir.path().join("native"),
         key_file: dir.path().join("key"),
@@ -101,6 +107,7 @@ fn scripted(script: &str, dir: &TempDir) -> Engine {
     Engine::new(config, Services::default()).unwrap()
 }
 
+<<<<<<< HEAD
 #[tokio::test]
 async fn who_goes_away_while_it_compiles_finds_its_code_later() {
     let dir = TempDir::new().unwrap();
@@ -114,9 +121,64 @@ async fn who_goes_away_while_it_compiles_finds_its_code_later() {
     tokio::select! {
         result = compile() => panic!("it has ended already: {result:?}"),
         () = until(|| count() > 0) => {}
+=======
+/// The lines that a script wrote, once there is one.
+pub(crate) async fn lines(path: &Path) -> Vec<String> {
+    let written = async {
+        loop {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            if text.ends_with('\n') {
+                return text.lines().map(str::to_owned).collect();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap()
+}
+
+/// Waits until a process is gone.
+pub(crate) async fn ended(process: PathBuf) {
+    let ended = async {
+        while process.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_load_goes_on_without_the_call_that_began_it() {
+    let dir = TempDir::new().unwrap();
+    let starts = dir.path().join("starts");
+    let wasm = Bytes::from(wat::parse_str("(component)").unwrap());
+    let description = Fixture::new().describe(&wasm).await;
+    let engine = scripted(&format!("echo started >> '{}'; exec '{WORKER}'", starts.display()), &dir);
+    let digest = Digest::of(&wasm);
+    let load = || {
+        let wasm = async || Ok::<_, String>(wasm.clone());
+        engine.load(LANE, &digest, wasm, description.clone(), Arc::default())
+    };
+    tokio::select! {
+        result = load() => panic!("it has ended already: {:?}", result.err()),
+        _ = lines(&starts) => {}
+>>>>>>> reader
     }
-    assert_eq!(compile().await, Ok(()));
-    assert_eq!(count(), 1, "a second worker began anew");
+    assert!(load().await.is_ok());
+    assert_eq!(lines(&starts).await.len(), 1, "a second worker began anew");
+}
+
+#[tokio::test]
+async fn who_asked_for_a_compilation_and_leaves_ends_it() {
+    let dir = TempDir::new().unwrap();
+    let pid = dir.path().join("pid");
+    let engine = scripted(&format!("echo $$ >> '{}'; exec sleep 600", pid.display()), &dir);
+    let wasm = Bytes::from(wat::parse_str("(component)").unwrap());
+    let digest = Digest::of(&wasm);
+    let pid = tokio::select! {
+        result = engine.compile(&LANE, &digest, &wasm, Concurrency::None) => panic!("it has ended already: {result:?}"),
+        pid = lines(&pid) => pid.concat(),
+    };
+    ended(Path::new("/proc").join(pid)).await;
 }
 
 /// Says whether an error is the expected one.
@@ -125,26 +187,28 @@ type Expected = fn(&CompileError) -> bool;
 #[tokio::test]
 async fn a_worker_that_fails_is_told_apart() {
     let wasm = Bytes::from(wat::parse_str("(component)").unwrap());
-    let cases: [(&str, Expected); 8] = [
+    let cases: [(&str, Expected); 9] = [
         ("kill -SEGV $$", |error| matches!(error, CompileError::Crashed(_))),
         ("kill -XCPU $$", |error| *error == CompileError::TooSlow),
         ("kill -KILL $$", |error| *error == CompileError::TooBig),
         ("kill -XFSZ $$", |error| *error == CompileError::TooBig),
         ("echo 'memory allocation of 99 bytes failed' >&2; kill -ABRT $$", |error| *error == CompileError::TooBig),
+        ("echo \"thread 'main' has overflowed its stack\" >&2; kill -ABRT $$", |error| *error == CompileError::TooDeep),
         (r#"echo '{"panicked":"index out of bounds"}' >&2; exit 1"#, |error| {
             *error == CompileError::Crashed("index out of bounds".to_owned())
         }),
         // The worker sees nothing of this process's environment.
-        ("env | grep -vE '^(MALLOC_ARENA_MAX|RAYON_NUM_THREADS|PWD|OLDPWD|SHLVL|_)=' || kill -XCPU $$", |error| {
-            *error == CompileError::TooSlow
-        }),
+        (
+            "env | grep -vE '^(MALLOC_ARENA_MAX|MIMALLOC_ARENA_EAGER_COMMIT|RAYON_NUM_THREADS|PWD|OLDPWD|SHLVL|_)=' || kill -XCPU $$",
+            |error| *error == CompileError::TooSlow,
+        ),
         // What is not native code is not taken for it.
         ("echo native code", |error| matches!(error, CompileError::Invalid(_))),
     ];
     for (script, expected) in cases {
         let dir = TempDir::new().unwrap();
         let compiling = scripted(script, &dir);
-        let error = compiling.compile(&Digest::of(&wasm), wasm.clone(), Concurrency::None).await.unwrap_err();
+        let error = compiling.compile(&LANE, &Digest::of(&wasm), &wasm, Concurrency::None).await.unwrap_err();
         assert!(expected(&error), "{script}: {error:?}");
     }
 }

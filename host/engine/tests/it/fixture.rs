@@ -8,9 +8,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use wares_engine::{
     CallContext, CallReport, CompileError, Component, Concurrency, Engine, EngineConfig, EngineError, Invocation,
-    KeepBounds, LoadError, Meter, Services, WorkerCommand,
+    KeepBounds, Lane, LoadError, Meter, Services, WorkerCommand,
 };
 use wares_model::{Digest, Limits};
+use wares_typed::Description;
 use wasmtime::component::Val;
 
 /// The longest wait for what must come, however busy the machine is.
@@ -19,6 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 /// Room for as many calls at once as one test of one guest needs.
 const CALLS_MAX: u32 = 4;
+
+/// The worker as a program of its own.
+pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_wares-compile-worker");
+/// Nobody else is there.
+pub(crate) const LANE: Lane = Lane::Operator(None);
 
 /// Bounds of kept instances that tests reach.
 pub(crate) const KEEP: KeepBounds =
@@ -66,7 +72,12 @@ impl Fixture {
     }
 
     pub(crate) async fn compile(&self, wasm: Vec<u8>) -> Result<(), CompileError> {
-        self.engine.compile(&Digest::of(&wasm), Bytes::from(wasm), Concurrency::None).await
+        self.engine.compile(&LANE, &Digest::of(&wasm), &Bytes::from(wasm), Concurrency::None).await
+    }
+
+    /// What a component's bytes say.
+    pub(crate) async fn describe(&self, wasm: &[u8]) -> Arc<Description> {
+        Arc::new(self.engine.reader().describe(&LANE, wasm).await.unwrap())
     }
 
     pub(crate) async fn load(&self, wasm: Vec<u8>) -> Arc<Component> {
@@ -74,12 +85,12 @@ impl Fixture {
     }
 
     pub(crate) async fn load_with(&self, wasm: Vec<u8>, config: &[(&str, &str)]) -> Result<Arc<Component>, LoadError> {
-        let description = Arc::new(wares_typed::describe(&wasm).unwrap());
+        let description = self.describe(&wasm).await;
         let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let config = Arc::new(config.collect::<BTreeMap<_, _>>());
         let digest = Digest::of(&wasm);
         let wasm = async || Ok::<_, String>(Bytes::from(wasm.clone()));
-        self.engine.load(&digest, wasm, description, config).await
+        self.engine.load(LANE, &digest, wasm, description, config).await
     }
 
     pub(crate) async fn guest(&self, name: &str) -> Arc<Component> {
@@ -95,7 +106,7 @@ pub(crate) fn config(dir: &Path, calls_max: u32) -> EngineConfig {
     EngineConfig {
         native_dir: dir.join("native"),
         key_file: dir.join("native.key"),
-        worker: WorkerCommand { program: env!("CARGO_BIN_EXE_wares-compile-worker").into(), args: Vec::new() },
+        worker: WorkerCommand { program: WORKER.into(), args: Vec::new() },
         calls_max,
         memory_bytes_max: Limits::CEILING.memory_bytes_max,
         keep: KEEP,

@@ -15,6 +15,8 @@ mod native;
 #[cfg(test)]
 mod pool;
 #[cfg(test)]
+mod read;
+#[cfg(test)]
 mod reuse;
 #[cfg(test)]
 mod turns;

@@ -1,6 +1,6 @@
 //! The native cache: made once, sealed, and made again whenever anything about it is wrong.
 
-use crate::fixture::{Fixture, guest, open, two_and_three};
+use crate::fixture::{Fixture, LANE, guest, open, two_and_three};
 use bytes::Bytes;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,13 +14,13 @@ use wasmtime::component::Val;
 /// Loads the guest and counts how often its wasm was asked for: once for every compilation.
 async fn load(fixture: &Fixture, asked: &AtomicU32) -> Arc<Component> {
     let wasm = guest("harmful");
-    let description = Arc::new(wares_typed::describe(&wasm).unwrap());
+    let description = fixture.describe(&wasm).await;
     let digest = Digest::of(&wasm);
     let wasm = async || {
         asked.fetch_add(1, Relaxed);
         Ok::<_, String>(Bytes::from(wasm.clone()))
     };
-    fixture.engine.load(&digest, wasm, description, Arc::default()).await.unwrap()
+    fixture.engine.load(LANE, &digest, wasm, description, Arc::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -116,9 +116,10 @@ async fn native_code_of_another_engine_is_removed() {
 async fn bytes_that_are_not_the_published_ones_are_refused() {
     let fixture = Fixture::new();
     let wasm = guest("harmful");
-    let description = Arc::new(wares_typed::describe(&wasm).unwrap());
+    let description = fixture.describe(&wasm).await;
     let digest = Digest::of(b"something else");
-    let result = fixture.engine.load(&digest, async || Ok::<_, String>(wasm.into()), description, Arc::default()).await;
+    let wasm = async || Ok::<_, String>(wasm.into());
+    let result = fixture.engine.load(LANE, &digest, wasm, description, Arc::default()).await;
     assert!(matches!(result, Err(LoadError::Digest(expected)) if expected == digest));
     assert!(fixture.native_files("").is_empty());
 }

@@ -102,7 +102,7 @@ impl Check {
             description,
         };
         match earlier {
-            Earlier::File(file) => own.against_file(file).map(Some),
+            Earlier::File(file) => own.against_file(file).await.map(Some),
             on_shelf => {
                 let client = self.access.client(data_dir, Role::Admin)?;
                 let compared = own.against_shelf(&client, on_shelf).await?;

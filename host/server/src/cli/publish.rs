@@ -6,6 +6,7 @@ use super::deploy::with_warnings;
 use crate::client::{Access, Answer, Body, Client, ClientError, Role, query};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::reading;
 use crate::signer_file;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -66,7 +67,7 @@ impl Publish {
         let wasm = if self.pull { Vec::new() } else { component(self.what).await? };
         let signature = match &self.sign {
             None => None,
-            Some(key) => Some(sign(&signer_file::read(key)?, &wasm, self.name.as_ref(), self.version.as_ref())?),
+            Some(key) => Some(sign(&signer_file::read(key)?, &wasm, self.name.as_ref(), self.version.as_ref()).await?),
         };
         let Self { pull, name, version, deploy, change, .. } = self;
         let request = PublishRequest { pull, name, version, deploy, signature, change };
@@ -130,13 +131,13 @@ pub(super) async fn send(client: &Client, wasm: Vec<u8>, request: &PublishReques
 }
 
 /// Signs a component under its own name and version, or under those given for one that has none.
-fn sign(
+async fn sign(
     key: &PrivateKey,
     wasm: &[u8],
     name: Option<&ComponentName>,
     version: Option<&Version>,
 ) -> anyhow::Result<Signature> {
-    let description = wares_typed::describe(wasm)?;
+    let description = reading::describe(wasm).await?;
     let own = description.manifest.as_ref().map(|manifest| &manifest.component);
     let component = own.map(|own| &own.name).or(name);
     let version = own.map(|own| &own.version).or(version);

@@ -5,6 +5,7 @@ use super::components::{NameAt, version_path};
 use crate::client::{Access, Body, Role};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::reading;
 use anyhow::Context as _;
 use bytes::Bytes;
 use reqwest::Method;
@@ -52,7 +53,7 @@ impl Push {
             false => self.fetch(settings).await?,
         };
         let wasm = Bytes::from(wasm);
-        let contents = self.contents(&wasm, at)?;
+        let contents = self.contents(&wasm, at).await?;
         let reference = self.reference.or_tag(&contents.version)?;
         let spinner = output::Spinner::start("pushing");
         let digest = Digest::of(&wasm);
@@ -82,9 +83,10 @@ impl Push {
         Ok((wasm, Some((name, version))))
     }
 
-    fn contents(&self, wasm: &[u8], at: Option<(ComponentName, Version)>) -> anyhow::Result<Contents> {
+    async fn contents(&self, wasm: &[u8], at: Option<(ComponentName, Version)>) -> anyhow::Result<Contents> {
         let path = Path::new(&self.what).display();
-        let described = wares_typed::describe(wasm).map_err(|error| Exit::Failed.error(format!("{path}: {error}")))?;
+        let described = reading::describe(wasm).await;
+        let described = described.map_err(|error| Exit::Failed.error(format!("{path}: {error:#}")))?;
         let manifest = described.manifest.as_ref().map(|manifest| &manifest.component);
         let (name, version) = at.unzip();
         let name = name.or_else(|| self.name.clone()).or_else(|| manifest.map(|info| info.name.clone()));

@@ -4,7 +4,8 @@ use crate::component::{ALL_KINDS, described, of_wit, with_section};
 use serde_json::{Value, json};
 use wares_model::{ComponentName, Version};
 use wares_typed::{
-    Answer, Val, WriteError, argument_schema, describe, error_schema, openapi, result_schema, write_result,
+    Answer, Val, WriteError, argument_schema, describe, error_schema, function_schemas, openapi, result_schema,
+    write_result,
 };
 
 const MANIFEST: &str = r#"
@@ -23,7 +24,7 @@ const MANIFEST: &str = r#"
 fn document() -> Value {
     let wasm = with_section(of_wit(ALL_KINDS), "wares:manifest", MANIFEST.as_bytes());
     let name: ComponentName = "test:kinds".parse().unwrap();
-    openapi(&name, &Version::new(1, 2, 3), &describe(&wasm).unwrap())
+    openapi(&name, &Version::new(1, 2, 3), &describe(&wasm).unwrap()).unwrap()
 }
 
 /// Every `$ref` of a document, with the document it must resolve in.
@@ -52,6 +53,37 @@ fn schemas_are_schemas_and_their_references_resolve() {
             }
         }
     }
+}
+
+/// With a definition per document and not per function, what two thousand functions share is there once.
+#[test]
+fn functions_share_the_definitions_of_their_document() {
+    let description = described(ALL_KINDS);
+    let schemas = function_schemas(&description).unwrap();
+    let document = json!({"functions": schemas.functions, "$defs": schemas.definitions});
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        assert!(document.pointer(&reference[1..]).is_some(), "{reference} in {document:#}");
+    }
+    let cases: String = (0..500).map(|n| format!("case-{n}, ")).collect();
+    let functions: String = (0..1_000).map(|n| format!("call{n}: func(it: one) -> one;\n")).collect();
+    let wit = format!("package a:b; interface i {{ enum one {{ {cases} }} {functions} }} world w {{ export i; }}");
+    let schemas = function_schemas(&described(&wit)).unwrap();
+    assert_eq!(schemas.definitions.keys().collect::<Vec<_>>(), ["one", "one-input"]);
+    let bytes = json!({"functions": schemas.functions, "$defs": schemas.definitions}).to_string().len();
+    assert!(bytes < 400_000, "{bytes} bytes");
+}
+
+/// What has no name is written out wherever it stands.
+#[test]
+fn documents_that_would_be_too_large_are_refused_at_once() {
+    let tuple = vec!["u64"; 100].join(", ");
+    let functions: String = (0..600).map(|n| format!("call{n}: func(it: tuple<{tuple}>);\n")).collect();
+    let wit = format!("package a:b; interface i {{ {functions} }} world w {{ export i; }}");
+    let error = describe(&of_wit(&wit)).unwrap_err();
+    assert!(error.to_string().contains("places of types in its schemas"), "{error}");
 }
 
 #[test]
@@ -96,7 +128,7 @@ fn an_ambiguous_interface_is_addressed_in_full() {
          world w { export calc; export c:d/calc@2.0.0; }
          package c:d@2.0.0 { interface calc { f: func(); } }",
     );
-    let document = openapi(&"a:b".parse().unwrap(), &Version::new(1, 0, 0), &description);
+    let document = openapi(&"a:b".parse().unwrap(), &Version::new(1, 0, 0), &description).unwrap();
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
     assert_eq!(paths, ["/v1/call/a/b/a:b%2Fcalc@1.0.0/f", "/v1/call/a/b/c:d%2Fcalc@2.0.0/f"]);
 }

@@ -1,6 +1,6 @@
 //! Components and arguments made to hurt: no panic, no blow-up, an error in reasonable time.
 
-use crate::component::{ALL_KINDS, described, of_wit};
+use crate::component::{ALL_KINDS, described, leb128, of_wit};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::fmt::Write as _;
@@ -130,5 +130,35 @@ fn deep_json_is_refused_where_the_type_ends() {
     for deep in ["[".repeat(1_000_000), "{\"word\":".repeat(1_000_000)] {
         let error = read_arguments(&description, ping, deep.as_bytes()).unwrap_err();
         assert!(error.message.contains("expected a string"), "{error}");
+    }
+}
+
+/// Nothing recurses over what nests, and nothing is copied at each of many ends.
+#[test]
+fn what_nests_or_is_many_is_refused_before_it_is_validated() {
+    let list = |id: u8, count: usize, items: &[u8]| {
+        let content = [leb128(count).as_slice(), items].concat();
+        [&[id], leb128(content.len()).as_slice(), &content].concat()
+    };
+    let header = b"\0asm\x0d\0\x01\0";
+    let nested = |kind: u8, levels: usize| {
+        let items = [[kind, 1, 1].repeat(levels - 1), vec![kind, 0]].concat();
+        [header.as_slice(), &list(7, 1, &items)].concat()
+    };
+    for kind in [0x41, 0x42] {
+        assert!(describe(&nested(kind, 64)).is_ok(), "as deep as it may be");
+        for levels in [65, 966, 500_000] {
+            let error = describe(&nested(kind, levels)).unwrap_err().to_string();
+            assert!(error.contains("types written within each other"), "{error}");
+        }
+    }
+    let component = |inner: &[u8], times: usize| {
+        let section = [&[4], leb128(inner.len()).as_slice(), inner].concat();
+        [header.as_slice(), &section.repeat(times)].concat()
+    };
+    let deep = (0..65).fold(header.to_vec(), |inner, _| component(&inner, 1));
+    for (wasm, word) in [(deep, "components within each other: 65"), (component(header, 1_001), "in it: 1001")] {
+        let error = describe(&wasm).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! Components from bytes to description, and what follows from it.
 
+#![expect(clippy::disallowed_methods, reason = "what is tested is what the worker does")]
+
 #[cfg(test)]
 mod arguments;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::cli::components::{path, version_path};
 use crate::cli::publish::read_component;
 use crate::client::{Body, Client};
 use crate::exit::Exit;
+use crate::reading;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
@@ -73,11 +74,11 @@ struct Published {
 
 impl Own<'_> {
     /// Compares with a file.
-    pub(super) fn against_file(&self, file: &std::path::Path) -> anyhow::Result<Comparison> {
-        let described = wares_typed::describe(&read_component(file)?);
-        let earlier = described.map_err(|error| Exit::Failed.error(format!("{}: {error}", file.display())))?;
+    pub(super) async fn against_file(&self, file: &std::path::Path) -> anyhow::Result<Comparison> {
+        let described = reading::describe(&read_component(file)?).await;
+        let earlier = described.map_err(|error| Exit::Failed.error(format!("{}: {error:#}", file.display())))?;
         let version = earlier.manifest.as_ref().map(|manifest| manifest.component.version.clone());
-        self.compare(version, earlier.wit(), &[])
+        self.compare(version, earlier.wit(), &[]).await
     }
 
     /// Compares with a version on the shelf; none if nothing was published there under the name yet.
@@ -96,7 +97,7 @@ impl Own<'_> {
         };
         let at = format!("{}/wit", version_path(name, &earlier));
         let wit = client.send(Method::GET, &at, Body::None).await?.body;
-        let mut comparison = self.compare(Some(earlier), &String::from_utf8_lossy(&wit), &published)?;
+        let mut comparison = self.compare(Some(earlier), &String::from_utf8_lossy(&wit), &published).await?;
         let known = published.iter().find(|other| Some(&other.version) == self.version);
         match (known, self.version) {
             // Publishing it again would change nothing.
@@ -120,9 +121,14 @@ impl Own<'_> {
         before_own.or_else(|| newest(true)).or_else(|| newest(false))
     }
 
-    fn compare(&self, version: Option<Version>, earlier: &str, published: &[Published]) -> anyhow::Result<Comparison> {
-        let compared = wares_typed::compare(earlier, self.description.wit());
-        let changes = compared.map_err(|error| Exit::Failed.error(error.to_string()))?;
+    async fn compare(
+        &self,
+        version: Option<Version>,
+        earlier: &str,
+        published: &[Published],
+    ) -> anyhow::Result<Comparison> {
+        let compared = reading::compare(earlier, self.description.wit()).await;
+        let changes = compared.map_err(|error| Exit::Failed.error(format!("{error:#}")))?;
         let step = changes.step();
         let taken = published.iter().map(|other| &other.version);
         let next_version = version.as_ref().map(|version| line::next_free(version, step, taken));
