@@ -9,12 +9,15 @@
     (export "pollable" (type $p (eq $outer)))
     (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
 
+  (type $thing (resource (rep i32)))
+  (core func $new (canon resource.new $thing))
   (core func $subscribe (canon lower (func $clock "subscribe-duration")))
   (core func $block (canon lower (func $poll "[method]pollable.block")))
 
   (core module $harm
     (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
     (import "host" "block" (func $block (param i32)))
+    (import "host" "new" (func $new (param i32) (result i32)))
     (memory (export "memory") 1)
     (table $table 1 funcref)
     (global $next (mut i32) (i32.const 1024))
@@ -25,6 +28,8 @@
       (loop $again (drop (memory.grow (i32.const 16))) (br $again)))
     (func (export "eat-table")
       (loop $again (drop (table.grow $table (ref.null func) (i32.const 1000))) (br $again)))
+    (func (export "make-handles") (loop $again (drop (call $new (i32.const 0))) (br $again)))
+    (func (export "take-handles") (loop $again (drop (call $subscribe (i64.const 1))) (br $again)))
     (func $recurse (export "recurse") (call $recurse))
     (func $inner-failure unreachable)
     (func $outer-failure (export "trap") (call $inner-failure))
@@ -50,7 +55,8 @@
 
   (core instance $host
     (export "subscribe" (func $subscribe))
-    (export "block" (func $block)))
+    (export "block" (func $block))
+    (export "new" (func $new)))
   (core instance $i (instantiate $harm (with "host" (instance $host))))
   (alias core export $i "memory" (core memory $memory))
   (alias core export $i "realloc" (core func $realloc))
@@ -59,6 +65,8 @@
   (func (export "spin") (canon lift (core func $i "spin")))
   (func (export "eat-memory") (canon lift (core func $i "eat-memory")))
   (func (export "eat-table") (canon lift (core func $i "eat-table")))
+  (func (export "make-handles") (canon lift (core func $i "make-handles")))
+  (func (export "take-handles") (canon lift (core func $i "take-handles")))
   (func (export "recurse") (canon lift (core func $i "recurse")))
   (func (export "trap") (canon lift (core func $i "trap")))
   (func (export "giant") (result string) (canon lift (core func $i "giant") (memory $memory)))

@@ -73,6 +73,54 @@ async fn bad_requests_are_answered_with_what_and_where() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_longer_than_any_name_or_search_is_refused_before_it_is_looked_at() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let key = host.tenant("district").await?;
+    host.publish_and_deploy(guests::number(7)?, "test:swap", "1.0.0").await?;
+    let (long, longer) = ("a".repeat(600), "a".repeat(5_000));
+    for (method, path, word) in [
+        ("POST", format!("/v1/call/test/swap/numbers/{long}"), "the function's name has 600 bytes"),
+        ("POST", format!("/v1/call/test/swap/{long}/number"), "the interface's name has 600 bytes"),
+        ("POST", format!("/v1/interfaces/test:swap/{long}/number"), "the interface's name has 600 bytes"),
+        ("POST", format!("/v1/interfaces/test:swap/{longer}/number"), "the address has"),
+        ("GET", format!("/v1/components/test/{longer}"), "the address has"),
+        ("GET", format!("/v1/components?q={longer}"), "the query string has"),
+        ("GET", format!("/v1/components?q={}", "a+".repeat(2_000)), "at most 8 words"),
+        ("GET", "/v1/components?cursor=x".to_owned(), "cursor"),
+    ] {
+        let (status, document) = problem(host.request(method.parse()?, &path, &key).body("{}").send().await?).await?;
+        assert_eq!((status, code(&document)), (400, "bad-request"), "{path}: {document:#}");
+        assert!(document["detail"].as_str().unwrap_or_default().contains(word), "{path}: {document:#}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_search_finds_what_it_finds_page_by_page() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    for name in ["test:swap", "test:apple", "test:swamp"] {
+        host.publish_and_deploy(guests::number(7)?, name, "1.0.0").await?;
+    }
+    let names = async |query: &str| {
+        let page = host.get(&format!("/v1/components?{query}")).await?;
+        let items = page["items"].as_array().cloned().unwrap_or_default();
+        let names: Vec<_> = items.iter().map(|item| item["name"].as_str().unwrap_or_default().to_owned()).collect();
+        anyhow::Ok((names.join(" "), page["next"].as_str().map(str::to_owned)))
+    };
+    assert_eq!(names("q=SWAM").await?, ("test:swamp".to_owned(), None));
+    assert_eq!(names("q=Numbers+swam").await?, ("test:swamp".to_owned(), None));
+    assert_eq!(names("q=pear").await?, (String::new(), None));
+    let next = Some("test:swamp".to_owned());
+    assert_eq!(names("q=numbers&limit=2").await?, ("test:apple test:swamp".to_owned(), next));
+    assert_eq!(names("q=numbers&limit=2&cursor=test:swamp").await?, ("test:swap".to_owned(), None));
+    // A page goes on behind a component that is gone meanwhile.
+    assert_eq!(names("limit=1&cursor=test:b").await?.0, "test:swamp");
+    Ok(())
+}
+
+#[tokio::test]
 async fn everything_but_health_problems_and_docs_needs_a_key_of_the_right_role() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let host = Host::start(dir.path()).await?;

@@ -8,10 +8,12 @@ use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
 
 /// What is called, with what, and the status, code and word that must come back.
-const CASES: [(&str, &str, u16, &str, &str); 9] = [
+const CASES: [(&str, &str, u16, &str, &str); 11] = [
     ("test/hostile/spin", "{}", 504, "limit-cpu", "cpu-ms-max"),
     ("test/hostile/eat-memory", "{}", 502, "limit-memory", "memory"),
     ("test/hostile/eat-table", "{}", 502, "limit-memory", "table"),
+    ("test/hostile/make-handles", "{}", 502, "limit-memory", "10000 handles"),
+    ("test/hostile/take-handles", "{}", 502, "limit-memory", "1000 handles of the host"),
     ("test/hostile/recurse", "{}", 502, "trap", "stack"),
     ("test/hostile/trap", "{}", 502, "trap", "unreachable"),
     ("test/hostile/giant", "{}", 502, "limit-", ""),

@@ -3,6 +3,7 @@
 use crate::command::run;
 use anyhow::{Context as _, Result};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use wares_it::guests;
 use wares_it::host::{Host, binary};
@@ -18,7 +19,9 @@ async fn the_vendor_s_story_runs_as_it_is_written() -> Result<()> {
     std::fs::create_dir(checkout.path().join("wares-data"))?;
     let (url, admin, tenant) = (&host.url, &host.admin_key, host.tenant("district").await?);
     let noted = format!("host = {url:?}\nadmin-key = {admin:?}\ntenant-key = {tenant:?}\n");
-    std::fs::write(checkout.path().join("wares-data/client.toml"), noted)?;
+    let client = checkout.path().join("wares-data/client.toml");
+    std::fs::write(&client, noted)?;
+    std::fs::set_permissions(&client, std::fs::Permissions::from_mode(0o600))?;
 
     let readme = std::fs::read_to_string(guests::root().join("README.md"))?;
     let settings = readme.lines().find(|line| line.starts_with("export PATH=")).context("the line that sets PATH")?;

@@ -231,6 +231,7 @@ async fn without_the_key_nothing_is_read_and_with_a_new_one_all_goes_on() -> Res
 
     let keys = data.path().join("keys");
     std::fs::write(&keys, &old)?;
+    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600))?;
     let variable = [("WARES_SECRETS_KEY_FILE", keys.to_str().context("path")?)];
     let host = Host::start_in(data.path(), Some(&admin), &[], &variable).await?;
     assert_eq!(told(&host, &key, "token").await?.as_deref(), Ok(HUSH));
@@ -246,13 +247,17 @@ async fn without_the_key_nothing_is_read_and_with_a_new_one_all_goes_on() -> Res
 }
 
 #[test]
-fn a_key_file_without_a_key_is_named_at_the_start() -> Result<()> {
+fn a_key_file_without_a_key_or_for_others_to_read_is_named_at_the_start() -> Result<()> {
     let dir = tempfile::tempdir()?;
     std::fs::create_dir(dir.path().join("data"))?;
-    std::fs::write(dir.path().join("data/secrets.key"), "")?;
-    let ended = wares(dir.path(), ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"])?;
-    assert_ne!(ended.code, 0);
-    assert!(ended.stderr.contains("secrets.key") && ended.stderr.contains("there is no key"), "{}", ended.stderr);
+    let path = dir.path().join("data/secrets.key");
+    for (text, mode, why) in [("", 0o600, "there is no key"), ("5".repeat(64).as_str(), 0o640, "chmod 600")] {
+        std::fs::write(&path, text)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+        let ended = wares(dir.path(), ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"])?;
+        assert_ne!(ended.code, 0);
+        assert!(ended.stderr.contains("secrets.key") && ended.stderr.contains(why), "{}", ended.stderr);
+    }
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use wasmtime::component::Linker;
 
 /// How alike a known name must be to be suggested.
 const SUGGESTION_LIKENESS: f64 = 0.85;
+/// Bytes of a name that is compared with known ones.
+const COMPARED_BYTES_MAX: usize = 100;
 
 /// Imports that this host does not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +147,8 @@ fn advice(import: &str) -> String {
     if !given.is_empty() {
         return format!("given is version {}: build against that", given.join(" and "));
     }
-    let alike = known().map(|interface| (strsim::jaro_winkler(name, interface.name), interface));
+    let comparable = known().filter(|_| name.len() <= COMPARED_BYTES_MAX);
+    let alike = comparable.map(|interface| (strsim::jaro_winkler(name, interface.name), interface));
     // Of several versions alike the first in the list.
     match alike.min_by(|(a, _), (b, _)| b.total_cmp(a)) {
         Some((likeness, interface)) if likeness > SUGGESTION_LIKENESS => {

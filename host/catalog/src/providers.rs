@@ -118,8 +118,7 @@ impl Snapshot {
     }
 
     pub(crate) fn nearest_interfaces(&self, wanted: &str) -> Vec<String> {
-        let known = self.components().flat_map(|(_, component)| component.latest());
-        nearest(wanted, known.flat_map(|version| version.summary.interfaces.iter().map(String::as_str)))
+        nearest(wanted, self.offers.keys().map(AsRef::as_ref))
     }
 
     pub(crate) fn put_choice(&mut self, choice: ProviderRecord) {

@@ -11,10 +11,12 @@ use crate::{Policy, Undeployed};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Mutex, Notify};
 use wares_model::interface::unversioned;
+use wares_model::limits::SEARCH_TEXT_BYTES_MAX;
 use wares_model::manifest::{Reuse, Text};
 use wares_model::{
     Asked, ComponentName, ConfigOverrides, Granted, Grants, Limits, Namespace, Retry, Schedule, SignerKey, TenantId,
@@ -73,6 +75,8 @@ pub struct VersionEntry {
     pub record: VersionRecord,
     /// What lists and searches show of it.
     pub summary: Summary,
+    /// What searches look at.
+    searched: Arc<str>,
     /// Its signature and its review.
     pub trust: Arc<TrustRecord>,
     /// What one call of it may use.
@@ -149,11 +153,18 @@ impl Summary {
         })
     }
 
-    /// Whether a lower-case word occurs in anything that a reader would search.
-    pub fn mentions(&self, name: &ComponentName, word: &str) -> bool {
+    /// All that a reader would search, in lower case, a line each.
+    fn folded(&self, name: &ComponentName) -> Arc<str> {
         let texts = [&self.title.en, &self.title.zh, &self.description.en, &self.description.zh];
         let texts = texts.into_iter().chain(&self.keywords).chain(&self.interfaces).map(String::as_str);
-        texts.chain([name.as_str()]).any(|text| text.to_lowercase().contains(word))
+        let mut folded = name.as_str().to_owned();
+        for text in texts.filter(|text| !text.is_empty()) {
+            let room = SEARCH_TEXT_BYTES_MAX.saturating_sub(folded.len());
+            let kept = text.get(..text.floor_char_boundary(room)).unwrap_or_default();
+            folded.push('\n');
+            folded.push_str(&kept.to_lowercase());
+        }
+        folded.into()
     }
 }
 
@@ -206,6 +217,15 @@ impl Snapshot {
     /// The version of this name.
     pub fn version(&self, name: &ComponentName, version: &Version) -> Option<&Arc<VersionEntry>> {
         self.components.get(name)?.versions.get(version)
+    }
+
+    /// Components by name, those after this one if there is one.
+    pub fn components_after(
+        &self,
+        name: Option<&ComponentName>,
+    ) -> impl Iterator<Item = (&ComponentName, &ComponentEntry)> {
+        let after = (name.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.components.range::<ComponentName, _>(after).map(|(name, entry)| (name, entry.as_ref()))
     }
 
     /// All components by name.
@@ -266,12 +286,13 @@ impl VersionEntry {
         let summary: Summary = serde_json::from_str(&record.summary).map_err(|error| {
             StoreError::Corrupt(format!("summary of {}@{}: {error}", record.component, record.version))
         })?;
-        let limits = summary.limits;
+        let (limits, searched) = (summary.limits, summary.folded(&record.component));
         let slots = Arc::new(Slots::new(usize::try_from(limits.concurrency_max).unwrap_or(usize::MAX)));
         let granted = Arc::new(Granted::new(&summary.asked, Arc::default()));
         Ok(Self {
             record,
             summary,
+            searched,
             trust: Arc::default(),
             limits,
             granted,
@@ -280,6 +301,11 @@ impl VersionEntry {
             loading: Arc::default(),
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    /// Whether a lower-case word occurs in anything that a reader would search.
+    pub fn mentions(&self, word: &str) -> bool {
+        self.searched.contains(word)
     }
 
     /// Tells this version from all others in this process.
@@ -292,7 +318,8 @@ impl VersionEntry {
         let (summary, trust, slots) = (self.summary.clone(), Arc::clone(&self.trust), Arc::clone(&self.slots));
         let (granted, config) = (Arc::clone(&self.granted), Arc::clone(&self.config));
         let (loading, limits, serial) = (Arc::clone(&self.loading), self.limits, self.serial);
-        Self { record, summary, trust, limits, granted, config, slots, loading, serial }
+        let searched = Arc::clone(&self.searched);
+        Self { record, summary, searched, trust, limits, granted, config, slots, loading, serial }
     }
 
     /// The same version under these grants and values; what is loaded and who runs in it carries over.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use wares_capabilities::{OverLimit, ShelfFailure, Spent};
-use wares_model::limits::RESOURCES_MAX;
+use wares_model::limits::{HANDLES_MAX, RESOURCES_MAX};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{OutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -11,8 +11,10 @@ use wasmtime_wasi::I32Exit;
 const NAME_BYTES_MAX: usize = 256;
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 512;
-/// How wasmtime's private error for it begins to end.
+/// How wasmtime's private error for a guest that passes too much ends.
 const HOSTCALL_FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+/// The same for one that has too many handles.
+const HANDLES_EXHAUSTED: &str = "store handle limit exceeded";
 
 /// Why a call ended without a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,10 +84,13 @@ fn memory_limit(error: &wasmtime::Error) -> Option<String> {
     if let Some(OverLimit(what)) = error.downcast_ref() {
         return Some(what.clone());
     }
-    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ResourceTableError::Full))) {
         return Some(format!("the call may hold {RESOURCES_MAX} handles of the host at once"));
     }
     let root = error.root_cause().to_string();
+    if root.ends_with(HANDLES_EXHAUSTED) {
+        return Some(format!("the call may hold {HANDLES_MAX} handles at once, of its own resources too"));
+    }
     root.ends_with(HOSTCALL_FUEL_EXHAUSTED).then(|| {
         "what the guest passed to the host at once, arguments of an import or its own result, takes more memory there \
          than the call may have (host-memory-bytes-max)"

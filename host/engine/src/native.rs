@@ -15,11 +15,11 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use wares_model::Digest;
-use wares_store::create_key_file;
+use wares_store::{create_key_file, open_key_file};
 use wasmtime::component::Component;
 
 const KEY_BYTES: usize = 32;
@@ -143,15 +143,11 @@ fn read_or_create_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 }
 
 fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
-    let mut file = match File::open(path) {
+    let mut file = match open_key_file(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        let detail = format!("{} can be read by others: run `chmod 600` on it, or remove it", path.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, detail));
-    }
     let mut key = [0; KEY_BYTES];
     file.read_exact(&mut key).map_err(|error| {
         let detail =

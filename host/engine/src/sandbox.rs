@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use wares_capabilities::{CallContext, CallLog, CallState, Services, Wiring};
 use wares_model::Limits;
-use wares_model::limits::RESOURCES_MAX;
+use wares_model::limits::{HANDLES_MAX, RESOURCES_MAX};
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
 use wasmtime::{Store, UpdateDeadline};
 
@@ -42,8 +42,9 @@ pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<Ca
     state.limit(limits);
     wiring.prepare(&mut state);
     let mut store = Store::try_new(pre.engine(), state)?;
-    if concurrency.has_tasks() {
-        bound_tasks(&mut store);
+    store.set_max_component_handles(count(HANDLES_MAX));
+    if let (true, Some(tasks)) = (concurrency.has_tasks(), store.concurrent_resource_table()) {
+        tasks.set_max_capacity(count(RESOURCES_MAX));
     }
     store.limiter(|state| state.limiter());
     store.set_hostcall_fuel(hostcall_fuel(limits));
@@ -62,16 +63,11 @@ pub(crate) fn store(of: &Making<'_>, log: &CallLog) -> wasmtime::Result<Store<Ca
 
 /// Bytes that the host takes on the guest's behalf, of each call between the two.
 fn hostcall_fuel(limits: &Limits) -> usize {
-    usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX)
+    count(limits.host_memory_bytes_max)
 }
 
-/// Tasks, streams and futures take host memory, which wasmtime bounds loosely.
-fn bound_tasks(store: &mut Store<CallState>) {
-    let most = usize::try_from(RESOURCES_MAX).unwrap_or(usize::MAX);
-    store.set_max_component_handles(most);
-    if let Some(table) = store.concurrent_resource_table() {
-        table.set_max_capacity(most);
-    }
+fn count(most: u64) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 impl Sandbox {

@@ -39,7 +39,7 @@ async fn by_world(
     Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace), body).await
+    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace)?, body).await
 }
 
 async fn by_component(
@@ -50,7 +50,7 @@ async fn by_component(
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace), body).await
+    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace)?, body).await
 }
 
 async fn by_interface(
@@ -66,9 +66,10 @@ async fn by_interface(
             "{package:?} is not a WIT package: write namespace:package, for example form:report"
         ))
     })?;
+    path::check_name("the interface's name", &interface)?;
     let (interface, requirement) = path::with_requirement(&interface)?;
     let target = Target::Interface { package, interface: interface.to_owned(), requirement };
-    answer(app, when, request(key, target, None, function, trace), body).await
+    answer(app, when, request(key, target, None, function, trace)?, body).await
 }
 
 pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
@@ -76,9 +77,17 @@ pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> 
     Ok(Target::Component { name: path::component(namespace, name)?, requirement })
 }
 
-fn request(key: TenantKey, target: Target, interface: Option<String>, function: String, trace: TraceParent) -> Request {
+fn request(
+    key: TenantKey,
+    target: Target,
+    interface: Option<String>,
+    function: String,
+    trace: TraceParent,
+) -> Result<Request, Problem> {
+    path::check_name("the interface's name", interface.as_deref().unwrap_or_default())?;
+    path::check_name("the function's name", &function)?;
     let TenantKey { tenant, application } = key;
-    Request { tenant, application, target, interface, function, trace }
+    Ok(Request { tenant, application, target, interface, function, trace })
 }
 
 async fn answer(app: App, when: When, request: Request, body: Body) -> Result<Response, Problem> {

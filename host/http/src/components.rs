@@ -1,5 +1,6 @@
 //! The shelf: list, search, show.
 
+use crate::apart::apart;
 use crate::auth::AnyKey;
 use crate::grants::AskedShape;
 use crate::page::{Page, PageQuery};
@@ -15,7 +16,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::Catalog;
-use wares_catalog::snapshot::{ComponentEntry, VersionEntry};
+use wares_catalog::snapshot::{ComponentEntry, Snapshot, VersionEntry};
+use wares_model::limits::{SEARCH_WORDS_MAX, SEARCHED_MAX};
 use wares_model::manifest::{Manifest, Text};
 use wares_model::{ComponentName, Digest, Limits, ProblemCode, Signature, SignerKey, SubmissionId, Timestamp, Version};
 use wares_store::{Deployment, Deprecation};
@@ -136,19 +138,63 @@ async fn list(
     State(catalog): State<Arc<Catalog>>,
     _key: AnyKey,
     Query(query): Query<ListQuery>,
-) -> axum::Json<Page<ComponentShape>> {
-    let ListQuery { q, interface, namespace, limit, cursor } = query;
-    let words: Vec<String> = q.iter().flat_map(|q| q.split_whitespace()).map(str::to_lowercase).collect();
-    let snapshot = catalog.snapshot();
-    let found = snapshot.components().filter_map(|(name, component)| {
+) -> Result<axum::Json<Page<ComponentShape>>, Problem> {
+    let (search, snapshot) = (Search::new(query)?, Arc::clone(&catalog.snapshot()));
+    apart(move || axum::Json(search.page(&snapshot))).await
+}
+
+/// Which components are wanted.
+struct Search {
+    words: Vec<String>,
+    interface: Option<String>,
+    namespace: Option<String>,
+    after: Option<ComponentName>,
+    limit: usize,
+}
+
+impl Search {
+    fn new(ListQuery { q, interface, namespace, limit, cursor }: ListQuery) -> Result<Self, Problem> {
+        let words: Vec<_> = q.iter().flat_map(|q| q.split_whitespace()).take(SEARCH_WORDS_MAX + 1).collect();
+        if words.len() > SEARCH_WORDS_MAX {
+            return Err(Problem::bad_request(format!("q: a search has at most {SEARCH_WORDS_MAX} words")));
+        }
+        let words = words.into_iter().map(str::to_lowercase).collect();
+        let page = PageQuery::new(limit, cursor);
+        let after = page.cursor().map(str::parse).transpose();
+        let after = after.map_err(|_| Problem::bad_request("cursor: it is not one that this list gave"))?;
+        Ok(Self { words, interface, namespace, after, limit: page.limit() })
+    }
+
+    /// What is found among as many components as one request looks through; `next` is where the following one goes on.
+    fn page(&self, snapshot: &Snapshot) -> Page<ComponentShape> {
+        let mut rest = snapshot.components_after(self.after.as_ref());
+        let mut last = None;
+        let looked_through = rest.by_ref().take(SEARCHED_MAX).inspect(|(name, _)| last = Some(*name));
+        let found =
+            looked_through.filter_map(|(name, component)| Some((name, component, self.finds(name, component)?)));
+        // One more than is shown tells whether there is a next page.
+        let mut found: Vec<_> = found.take(self.limit + 1).collect();
+        let next = match found.len() > self.limit {
+            true => {
+                found.truncate(self.limit);
+                found.last().map(|(name, ..)| *name)
+            }
+            false => rest.next().and(last),
+        };
+        let items = found.into_iter().map(|(_, component, latest)| shape(component, latest)).collect();
+        Page { items, next: next.map(ComponentName::to_string) }
+    }
+
+    /// The version that stands for the component, if it is wanted.
+    fn finds<'a>(&self, name: &ComponentName, component: &'a ComponentEntry) -> Option<&'a VersionEntry> {
+        if self.namespace.as_deref().is_some_and(|namespace| name.namespace() != namespace) {
+            return None;
+        }
         let latest = component.latest()?;
-        let fits = namespace.as_deref().is_none_or(|namespace| name.namespace() == namespace)
-            && interface.as_deref().is_none_or(|wanted| latest.summary.exports(wanted))
-            && words.iter().all(|word| latest.summary.mentions(name, word));
-        fits.then_some((name, component, latest))
-    });
-    let page = PageQuery::new(limit, cursor);
-    axum::Json(Page::of(found, &page, |(name, ..)| name.to_string(), |(_, component, latest)| shape(component, latest)))
+        let fits = self.interface.as_deref().is_none_or(|wanted| latest.summary.exports(wanted))
+            && self.words.iter().all(|word| latest.mentions(word));
+        fits.then_some(latest)
+    }
 }
 
 async fn show(

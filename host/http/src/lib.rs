@@ -2,6 +2,7 @@
 
 mod afterwards;
 mod ahead;
+mod apart;
 mod auth;
 mod backup;
 mod body;

@@ -1,5 +1,6 @@
 //! Namespaces: what is asked of their versions, and the keys that sign them.
 
+use crate::apart::apart;
 use crate::auth::{Admin, AnyKey};
 use crate::page::{Page, PageQuery};
 use crate::path::{Json, Path, Query};
@@ -101,11 +102,14 @@ async fn list(
     State(catalog): State<Arc<Catalog>>,
     _key: AnyKey,
     Query(page): Query<PageQuery>,
-) -> axum::Json<Page<NamespaceShape>> {
-    let snapshot = catalog.snapshot();
-    let published = snapshot.components().map(|(name, _)| Namespace::of(name));
-    let all: BTreeSet<_> = snapshot.namespaces().map(|(name, _)| name.clone()).chain(published).collect();
-    axum::Json(Page::of(all, &page, Namespace::to_string, |name| shape(&snapshot, name)))
+) -> Result<axum::Json<Page<NamespaceShape>>, Problem> {
+    let snapshot = Arc::clone(&catalog.snapshot());
+    apart(move || {
+        let published = snapshot.components().map(|(name, _)| Namespace::of(name));
+        let all: BTreeSet<_> = snapshot.namespaces().map(|(name, _)| name.clone()).chain(published).collect();
+        axum::Json(Page::of(all, &page, Namespace::to_string, |name| shape(&snapshot, name)))
+    })
+    .await
 }
 
 async fn show(

@@ -4,14 +4,13 @@ use crate::Problem;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use serde::de::DeserializeOwned;
+use wares_model::limits::{ADDRESS_BYTES_MAX, INTERFACE_NAME_BYTES_MAX};
 use wares_model::{ComponentName, ProblemCode, Version, VersionReq};
 
-/// Path parameters, with a problem document when they do not parse.
-#[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Path), rejection(Problem))]
+/// Path parameters, with a problem document when they do not parse or are longer than any.
 pub(crate) struct Path<T>(pub(crate) T);
 
-/// A query string, with a problem document when it does not parse or has unknown parameters.
+/// A query string, with a problem document when it does not parse, has unknown parameters or is longer than any.
 pub(crate) struct Query<T>(pub(crate) T);
 
 /// A JSON body, with a problem document when it does not parse.
@@ -19,10 +18,21 @@ pub(crate) struct Query<T>(pub(crate) T);
 #[from_request(via(axum::Json), rejection(Problem))]
 pub(crate) struct Json<T>(pub(crate) T);
 
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
+        check_length("the address", parts.uri.path().len(), ADDRESS_BYTES_MAX)?;
+        let axum::extract::Path(value) = axum::extract::Path::from_request_parts(parts, state).await?;
+        Ok(Self(value))
+    }
+}
+
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
+        check_length("the query string", parts.uri.query().unwrap_or_default().len(), ADDRESS_BYTES_MAX)?;
         let query = axum::extract::Query::from_request_parts(parts, state).await;
         query.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection: QueryRejection| {
             Problem::bad_request(format!("query string: {}", rejection.body_text()))
@@ -47,6 +57,18 @@ impl From<JsonRejection> for Problem {
             }
             other => Self::bad_request(format!("body: {}", other.body_text())),
         }
+    }
+}
+
+/// The name of an interface or a function, in an address.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Problem> {
+    check_length(what, name.len(), INTERFACE_NAME_BYTES_MAX)
+}
+
+fn check_length(what: &str, bytes: usize, bytes_max: usize) -> Result<(), Problem> {
+    match bytes > bytes_max {
+        true => Err(Problem::bad_request(format!("{what} has {bytes} bytes: at most {bytes_max} are taken"))),
+        false => Ok(()),
     }
 }
 

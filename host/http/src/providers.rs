@@ -1,5 +1,6 @@
 //! Who provides an interface for whom, and who uses whom.
 
+use crate::apart::apart;
 use crate::auth::{Admin, AnyKey};
 use crate::deployments::Warned;
 use crate::page::{Page, PageQuery};
@@ -55,13 +56,16 @@ async fn graph(
     AnyKey(caller): AnyKey,
     Query(GraphQuery { component, limit, cursor }): Query<GraphQuery>,
 ) -> Result<axum::Json<Page<GraphNode>>, Problem> {
-    let snapshot = catalog.snapshot();
+    let snapshot = Arc::clone(&catalog.snapshot());
     component.iter().try_for_each(|component| snapshot.find(component).map(drop))?;
     // What is chosen for other tenants is the operator's business.
     let sees_all = caller.key.role == Role::Admin;
-    let nodes = snapshot.graph(component.as_ref(), |one| sees_all || one.tenant.is_none());
     let page = PageQuery::new(limit, cursor);
-    Ok(axum::Json(Page::of(nodes, &page, |node| node.component.to_string(), |node| node)))
+    apart(move || {
+        let nodes = snapshot.graph(component.as_ref(), |one| sees_all || one.tenant.is_none());
+        axum::Json(Page::of(nodes, &page, |node| node.component.to_string(), |node| node))
+    })
+    .await
 }
 
 async fn list(

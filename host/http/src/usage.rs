@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::Arc;
 use wares_catalog::{Caller, Catalog};
 use wares_model::{CallId, ComponentName, LedgerEntry, Outcome, ProblemCode, TenantId, Timestamp};
@@ -44,7 +45,10 @@ async fn usage(
     let tenant = visible_tenant(&caller, tenant)?;
     let group_by = group_by.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
     let group_by = group_by.map(str::parse).collect::<Result<Vec<GroupBy>, _>>();
-    let group_by = group_by.map_err(|error| Problem::bad_request(format!("group_by: {error}")))?;
+    let mut group_by = group_by.map_err(|error| Problem::bad_request(format!("group_by: {error}")))?;
+    // Each word once, in the order they came.
+    let mut known = HashSet::new();
+    group_by.retain(|group| known.insert(*group));
     let query = UsageQuery { from, to, group_by: group_by.clone(), tenant };
     let items = catalog.store().usage(query).await?;
     Ok(axum::Json(UsageShape { from, to, group_by, items }))

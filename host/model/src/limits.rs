@@ -176,6 +176,16 @@ pub const INTERFACE_NAME_BYTES_MAX: usize = 512;
 pub const FUNCTIONS_MAX: usize = 2_000;
 /// Types that a component declares.
 pub const TYPES_MAX: usize = 10_000;
+/// Bytes of the path of an address of the API, and of its query.
+pub const ADDRESS_BYTES_MAX: usize = 4 << 10;
+/// Words of one search.
+pub const SEARCH_WORDS_MAX: usize = 8;
+/// Bytes of what a version's searches look at: its name, title, description, keywords and interfaces, in this order.
+pub const SEARCH_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Components that one search looks through; a further page goes on where it stopped.
+pub const SEARCHED_MAX: usize = 10_000;
+/// Requests that look through the shelf at once.
+pub const SEARCHES_MAX: usize = 2;
 /// Bytes of a component's interface printed as WIT.
 pub const WIT_BYTES_MAX: usize = 2 << 20;
 /// Bytes of why what was handed in is refused: a reason may quote it.
@@ -204,8 +214,10 @@ pub const CORE_INSTANCES_MAX: u64 = 64;
 pub const TABLES_MAX: u64 = 20;
 /// Linear memories of one call.
 pub const MEMORIES_MAX: u64 = 8;
-/// Resource handles that one call's host table holds.
+/// Resource handles that one call's host table holds; of calls with tasks also the tasks, streams and futures.
 pub const RESOURCES_MAX: u64 = 1_000;
+/// Handles that one call has at once, of its own resources too. Each takes some 32 bytes of the host.
+pub const HANDLES_MAX: u64 = 10_000;
 /// Bytes that one request for random data may ask for.
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
 /// Bytes of the header fields that a guest is given, per set of fields.

@@ -9,7 +9,7 @@ pub use download::DownloadError;
 
 use crate::problem::Problem;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
@@ -19,8 +19,12 @@ use wares_model::Signature;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a whole request; the longest is a publication, which compiles.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
-/// Bytes of an answer.
-const ANSWER_BYTES_MAX: usize = 128 << 20;
+/// Bytes of an answer: the largest component fits.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Bytes of what refuses or breaks off.
+const REFUSAL_BYTES_MAX: usize = 1 << 20;
+/// Bytes of all pages of one list.
+const LIST_BYTES_MAX: usize = 256 << 20;
 /// The header of a publication that carries its signature.
 const SIGNATURE: &str = "wares-signature";
 /// The header that asks for a job instead of an answer, and the one with the caller's own name for it.
@@ -167,16 +171,26 @@ impl Client {
         };
         let mut response = request.header(ACCEPT, "application/json, */*").send().await.map_err(unreachable)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-                let what = format!("more than {ANSWER_BYTES_MAX} bytes");
-                return Err(ClientError::NotWares { url, status: status.as_u16(), what });
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        let answer = Answer { status, headers, body: bytes, url };
+        let bytes_max = if status.is_success() { ANSWER_BYTES_MAX } else { REFUSAL_BYTES_MAX };
+        let answer = Answer { status, headers, body: self.body(&mut response, bytes_max).await?, url };
         if status.is_success() { Ok(answer) } else { Err(answer.into_problem()) }
+    }
+
+    /// The body of an answer, of at most so many bytes.
+    async fn body(&self, response: &mut Response, bytes_max: usize) -> Result<Vec<u8>, ClientError> {
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            url: self.base.clone(),
+            reason: innermost(&error.without_url()),
+        };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > bytes_max {
+                let (url, status) = (response.url().to_string(), response.status().as_u16());
+                return Err(ClientError::NotWares { url, status, what: format!("more than {bytes_max} bytes") });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
     }
 
     /// Reads `path` as JSON.
@@ -186,7 +200,7 @@ impl Client {
 
     /// Reads all pages of the list at `path`.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, ClientError> {
-        let mut items = Vec::new();
+        let (mut items, mut bytes) = (Vec::new(), 0);
         let mut cursor = None::<String>;
         let joint = if path.contains('?') { '&' } else { '?' };
         for _ in 0..PAGES_MAX {
@@ -194,7 +208,14 @@ impl Client {
                 None => path.to_owned(),
                 Some(cursor) => format!("{path}{joint}cursor={}", encode(cursor)),
             };
-            let page: Page = self.get(&at).await?;
+            let answer = self.send(Method::GET, &at, Body::None).await?;
+            bytes += answer.body.len();
+            if bytes > LIST_BYTES_MAX {
+                let (url, status) = (answer.url, answer.status.as_u16());
+                let what = format!("a list of more than {LIST_BYTES_MAX} bytes");
+                return Err(ClientError::NotWares { url, status, what });
+            }
+            let page: Page = answer.json()?;
             items.extend(page.items);
             cursor = page.next;
             if cursor.is_none() {

@@ -231,7 +231,7 @@ fn redis_prefix() -> Label {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Secrets {
     /// The file with the keys that secrets are sealed with, one of 64 hexadecimal digits per line, the current one first.
-    /// Empty: the keys are in WARES_SECRETS_KEY, or else in a file that the host makes in its data directory.
+    /// Nobody but its owner may read it. Empty: the keys are in WARES_SECRETS_KEY, or else in a file that the host makes in its data directory.
     pub key_file: String,
 }
 

@@ -2,12 +2,10 @@
 
 use crate::exit::Exit;
 use anyhow::Context as _;
-use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use wares_model::{PrivateKey, SignerKey};
-use wares_store::create_key_file;
+use wares_store::{create_key_file, open_key_file};
 
 /// Bytes of such a file, with room.
 const FILE_BYTES_MAX: u64 = 1 << 10;
@@ -29,12 +27,10 @@ pub fn create(path: &Path) -> anyhow::Result<SignerKey> {
 
 /// Reads a key. A file that others may read is refused.
 pub fn read(path: &Path) -> anyhow::Result<PrivateKey> {
-    let file = File::open(path).map_err(|error| Exit::NotFound.error(format!("{}: {error}", path.display())))?;
-    let mode = file.metadata().with_context(|| path.display().to_string())?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let message = format!("{} can be read by others: run `chmod 600` on it", path.display());
-        return Err(Exit::Refused.error(message));
-    }
+    let file = open_key_file(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Exit::Refused.error(error.to_string()),
+        _ => Exit::NotFound.error(format!("{}: {error}", path.display())),
+    })?;
     let mut text = String::new();
     let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
     read.with_context(|| path.display().to_string())?;
@@ -45,6 +41,7 @@ pub fn read(path: &Path) -> anyhow::Result<PrivateKey> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_key_is_written_once_for_its_owner_and_read_back() {

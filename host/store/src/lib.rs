@@ -34,7 +34,7 @@ pub use jobs::{
     AttemptEnd, AttemptRecord, BegunJob, Due, EnteredAttempt, JobBounds, JobCounts, JobDetail, JobQuery, JobRecord,
     JobRetention, JobStore, NewJob, QueuedJob, RecoveredJobs, ScheduleKey, ScheduleRecord, Then,
 };
-pub use key_file::create_key_file;
+pub use key_file::{create_key_file, open_key_file};
 pub use keyvalue::{BucketName, BucketQuota, Gates, KeyPage, KeyValueError, KeyValueStore};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};

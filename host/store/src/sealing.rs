@@ -3,13 +3,12 @@
 //! XChaCha20-Poly1305 with a random nonce. Component, tenant, name and revision are bound to the sealed bytes, so that a row
 //! opens in its own place only.
 
-use crate::{SealedSecret, create_key_file};
+use crate::{SealedSecret, create_key_file, open_key_file};
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use wares_model::grants::Label;
 use wares_model::{ComponentName, TenantId, hex};
@@ -107,12 +106,16 @@ impl SealingKeys {
         }
     }
 
-    /// The keys of a file.
+    /// The keys of a file, which nobody but its owner may read.
     pub fn read(path: &Path) -> Result<Self, SealingKeysError> {
-        if fs::metadata(path)?.len() > TEXT_BYTES_MAX {
+        let file = open_key_file(path)?;
+        // With room for all of it: a text that grows leaves a copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES_MAX as usize + 1));
+        file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > TEXT_BYTES_MAX {
             return Err(SealingKeysError::TooMany);
         }
-        Self::parse(&Zeroizing::new(fs::read_to_string(path)?))
+        Self::parse(&text)
     }
 
     /// Makes a key and a file with it that only this user may read.

@@ -120,6 +120,9 @@ async fn who_wants_too_much_memory_is_stopped() {
 
     let wasi = fixture.load(wasi_guest()).await;
     assert_stopped_by_memory(&wasi, call("take-handles"), "handles").await;
+    let handles = fixture.guest("handles").await;
+    assert_stopped_by_memory(&handles, call("make-handles"), "10000 handles").await;
+    assert_eq!(call("make-and-drop").of(&handles).await.result, Ok(None));
     assert_stopped_by_memory(&wasi, call("say-too-much"), "host-memory-bytes-max").await;
     assert_stopped_by_memory(&wasi, call("roll").with(Val::U64(1 << 20)), "random").await;
     assert_stopped_by_memory(&wasi, call("roll").with(Val::U64(u64::MAX)), "random").await;

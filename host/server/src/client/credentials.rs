@@ -4,12 +4,15 @@ use super::{Client, ClientError};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use wares_store::open_key_file;
 
 /// Name of the file in the data directory.
 const FILE_NAME: &str = "client.toml";
+/// Bytes of it, with room.
+const FILE_BYTES_MAX: u64 = 64 << 10;
 /// Where a host listens when nothing says otherwise.
 const HOST_DEFAULT: &str = "http://127.0.0.1:8787";
 
@@ -85,11 +88,13 @@ impl ClientFile {
     /// What is noted in this data directory.
     pub fn read(data_dir: &Path) -> anyhow::Result<Option<Self>> {
         let path = Self::path(data_dir);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let mut text = String::new();
+        let read = open_key_file(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+        match read {
+            Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
-        };
+        }
         toml::from_str(&text).map(Some).with_context(|| path.display().to_string())
     }
 

@@ -1,6 +1,6 @@
 //! Answers that are too large for memory: they go to a file as they come.
 
-use super::{ANSWER_BYTES_MAX, Answer, Client, ClientError, innermost};
+use super::{Answer, Client, ClientError, REFUSAL_BYTES_MAX, innermost};
 use reqwest::header::AUTHORIZATION;
 use std::time::Duration;
 use tokio::fs::File;
@@ -32,12 +32,7 @@ impl Client {
         let mut response = request.timeout(DOWNLOAD_TIMEOUT).send().await.map_err(unreachable)?;
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_success() {
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-                if body.len() + chunk.len() <= ANSWER_BYTES_MAX {
-                    body.extend_from_slice(&chunk);
-                }
-            }
+            let body = self.body(&mut response, REFUSAL_BYTES_MAX).await?;
             return Err(Answer { status, headers, body, url }.into_problem().into());
         }
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {

@@ -1,6 +1,6 @@
 //! Answers that come line by line, as long as the host has something to say.
 
-use super::{ANSWER_BYTES_MAX, Answer, Client, ClientError, innermost};
+use super::{Answer, Client, ClientError, REFUSAL_BYTES_MAX, innermost};
 use reqwest::header::AUTHORIZATION;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Client {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut buffer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            let bytes_max = if status.is_success() { LINE_BYTES_MAX } else { ANSWER_BYTES_MAX };
+            let bytes_max = if status.is_success() { LINE_BYTES_MAX } else { REFUSAL_BYTES_MAX };
             anyhow::ensure!(buffer.len() + chunk.len() <= bytes_max + chunk.len(), "{url} sends a line without end");
             buffer.extend_from_slice(&chunk);
             while status.is_success()

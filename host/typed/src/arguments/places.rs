@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 const QUOTE_CHARS_MAX: usize = 60;
 const NAMES_SHOWN_MAX: usize = 8;
+/// Characters of a name that are compared with others.
 const NAME_CHARS_COMPARED_MAX: usize = 64;
+/// Names that it is compared with; of those beyond it comes the count.
+const NAMES_COMPARED_MAX: usize = 200;
 
 /// One step into a JSON document.
 pub(super) enum Place<'a> {
@@ -41,7 +44,8 @@ pub(super) fn quote(text: &str) -> String {
 pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     let name = name.chars().take(NAME_CHARS_COMPARED_MAX).collect::<String>().to_lowercase();
     let mut names: Vec<&str> = known.collect();
-    let close = names.iter().map(|known| (strsim::jaro_winkler(&name, known), known));
+    let short = names.iter().filter(|known| known.len() <= 4 * NAME_CHARS_COMPARED_MAX).take(NAMES_COMPARED_MAX);
+    let close = short.map(|known| (strsim::jaro_winkler(&name, known), known));
     if let Some((likeness, close)) = close.max_by(|(a, _), (b, _)| a.total_cmp(b))
         && likeness > 0.8
     {
