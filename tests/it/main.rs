@@ -4,6 +4,7 @@
 
 mod api;
 mod backup;
+mod budgets;
 mod cli;
 mod command;
 mod compatibility;

@@ -4,6 +4,7 @@ use crate::auth::PublisherKey;
 use crate::components::{VersionShape, find_version};
 use crate::deployments::Warned;
 use crate::path::Query;
+use crate::requests::Ongoing;
 use crate::{App, Problem, body};
 use axum::Router;
 use axum::body::Body;
@@ -70,6 +71,7 @@ async fn publish(
     PublisherKey { publisher, deploys }: PublisherKey,
     Query(query): Query<PublishQuery>,
     headers: HeaderMap,
+    ongoing: Ongoing,
     body: Body,
 ) -> Result<Response, Problem> {
     let PublishQuery { name, version, deploy, pull, compile, kind, method, basis } = query;
@@ -79,7 +81,7 @@ async fn publish(
     }
     let actor = publisher.actor();
     let wasm = match (pull, &name, &version) {
-        (false, ..) => body::read(body, COMPONENT_BYTES_MAX, "the component is").await?,
+        (false, ..) => body::read(body, COMPONENT_BYTES_MAX, "the component is", &ongoing).await?,
         (true, Some(name), Some(version)) => catalog.pull(name, version).await?,
         (true, ..) => return Err(Problem::bad_request("?pull=true: add &name=namespace:name&version=1.2.3")),
     };
