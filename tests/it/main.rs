@@ -6,6 +6,7 @@ mod api;
 mod architecture;
 mod attacks;
 mod backup;
+mod budgets;
 mod cli;
 mod command;
 mod compatibility;

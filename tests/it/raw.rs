@@ -45,6 +45,13 @@ impl Raw {
         }
     }
 
+    /// Whether something has come that was not looked at.
+    pub(crate) fn has_answer(&mut self) -> bool {
+        // What is not there yet is no error here.
+        let _ = self.stream.try_read_buf(&mut self.unread);
+        !self.unread.is_empty()
+    }
+
     /// All that comes until the host ends the connection, however it does.
     pub(crate) async fn rest(mut self) -> Result<String> {
         while self.more().await? {}

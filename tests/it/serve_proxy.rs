@@ -269,9 +269,9 @@ async fn a_caller_that_is_slow_is_bounded() -> Result<()> {
     // It sends a part of the body and no more.
     let slow = shelf.exchange("POST /echo", "content-length: 100\r\n\r\nhello");
     // It takes nothing: neither of what never ends, nor of what has ended.
-    let (mut sender, endless_connection) = shelf.http2().await?;
+    let (mut sender, _connection) = shelf.http2().await?;
     let endless = sender.send_request(shelf.http2_request(Method::GET, "/endless", Empty::new())?).await?;
-    let (mut sender, twice_connection) = shelf.http2().await?;
+    let (mut sender, _connection) = shelf.http2().await?;
     let twice = sender.send_request(shelf.http2_request(Method::GET, "/twice", Empty::new())?).await?;
 
     let answer = slow.await?;
@@ -279,11 +279,11 @@ async fn a_caller_that_is_slow_is_bounded() -> Result<()> {
     shelf.host.until_running(0).await?;
     // None of them is the component's fault.
     shelf.until_outcomes(json!({"cancelled": 3})).await?;
-    // Their connections do not stay.
-    for connection in [endless_connection, twice_connection] {
-        wait::patiently("the connection stays", connection).await??;
+    // Their answers do not stay.
+    for answer in [endless, twice] {
+        let whole = wait::patiently("the answer is kept", answer.into_body().collect()).await?;
+        assert!(whole.is_err(), "an answer has come to its end that was given up");
     }
-    drop((endless, twice));
     Ok(())
 }
 

@@ -4,9 +4,12 @@
 //! [`Calls::run`] does the rest. Once a call is admitted every way out passes the ledger, a caller that goes away included.
 
 mod admission;
+mod arguments;
+mod budget;
 mod compose;
 mod error;
 mod follow;
+mod holders;
 pub mod jobs;
 mod record;
 mod serve;
@@ -15,8 +18,10 @@ mod telemetry;
 mod trace;
 
 pub use admission::Capacity;
+pub use budget::{Full, Held, Holder};
 pub use error::{CallError, Explanation};
 pub use follow::{Followed, Followers, Following, TooManyFollowers};
+pub use holders::{Holders, OpenBounds};
 pub use shadow::Repeat;
 pub use telemetry::describe_metrics;
 
@@ -127,11 +132,12 @@ pub struct Calls {
     /// Slots of calls that are made a second time.
     shadows: Arc<Semaphore>,
     followers: Followers,
+    holders: Arc<Holders>,
 }
 
 impl Calls {
     /// Calls of what is on this shelf, counted in this ledger.
-    pub fn new(catalog: Arc<Catalog>, ledger: Ledger, capacity: Capacity) -> Self {
+    pub fn new(catalog: Arc<Catalog>, ledger: Ledger, capacity: Capacity, open: OpenBounds) -> Self {
         let shadows = Arc::new(Semaphore::new(capacity.shadows_max));
         Self {
             catalog,
@@ -139,7 +145,13 @@ impl Calls {
             admission: Arc::new(Admission::new(capacity)),
             shadows,
             followers: Followers::default(),
+            holders: Arc::new(Holders::new(open)),
         }
+    }
+
+    /// Who holds how much of the host's memory with open requests.
+    pub fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     /// Who follows what calls write.
@@ -157,9 +169,9 @@ impl Calls {
         self.find(call, request, error::names_of_function).await.inspect_err(telemetry::refused)
     }
 
-    /// Runs a prepared call with the JSON of its arguments.
-    pub async fn run(&self, prepared: &Arc<Prepared>, body: &[u8]) -> Result<Answered, CallError> {
-        self.run_for(prepared, body, None).await
+    /// Runs a prepared call with the JSON of its arguments, which is held already.
+    pub async fn run(&self, prepared: &Arc<Prepared>, body: &[u8], held: &Held) -> Result<Answered, CallError> {
+        self.run_for(prepared, body, held, None).await
     }
 
     /// The same, for an attempt at a job if it is one.
@@ -167,11 +179,13 @@ impl Calls {
         &self,
         prepared: &Arc<Prepared>,
         body: &[u8],
+        held: &Held,
         attempt: Option<&Attempt>,
     ) -> Result<Answered, CallError> {
         let patience = attempt.map_or(Patience::Caller, |_| Patience::Job);
         let refused = |error: &CallError| trace::refused(prepared, error);
-        let entered = self.enter(prepared, body, patience).await.inspect_err(telemetry::refused).inspect_err(refused);
+        let entered =
+            self.enter(prepared, body, held, patience).await.inspect_err(telemetry::refused).inspect_err(refused);
         let answered = match entered {
             Ok(entered) => {
                 attempt.iter().for_each(|attempt| attempt.begin());
@@ -260,11 +274,11 @@ impl Calls {
         &self,
         prepared: &Prepared,
         body: &[u8],
+        held: &Held,
         patience: Patience,
     ) -> Result<(Admitted, Vec<Val>), CallError> {
         let admitted = self.admit(prepared, patience).await?;
-        let arguments = wares_typed::read_arguments(&prepared.live.description, prepared.function()?, body)
-            .map_err(|error| CallError::bad_arguments(prepared.call, error))?;
+        let arguments = arguments::read(prepared, body, held).await?;
         Ok((admitted, arguments))
     }
 

@@ -43,7 +43,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify, RwLock, Semaphore};
 use wares_engine::{Engine, Lane, ReadError};
 use wares_model::{ComponentName, Limits, Namespace, Version};
-use wares_store::{Artifacts, Store, StoreError};
+use wares_store::{ArtifactReader, Artifacts, Store, StoreError};
 use wares_typed::Description;
 
 pub use config::{ConfigError, ConfigRequest};
@@ -244,7 +244,13 @@ impl Catalog {
     /// The bytes that were published.
     pub async fn wasm(&self, version: &VersionEntry) -> Result<bytes::Bytes, LoadError> {
         let found = self.artifacts.get(&version.record.digest).await?;
-        found.ok_or_else(|| LoadError::Missing(format!("the artifact {}", version.record.digest)))
+        found.ok_or_else(|| LoadError::missing_artifact(version))
+    }
+
+    /// The same, to be read piece by piece.
+    pub async fn download(&self, version: &VersionEntry) -> Result<ArtifactReader, LoadError> {
+        let found = self.artifacts.read(&version.record.digest).await?;
+        found.ok_or_else(|| LoadError::missing_artifact(version))
     }
 
     /// Waits for other changes to end. What is read from the snapshot under the guard cannot change meanwhile.
@@ -275,4 +281,10 @@ pub enum LoadError {
     /// The engine refused it.
     #[error("{0}")]
     Engine(String),
+}
+
+impl LoadError {
+    fn missing_artifact(version: &VersionEntry) -> Self {
+        Self::Missing(format!("the artifact {}", version.record.digest))
+    }
 }

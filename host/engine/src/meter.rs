@@ -20,14 +20,16 @@ pub struct Meter {
     /// thread that polls.
     poll_began_ns: AtomicU64,
     memory_peak_bytes: AtomicU64,
+    /// Memory that the host holds for the call beside that.
+    host_bytes: AtomicU64,
     /// The call that made this one, and the CPU time that it had left then.
     above: Option<(Arc<Meter>, u64)>,
 }
 
 impl Default for Meter {
     fn default() -> Self {
-        let (cpu_ns, below_ns, poll_began_ns) = Default::default();
-        Self { cpu_ns, below_ns, poll_began_ns, memory_peak_bytes: AtomicU64::default(), above: None }
+        let (cpu_ns, below_ns, poll_began_ns, memory_peak_bytes, host_bytes) = Default::default();
+        Self { cpu_ns, below_ns, poll_began_ns, memory_peak_bytes, host_bytes, above: None }
     }
 }
 
@@ -58,9 +60,14 @@ impl Meter {
         self.cpu_ns() / 1_000
     }
 
-    /// The largest sum of all linear memories at one time, in bytes.
+    /// The largest sum of all linear memories at one time, in bytes, with what the host held for the call.
     pub fn memory_peak_bytes(&self) -> u64 {
-        self.memory_peak_bytes.load(Relaxed)
+        self.memory_peak_bytes.load(Relaxed).saturating_add(self.host_bytes.load(Relaxed))
+    }
+
+    /// The host holds so much for the call while it runs.
+    pub fn held_by_host(&self, bytes: u64) {
+        self.host_bytes.store(bytes, Relaxed);
     }
 
     /// CPU time in nanoseconds, up to the same moment.

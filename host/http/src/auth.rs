@@ -1,10 +1,11 @@
 //! Who asks: the key of a request, and what its role may do.
 
+use crate::requests::Ongoing;
 use crate::{App, Problem};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
@@ -15,13 +16,27 @@ use wares_model::{Application, KeyId, Namespace, ProblemCode};
 
 /// Lets a request through only with a valid key; handlers find the [`Caller`] among its extensions.
 pub(crate) async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match authenticate(&app, request.headers()) {
+    match enter(&app, request.headers(), request.extensions()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether the request has an operator's key.
+pub(crate) fn is_operator(app: &App, headers: &HeaderMap) -> bool {
+    authenticate(app, headers).is_ok_and(|caller| caller.key.role == Role::Admin)
+}
+
+/// Who asks. From now on what the request holds is that key's.
+fn enter(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Caller, Problem> {
+    let caller = authenticate(app, headers)?;
+    if let Some(ongoing) = extensions.get::<Ongoing>() {
+        ongoing.hold(&app.calls.holders().of(&caller))?;
+    }
+    Ok(caller)
 }
 
 fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
@@ -95,7 +110,7 @@ impl FromRequestParts<App> for AnyKey {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         match parts.extensions.get::<Caller>() {
             Some(caller) => Ok(Self(caller.clone())),
-            None => authenticate(app, &parts.headers).map(Self),
+            None => enter(app, &parts.headers, &parts.extensions).map(Self),
         }
     }
 }

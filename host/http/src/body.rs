@@ -1,49 +1,48 @@
 //! Request bodies, never more of them than allowed.
 
-use crate::Problem;
-use axum::body::Body;
+use crate::requests::Ongoing;
+use crate::{Problem, changes};
+use axum::body::{Body, HttpBody as _};
 use axum::http::header;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use std::mem;
 use wares_model::ProblemCode;
 
 /// Bytes over its limit that are still taken in from a body, and dropped: a client that is answered while it sends may see
 /// its connection break instead of the answer.
 const DISCARDED_BYTES_MAX: usize = 16 << 20;
 
-/// The whole body, if it is within its limit; `what` names it in the problem.
-pub(crate) async fn read(body: Body, bytes_max: u64, what: &str) -> Result<Bytes, Problem> {
-    read_announced(0, body, bytes_max, what).await
-}
+/// Bytes more that are taken at once for a body that comes in pieces.
+const GROWTH_BYTES_MIN: usize = 16 << 10;
 
-/// The same for a body that may be large and is announced to have so many bytes: it is held once, not twice for a while as
-/// what grows in steps is.
-pub(crate) async fn read_announced(
-    announced: usize,
-    mut body: Body,
-    bytes_max: u64,
-    what: &str,
-) -> Result<Bytes, Problem> {
+/// The whole body, if it is within its limit; `what` names it in the problem. The request holds what came, piece by piece.
+pub(crate) async fn read(mut body: Body, bytes_max: u64, what: &str, ongoing: &Ongoing) -> Result<Bytes, Problem> {
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
     let mut first: Option<Bytes> = None;
-    let mut whole = BytesMut::new();
-    let mut length = 0usize;
+    let mut whole = Vec::new();
+    let (mut length, mut held) = (0usize, 0usize);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Problem::bad_request(format!("the body could not be read: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.map_err(unreadable)?.into_data() else { continue };
         length = length.saturating_add(data.len());
         if length > most {
-            (first, whole) = (None, BytesMut::new());
+            (first, whole) = (None, Vec::new());
+            ongoing.shrink(mem::take(&mut held) as u64);
             if length - most > DISCARDED_BYTES_MAX {
                 // What is left of the body would be taken for the next request.
                 return Err(too_large(bytes_max, what).with_header(header::CONNECTION, "close"));
             }
         } else if length == data.len() {
             // Most bodies come in one piece, which is passed on as it is.
-            first = Some(data);
+            ongoing.grow(length as u64).await?;
+            (first, held) = (Some(data), length);
         } else {
-            if whole.is_empty() {
-                whole.reserve(announced.min(most));
+            if whole.capacity() < length {
+                let room = (whole.capacity() / 2 * 3).max(GROWTH_BYTES_MIN).min(expected).min(most).max(length);
+                ongoing.grow((room - held.min(room)) as u64).await?;
+                held = held.max(room);
+                whole.reserve_exact(room - whole.len());
             }
             whole.extend_from_slice(&first.take().unwrap_or_default());
             whole.extend_from_slice(&data);
@@ -52,7 +51,15 @@ pub(crate) async fn read_announced(
     if length > most {
         return Err(too_large(bytes_max, what));
     }
-    Ok(first.unwrap_or_else(|| whole.freeze()))
+    Ok(first.unwrap_or_else(|| whole.into()))
+}
+
+/// Why a body did not come to its end.
+fn unreadable(error: axum::Error) -> Problem {
+    match changes::busy(&error) {
+        Some(busy) => busy.into(),
+        None => Problem::bad_request(format!("the body could not be read: {error}")),
+    }
 }
 
 fn too_large(bytes_max: u64, what: &str) -> Problem {
@@ -67,7 +74,7 @@ mod tests {
 
     async fn read_pieces(pieces: &[&'static [u8]], bytes_max: u64) -> Result<Bytes, Problem> {
         let pieces: Vec<_> = pieces.iter().map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece))).collect();
-        read(Body::from_stream(stream::iter(pieces)), bytes_max, "the text is").await
+        read(Body::from_stream(stream::iter(pieces)), bytes_max, "the text is", &Ongoing::default()).await
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use crate::jobs::{self, When};
 use crate::lifecycle;
 use crate::path::{self, Path};
 use crate::problem::{CALL_ID, COMPONENT, VERSION};
+use crate::requests::Ongoing;
 use crate::traced::Traced;
 use crate::{App, Problem, body};
 use axum::Router;
@@ -36,10 +37,11 @@ async fn by_world(
     key: TenantKey,
     when: When,
     Traced(trace): Traced,
+    ongoing: Ongoing,
     Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace)?, body).await
+    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace)?, ongoing, body).await
 }
 
 async fn by_component(
@@ -47,10 +49,12 @@ async fn by_component(
     key: TenantKey,
     when: When,
     Traced(trace): Traced,
+    ongoing: Ongoing,
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace)?, body).await
+    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace)?, ongoing, body)
+        .await
 }
 
 async fn by_interface(
@@ -58,6 +62,7 @@ async fn by_interface(
     key: TenantKey,
     when: When,
     Traced(trace): Traced,
+    ongoing: Ongoing,
     Path((package, interface, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -69,7 +74,7 @@ async fn by_interface(
     path::check_name("the interface's name", &interface)?;
     let (interface, requirement) = path::with_requirement(&interface)?;
     let target = Target::Interface { package, interface: interface.to_owned(), requirement };
-    answer(app, when, request(key, target, None, function, trace)?, body).await
+    answer(app, when, request(key, target, None, function, trace)?, ongoing, body).await
 }
 
 pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
@@ -90,13 +95,15 @@ fn request(
     Ok(Request { tenant, application, target, interface, function, trace })
 }
 
-async fn answer(app: App, when: When, request: Request, body: Body) -> Result<Response, Problem> {
+async fn answer(app: App, when: When, request: Request, ongoing: Ongoing, body: Body) -> Result<Response, Problem> {
     if let When::Later(key) = when {
-        return jobs::queue(&app.jobs, request, key, body).await;
+        return jobs::queue(&app.jobs, request, key, &ongoing, body).await;
     }
     let prepared = app.calls.prepare(request).await?;
-    let body = body::read(body, prepared.version().limits.body_bytes_max, "the arguments are").await?;
-    let ended = app.calls.run(&prepared, &body).await;
+    let body = body::read(body, prepared.version().limits.body_bytes_max, "the arguments are", &ongoing).await?;
+    // A key was shown.
+    let held = ongoing.held().ok_or_else(|| Problem::host(&"a call holds nothing"))?;
+    let ended = app.calls.run(&prepared, &body, held).await;
     let repeat = app.calls.repeat(&prepared, &body, &ended);
     let response = match ended {
         Ok(answered) => {

@@ -5,12 +5,15 @@ use crate::auth::AnyKey;
 use crate::grants::AskedShape;
 use crate::page::{Page, PageQuery};
 use crate::path::{self, Path, Query};
+use crate::requests::Ongoing;
 use crate::{App, Problem};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -20,7 +23,7 @@ use wares_catalog::snapshot::{ComponentEntry, Snapshot, VersionEntry};
 use wares_model::limits::{SEARCH_WORDS_MAX, SEARCHED_MAX};
 use wares_model::manifest::{Manifest, Text};
 use wares_model::{ComponentName, Digest, Limits, ProblemCode, Signature, SignerKey, SubmissionId, Timestamp, Version};
-use wares_store::{Deployment, Deprecation};
+use wares_store::{ArtifactReader, Deployment, Deprecation, StoreError};
 use wares_typed::{Description, Function, FunctionSchema, FunctionSchemas, Producer, SchemasTooLarge};
 
 pub(crate) fn routes() -> Router<App> {
@@ -34,6 +37,9 @@ pub(crate) fn routes() -> Router<App> {
         .route(&format!("{VERSION}/wit"), get(wit))
         .route(&format!("{VERSION}/wasm"), get(wasm))
 }
+
+/// Bytes that a download holds on its way: the piece that is sent, and the one that is read.
+const DOWNLOAD_BYTES_MAX: u64 = 2 * ArtifactReader::PIECE_BYTES;
 
 /// A component as lists show it.
 #[derive(Serialize)]
@@ -260,12 +266,26 @@ async fn wit(
 async fn wasm(
     State(catalog): State<Arc<Catalog>>,
     _key: AnyKey,
+    ongoing: Ongoing,
     Path((namespace, name, version)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
     let entry = find_version(&catalog, &namespace, &name, &version)?;
-    let wasm = catalog.wasm(&entry).await?;
-    let tag = format!("\"{}\"", entry.record.digest);
-    Ok(([(header::CONTENT_TYPE, "application/wasm".to_owned()), (header::ETAG, tag)], wasm).into_response())
+    ongoing.keep(DOWNLOAD_BYTES_MAX).await?;
+    let mut wasm = catalog.download(&entry).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/wasm".to_owned()),
+        (header::CONTENT_LENGTH, wasm.size().to_string()),
+        (header::ETAG, format!("\"{}\"", entry.record.digest)),
+    ];
+    // Most damage is found before anything is promised.
+    let first = wasm.piece().await?;
+    let rest = stream::try_unfold(wasm, async |mut wasm| {
+        // The client sees the answer break, and so that it has no whole component.
+        let piece = wasm.piece().await.inspect_err(|error| tracing::error!(%error, "a download was broken off"))?;
+        Ok::<_, StoreError>(piece.map(|piece| (piece, wasm)))
+    });
+    let pieces = stream::iter(first.map(Ok)).chain(rest);
+    Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
 async fn openapi(

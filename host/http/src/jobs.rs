@@ -3,6 +3,7 @@
 use crate::auth::LedgerReader;
 use crate::page::{Page, PageQuery, limit_from_text};
 use crate::path::{Path, Query};
+use crate::requests::Ongoing;
 use crate::{App, Problem, body};
 use axum::Router;
 use axum::body::Body;
@@ -66,9 +67,10 @@ pub(crate) async fn queue(
     jobs: &Jobs,
     request: Request,
     key: Option<IdempotencyKey>,
+    ongoing: &Ongoing,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, jobs.arguments_bytes_max(), "the arguments of a job are").await?;
+    let body = body::read(body, jobs.arguments_bytes_max(), "the arguments of a job are", ongoing).await?;
     let record = jobs.queue(request, key, &body).await?;
     let at = [(header::LOCATION, format!("/v1/jobs/{}", record.id))];
     let applied = [(PREFERENCE_APPLIED, RESPOND_ASYNC)];

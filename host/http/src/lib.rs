@@ -20,17 +20,21 @@ mod lifecycle;
 mod logs;
 mod namespaces;
 mod operations;
+mod pace;
 mod page;
 mod path;
+mod peers;
 mod problem;
 mod providers;
 mod publications;
 mod reports;
+mod requests;
 mod rollouts;
 mod schedules;
 mod secrets;
 mod serve;
 pub mod server;
+mod streams;
 mod submissions;
 mod tenants;
 mod traced;
@@ -38,6 +42,7 @@ mod usage;
 
 use axum::Router;
 use axum::extract::FromRef;
+use changes::Turns;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,12 +61,13 @@ pub struct App {
     jobs: Jobs,
     metrics: PrometheusHandle,
     draining: Draining,
+    turns: Arc<Turns>,
 }
 
 impl App {
     /// The API over this shelf.
     pub fn new(catalog: Arc<Catalog>, calls: Calls, jobs: Jobs, metrics: PrometheusHandle, draining: Draining) -> Self {
-        Self { catalog, calls, jobs, metrics, draining }
+        Self { catalog, calls, jobs, metrics, draining, turns: Turns::new() }
     }
 }
 
@@ -123,7 +129,7 @@ pub fn router(app: App) -> Router {
         .merge(jobs::routes())
         .merge(schedules::routes())
         .fallback(problem::no_such_address)
-        .layer(axum::middleware::from_fn_with_state(changes::slots(), changes::to_their_end))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()

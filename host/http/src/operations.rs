@@ -14,10 +14,13 @@ use std::fmt::Write as _;
 use wares_catalog::LoadError;
 use wares_model::ProblemCode;
 
-/// Addresses that answer while the host drains, so that load balancers and operators can watch it.
-const ANSWERED_WHILE_DRAINING: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Addresses that answer while the host drains, and while all connections are busy, so that load balancers and operators can
+/// watch it.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// Seconds after which a client of a draining host may try again.
 const DRAINING_RETRY_SECONDS: u64 = 1;
+/// The same of a host whose connections are all busy.
+const BUSY_RETRY_SECONDS: u64 = 1;
 
 pub(crate) fn routes(app: &App) -> Router<App> {
     let key = axum::middleware::from_fn_with_state(app.clone(), auth::require_key);
@@ -33,11 +36,23 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 
 /// While the host drains, refuses what is new and closes the connection it came on.
 pub(crate) fn refuse_while_draining(draining: &Draining, path: &str) -> Option<Response> {
-    if !draining.has_begun() || ANSWERED_WHILE_DRAINING.contains(&path) {
+    if !draining.has_begun() || PROBES.contains(&path) {
         return None;
     }
     let problem = Problem::new(ProblemCode::Draining, "the host is shutting down and takes nothing new")
         .with_header(header::RETRY_AFTER, DRAINING_RETRY_SECONDS.to_string())
+        .with_header(header::CONNECTION, "close");
+    Some(problem.into_response())
+}
+
+/// Refuses a request that comes on a connection for operators and probes and is of neither, and closes the connection.
+pub(crate) fn refuse_on_reserve(path: &str) -> Option<Response> {
+    if PROBES.contains(&path) {
+        return None;
+    }
+    let detail = "all connections are busy, or all of this peer: what is left is for operators and probes";
+    let problem = Problem::new(ProblemCode::Overloaded, detail)
+        .with_header(header::RETRY_AFTER, BUSY_RETRY_SECONDS.to_string())
         .with_header(header::CONNECTION, "close");
     Some(problem.into_response())
 }

@@ -1,11 +1,12 @@
 //! What addresses name: components with a version or a requirement, and typed query strings.
 
-use crate::Problem;
+use crate::requests::Ongoing;
+use crate::{App, Problem, body};
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use serde::de::DeserializeOwned;
 use wares_model::limits::{ADDRESS_BYTES_MAX, INTERFACE_NAME_BYTES_MAX};
-use wares_model::{ComponentName, ProblemCode, Version, VersionReq};
+use wares_model::{ComponentName, Version, VersionReq};
 
 /// Path parameters, with a problem document when they do not parse or are longer than any.
 pub(crate) struct Path<T>(pub(crate) T);
@@ -14,8 +15,6 @@ pub(crate) struct Path<T>(pub(crate) T);
 pub(crate) struct Query<T>(pub(crate) T);
 
 /// A JSON body, with a problem document when it does not parse.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Problem))]
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
@@ -24,6 +23,21 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
         check_length("the address", parts.uri.path().len(), ADDRESS_BYTES_MAX)?;
         let axum::extract::Path(value) = axum::extract::Path::from_request_parts(parts, state).await?;
+        Ok(Self(value))
+    }
+}
+
+/// Bytes of it.
+const JSON_BYTES_MAX: u64 = 2 << 20;
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(ongoing) = Ongoing::from_request_parts(&mut parts, app).await;
+        let body = body::read(body, JSON_BYTES_MAX, "the body is", &ongoing).await?;
+        let axum::Json(value) = axum::Json::from_request(Request::from_parts(parts, body.into()), app).await?;
         Ok(Self(value))
     }
 }
@@ -51,9 +65,6 @@ impl From<JsonRejection> for Problem {
         match rejection {
             JsonRejection::MissingJsonContentType(_) => {
                 Self::bad_request("the body must be JSON: send `Content-Type: application/json`")
-            }
-            JsonRejection::BytesRejection(error) if error.status().as_u16() == ProblemCode::TooLarge.status() => {
-                Self::new(ProblemCode::TooLarge, "the body is over 2 MiB")
             }
             other => Self::bad_request(format!("body: {}", other.body_text())),
         }

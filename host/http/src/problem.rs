@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::any::Any;
-use wares_call::{CallError, Explanation};
+use wares_call::{CallError, Explanation, Full};
 use wares_catalog::backup::TakeBackupError;
 use wares_catalog::reports::ReportError;
 use wares_catalog::{
@@ -114,6 +114,12 @@ impl From<Explanation> for Problem {
         };
         let headers = retry_after.map(|seconds| (header::RETRY_AFTER, seconds.to_string()));
         Self { document: Box::new(document), headers: headers.into_iter().collect() }
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        Explanation::from(full).into()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::changes::Waiting;
 use crate::components::{VersionShape, find_version};
 use crate::deployments::Warned;
 use crate::path::Query;
+use crate::requests::Ongoing;
 use crate::{App, Problem, body};
 use axum::Extension;
 use axum::Router;
@@ -73,6 +74,7 @@ async fn publish(
     Query(query): Query<PublishQuery>,
     Extension(waiting): Extension<Waiting>,
     headers: HeaderMap,
+    ongoing: Ongoing,
     body: Body,
 ) -> Result<Response, Problem> {
     let PublishQuery { name, version, deploy, pull, compile, kind, method, basis } = query;
@@ -82,10 +84,7 @@ async fn publish(
     }
     let actor = publisher.actor();
     let wasm = match (pull, &name, &version) {
-        (false, ..) => {
-            let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            body::read_announced(announced.unwrap_or_default(), body, COMPONENT_BYTES_MAX, "the component is").await?
-        }
+        (false, ..) => body::read(body, COMPONENT_BYTES_MAX, "the component is", &ongoing).await?,
         (true, Some(name), Some(version)) => waiting.or_give_up(catalog.pull(name, version)).await??,
         (true, ..) => return Err(Problem::bad_request("?pull=true: add &name=namespace:name&version=1.2.3")),
     };

@@ -3,6 +3,7 @@
 use crate::auth::{Admin, TenantKey};
 use crate::path::{Json, Path, Query};
 use crate::publications::signature;
+use crate::requests::Ongoing;
 use crate::{App, Problem, body};
 use axum::Router;
 use axum::body::Body;
@@ -67,12 +68,13 @@ async fn take(
     State(catalog): State<Arc<Catalog>>,
     key: TenantKey,
     headers: HeaderMap,
+    ongoing: Ongoing,
     body: Body,
 ) -> Result<axum::Json<TakenShape>, Problem> {
     let unsigned =
         || Problem::new(ProblemCode::Untrusted, "the report has no signature: send the wares-signature header");
     let signature = signature(&headers)?.ok_or_else(unsigned)?;
-    let body = body::read(body, REPORT_BYTES_MAX, "the report is").await?;
+    let body = body::read(body, REPORT_BYTES_MAX, "the report is", &ongoing).await?;
     let rows = catalog.take_report(&key.tenant.record.id, &body, &signature).await?;
     Ok(axum::Json(TakenShape { rows }))
 }

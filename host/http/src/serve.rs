@@ -1,7 +1,8 @@
 //! HTTP requests that components answer themselves: `/serve/{namespace}/{name}[@{version-req}]/{path…}`.
 
 use crate::auth::TenantKey;
-use crate::connection::HangUp;
+use crate::pace::TooSlow;
+use crate::requests::Ongoing;
 use crate::traced::Traced;
 use crate::{App, Problem, ahead, calls, lifecycle};
 use axum::Router;
@@ -14,12 +15,14 @@ use axum::routing::any;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use tower_http::timeout::TimeoutError;
 use wares_engine::{BodyError, hop_by_hop};
 use wares_model::ProblemCode;
 
 /// Tells the component below which path it is reached.
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// Bytes of a request's body and of its answer that are under way between the caller and the component.
+const BUFFERED_BYTES_MAX: u64 = 256 << 10;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -59,8 +62,9 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
         parts.headers.insert(FORWARDED_PREFIX, prefix);
     }
     let body = body.map_frame(without_hop_by_hop).map_err(broken_off).boxed_unsync();
-    let hang_up = parts.extensions.remove::<HangUp>();
-    let hang_up = move || hang_up.iter().for_each(HangUp::give_up);
+    let ongoing = parts.extensions.remove::<Ongoing>().unwrap_or_default();
+    ongoing.keep(BUFFERED_BYTES_MAX).await?;
+    let hang_up = move || ongoing.give_up();
     let response = app.calls.serve(&prepared, Request::from_parts(parts, body), hang_up).await?;
 
     let (mut parts, body) = response.into_parts();
@@ -77,7 +81,7 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
 /// What a guest is told of a request's body that does not come to its end.
 fn broken_off(error: axum::Error) -> BodyError {
     let mut causes = std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| error.source());
-    match causes.any(|error| error.is::<TimeoutError>()) {
+    match causes.any(|error| error.is::<TooSlow>()) {
         true => BodyError::ConnectionReadTimeout,
         false => BodyError::ConnectionTerminated,
     }
@@ -127,16 +131,18 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::Paced;
+    use crate::requests::Pace;
     use futures::stream;
     use http_body_util::StreamBody;
     use std::convert::Infallible;
     use std::time::Duration;
-    use tower_http::timeout::TimeoutBody;
 
     #[tokio::test]
     async fn a_slow_caller_is_not_taken_for_one_that_is_gone() {
+        let pace = Pace { patience: Duration::from_millis(1), bytes_per_second_min: 0 };
         let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        let slow = ahead::read_ahead(Body::new(TimeoutBody::new(Duration::from_millis(1), silent)));
+        let slow = ahead::read_ahead(Body::new(Paced::new(silent, pace)));
         let broken = StreamBody::new(stream::iter([Err::<Frame<Bytes>, _>(std::io::Error::other("reset"))]));
         for (mut body, is_slow) in [(slow, true), (ahead::read_ahead(Body::new(broken)), false)] {
             let error = broken_off(body.frame().await.unwrap().unwrap_err());

@@ -3,16 +3,20 @@
 //! Built on hyper-util because its server takes a timer: slow headers, slow bodies and idle connections end. So do clients
 //! that do not take what they are sent.
 
-use crate::connection::{OpenBody, Requests, drive};
-use crate::{Draining, operations, problem};
+use crate::connection::drive;
+use crate::pace::Paced;
+use crate::peers::{Peers, Place};
+use crate::requests::{OpenBody, Pace, Requests};
+use crate::streams::Streams;
+use crate::{App, Draining, auth, operations, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
 use axum::response::Response;
 use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,125 +24,208 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
-use tower_http::timeout::TimeoutBody;
+
+pub use crate::peers::PeerBounds;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Requests at once on one HTTP/2 connection.
 const HTTP2_STREAMS_MAX: u32 = 256;
+/// Bytes that a client of HTTP/2 may send for one request before they are read, and for all of a connection.
+const HTTP2_WINDOWS_BYTES: (u32, u32) = (128 << 10, 256 << 10);
+/// For the first request on a connection that only operators and probes are served on.
+const RESERVED_HEAD_MAX: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection (no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a client is told for whose connection there is no place.
+const NO_PLACE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n";
 
 /// Bounds of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Connections {
-    /// Open at once.
-    pub open_max: usize,
+    /// How many there may be.
+    pub peers: PeerBounds,
     /// For the head of a request to arrive, from the connection's first moment; idle connections end after it too.
     pub head_timeout: Duration,
     /// Between two pieces of a request's body, and for a client to take a piece of what it is sent.
     pub body_timeout: Duration,
+    /// Beyond that, bytes that bodies and answers move on by for each second in which a client is waited for.
+    pub body_bytes_per_second_min: u64,
     /// For what has begun to end, once the host is told to stop.
     pub drain_timeout: Duration,
 }
 
-/// Serves `router` until `stop` completes, then drains: no new connections, new requests are refused, running ones end within
-/// the drain time. Returns whether all did.
+impl Connections {
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { patience: self.body_timeout, bytes_per_second_min: self.body_bytes_per_second_min }
+    }
+
+    pub(crate) fn head_timeout(&self, requests: &Requests) -> Duration {
+        if requests.is_reserved() { self.head_timeout.min(RESERVED_HEAD_MAX) } else { self.head_timeout }
+    }
+}
+
+/// What is served.
+pub struct Api {
+    router: Router,
+    draining: Draining,
+    /// Whether these are of a request with an operator's key.
+    is_operator: Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>,
+}
+
+impl From<App> for Api {
+    fn from(app: App) -> Self {
+        let (router, draining) = (crate::router(app.clone()), app.draining.clone());
+        Self { router, draining, is_operator: Box::new(move |headers| auth::is_operator(&app, headers)) }
+    }
+}
+
+impl From<Router> for Api {
+    /// Something without keys, so that nobody is an operator.
+    fn from(router: Router) -> Self {
+        Self { router, draining: Draining::default(), is_operator: Box::new(|_| false) }
+    }
+}
+
+/// Serves until `stop` completes, then drains: no new connections, new requests are refused, running ones end within the drain
+/// time. Returns whether all did.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    api: impl Into<Api>,
     connections: Connections,
-    draining: Draining,
     stop: impl Future<Output = ()>,
 ) -> bool {
-    let server = Arc::new(builder(&connections));
-    let slots = Arc::new(Semaphore::new(connections.open_max));
+    let server = Server::new(api.into(), connections);
     let open = TaskTracker::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let accepted = tokio::select! {
+        let stream = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &slots) => accepted,
+            stream = accept(&listener) => stream,
         };
-        let (stream, slot) = accepted;
-        let requests = Arc::<Requests>::default();
-        let service = {
-            let (router, draining, requests) = (router.clone(), draining.clone(), Arc::clone(&requests));
-            service_fn(move |request: Request<Incoming>| {
-                let request = request.map(|body| timed(body, connections.body_timeout));
-                answer(router.clone(), draining.clone(), Arc::clone(&requests), request)
-            })
-        };
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(connections.body_timeout));
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service).into_owned();
-        let draining = draining.clone();
-        open.spawn(async move {
-            drive(connection, &requests, &connections, &draining).await;
-            drop(slot);
-        });
+        let place = stream.peer_addr().ok().and_then(|peer| server.peers.place(peer.ip()));
+        match place {
+            Some(place) => drop(open.spawn(Arc::clone(&server).connection(stream, place))),
+            // A client that does not see it sees the connection end.
+            None => drop(stream.try_write(NO_PLACE)),
+        }
     }
-    draining.begin();
+    server.api.draining.begin();
     drop(listener);
     open.close();
     tokio::time::timeout(connections.drain_timeout, open.wait()).await.is_ok()
 }
 
-/// The answer to one request. A handler that panics is a fault of the host, and takes nothing else down.
-async fn answer(
-    mut router: Router,
-    draining: Draining,
-    requests: Arc<Requests>,
-    mut request: Request<Body>,
-) -> Result<Response<OpenBody>, Infallible> {
-    let open = requests.begin(request.version());
-    let refusal = operations::refuse_while_draining(&draining, request.uri().path());
-    let answer = match refusal {
-        Some(refusal) => refusal,
-        None => {
-            request.extensions_mut().insert(open.hang_up());
-            match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
-                Ok(Ok(answer)) => answer,
-                Err(panic) => problem::of_panic(panic),
+/// What all connections have in common.
+struct Server {
+    api: Api,
+    connections: Connections,
+    peers: Arc<Peers>,
+    http: auto::Builder<Streams>,
+    /// The same where only operators and probes are served.
+    reserved: auto::Builder<Streams>,
+}
+
+impl Server {
+    fn new(api: Api, connections: Connections) -> Arc<Self> {
+        let peers = Peers::new(connections.peers);
+        let http = builder(connections.head_timeout);
+        let reserved = builder(connections.head_timeout.min(RESERVED_HEAD_MAX));
+        Arc::new(Self { api, connections, peers, http, reserved })
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, place: Place) {
+        let requests = Arc::clone(&place.requests);
+        let service = {
+            let (server, requests) = (Arc::clone(&self), Arc::clone(&requests));
+            service_fn(move |request: Request<Incoming>| Arc::clone(&server).answer(Arc::clone(&requests), request))
+        };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.connections.body_timeout));
+        let http = if requests.is_reserved() { &self.reserved } else { &self.http };
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service).into_owned();
+        drive(connection, &requests, &self.connections, &self.api.draining).await;
+        drop(place);
+    }
+
+    /// The answer to one request. A handler that panics is a fault of the host, and takes nothing else down.
+    async fn answer(
+        self: Arc<Self>,
+        requests: Arc<Requests>,
+        request: Request<Incoming>,
+    ) -> Result<Response<OpenBody>, Infallible> {
+        let ongoing = requests.begin(request.version());
+        let refusal = self.refusal(&requests, request.uri().path(), request.headers());
+        let answer = match refusal {
+            Some(refusal) => refusal,
+            None => {
+                let mut request = self.paced(request);
+                request.extensions_mut().insert(ongoing.clone());
+                let mut router = self.api.router.clone();
+                match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
+                    Ok(Ok(answer)) => answer,
+                    Err(panic) => problem::of_panic(panic),
+                }
             }
+        };
+        Ok(answer.map(|body| ongoing.answer_with(body)))
+    }
+
+    /// Why a request is not served now, or not on this connection.
+    fn refusal(&self, requests: &Requests, path: &str, headers: &HeaderMap) -> Option<Response> {
+        if let Some(refusal) = operations::refuse_while_draining(&self.api.draining, path) {
+            return Some(refusal);
         }
-    };
-    Ok(answer.map(|body| open.answer_with(body)))
+        if requests.is_reserved() && (self.api.is_operator)(headers) {
+            requests.serve_all();
+        }
+        requests.is_reserved().then(|| operations::refuse_on_reserve(path)).flatten()
+    }
+
+    /// The request with a body that ends when it does not move on. What a component answers itself is bounded by the time of its
+    /// call, and may come at any pace.
+    fn paced(&self, request: Request<Incoming>) -> Request<Body> {
+        let mut pace = self.connections.pace();
+        if request.uri().path().starts_with(SERVED_PATH) {
+            pace.bytes_per_second_min = 0;
+        }
+        request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(Paced::new(body, pace)) })
+    }
 }
 
-/// A body that ends with an error when nothing comes for too long.
-fn timed(body: Incoming, timeout: Duration) -> Body {
-    if body.is_end_stream() { Body::empty() } else { Body::new(TimeoutBody::new(timeout, body)) }
-}
+/// Where components answer themselves.
+const SERVED_PATH: &str = "/serve/";
 
-fn builder(connections: &Connections) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+fn builder(head_timeout: Duration) -> auto::Builder<Streams> {
+    let mut server = auto::Builder::new(Streams);
+    let (stream_window, connection_window) = HTTP2_WINDOWS_BYTES;
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(connections.head_timeout)
+        .header_read_timeout(head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(connections.head_timeout)
+        .keep_alive_interval(head_timeout)
+        .initial_stream_window_size(stream_window)
+        .initial_connection_window_size(connection_window)
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
     server
 }
 
-/// The next connection, once there is a slot for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    let slot = Arc::clone(slots).acquire_owned().await.ok();
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 // Answers are small and written at once; waiting to fill a packet only delays them.
                 let _ = stream.set_nodelay(true);
-                return (stream, slot);
+                return stream;
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -204,6 +204,29 @@ pub const SCHEMA_PLACES_MAX: usize = 50_000;
 pub const SCHEMAS_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a component's OpenAPI document.
 pub const OPENAPI_BYTES_MAX: usize = 8 << 20;
+/// Bytes that the host holds for requests that are open: bodies, the values made of them, and answers that are not taken yet. With
+/// the memory of running calls and of loaded code it fits a machine of 4 GiB.
+pub const HELD_BYTES_MAX: u64 = 1024 * MIB;
+/// Of these, for one tenant's requests: a few of the largest calls at once, or thousands of small ones.
+pub const TENANT_HELD_BYTES_MAX: u64 = HELD_BYTES_MAX / 4;
+/// The same for all of the operators' requests, beside the others.
+pub const OPERATORS_HELD_BYTES_MAX: u64 = 256 * MIB;
+/// Bytes that one request counts for at least: its head and what the host keeps to serve it.
+pub const REQUEST_BYTES_MIN: u64 = 16 * KIB;
+/// Milliseconds that a request waits for others to give back what they hold.
+pub const HELD_WAIT_MS_MAX: u64 = 1_000;
+/// Requests open at once with one key: enough for all that may run and wait for one tenant's application.
+pub const KEY_REQUESTS_MAX: u64 = 1_024;
+/// Keys and tenants of which is known what they hold, beyond those with open requests.
+pub const HOLDERS_KEPT_MAX: usize = 10_000;
+/// Connections open at once.
+pub const CONNECTIONS_MAX: u64 = 4_096;
+/// Of these, from one address: half, so that no peer has all.
+pub const PEER_CONNECTIONS_MAX: u64 = CONNECTIONS_MAX / 2;
+/// Connections, of all, that only operators and probes are served on.
+pub const OPERATOR_CONNECTIONS_MIN: u64 = 64;
+/// Bytes per second that a request's body or an answer moves on with at least, beyond the time for one piece.
+pub const BODY_BYTES_PER_SECOND_MIN: u64 = 4 * KIB;
 /// Nesting of a JSON value.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Wasm stack of a guest in bytes.

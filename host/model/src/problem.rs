@@ -60,13 +60,13 @@ problems! {
     Conflict "conflict" 409 "It conflicts with what is there"
         "A published version exists with other bytes, the state changed since it was read (`If-Match`), or an `Idempotency-Key` was used for another call. Read the current state, then decide.";
     TooLarge "too-large" 413 "The body is over its limit"
-        "The request's body is larger than the limit in `detail`.";
+        "The request's body is larger than the limit in `detail`, or the host would hold more for it than it does for one request.";
     InvalidComponent "invalid-component" 422 "The component cannot be taken"
         "The bytes are not a component, are malformed, import what this host does not provide, ask for more than it allows, or cannot be compiled within bounds. `detail` says which; `wares check FILE` says the same beforehand.";
     ComponentError "component-error" 422 "The component answered with its error case"
         "The function returned the error case of its WIT `result`. `error` holds that value as JSON.";
     RateLimited "rate-limited" 429 "Too many calls"
-        "The tenant has as many calls running, or jobs waiting, as it may. Wait for `Retry-After` seconds.";
+        "The tenant has as many calls running, or jobs waiting, as it may, or open requests hold as much of the host's memory as is the tenant's part, or the key has as many of them open as it may. Take the answers, and wait for `Retry-After` seconds.";
     Trap "trap" 502 "The guest trapped"
         "The component's code failed. `detail` holds the reason and `backtrace` the names of the wasm functions. The host and other components are not affected; tell the vendor.";
     LimitMemory "limit-memory" 502 "Over its memory"
@@ -82,7 +82,7 @@ problems! {
     HostError "host-error" 500 "The host failed"
         "Something went wrong in the host itself. It is in the host's log under the call id; tell the operator.";
     Overloaded "overloaded" 503 "No free slot"
-        "The host, or this version, has as many calls running and waiting as it can take, or the version is still being loaded. Try again after `Retry-After` seconds.";
+        "The host, or this version, has as many calls running and waiting as it can take, or the version is still being loaded, or open requests hold as much memory, or as many connections, as there are for them. Try again after `Retry-After` seconds.";
     LedgerUnavailable "ledger-unavailable" 503 "The ledger cannot be written"
         "A call that cannot be counted is not served. The operator has to mend the database; try again later.";
     Draining "draining" 503 "The host shuts down"

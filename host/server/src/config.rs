@@ -15,10 +15,11 @@ use wares_engine::OutboundConfig;
 use wares_model::Limits;
 use wares_model::grants::Label;
 use wares_model::limits::{
-    COMPOSED_CALLS_MAX, HOST_CONCURRENCY_MAX, JOB_DEADLINE_SECONDS_MAX, LOADED_VERSIONS_MAX,
+    BODY_BYTES_PER_SECOND_MIN, COMPOSED_CALLS_MAX, CONNECTIONS_MAX, HELD_BYTES_MAX, HOST_CONCURRENCY_MAX,
+    JOB_DEADLINE_SECONDS_MAX, KEY_REQUESTS_MAX, LOADED_VERSIONS_MAX, OPERATOR_CONNECTIONS_MIN,
     OUTBOUND_BETWEEN_BYTES_MS_MAX, OUTBOUND_CONNECT_MS_MAX, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_FIRST_BYTE_MS_MAX,
-    QUEUE_LENGTH_MAX, QUEUE_MS_MAX, RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX, REUSE_INSTANCES_MAX,
-    REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX,
+    PEER_CONNECTIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
+    REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX, TENANT_HELD_BYTES_MAX,
 };
 use wares_store::{JobBounds, JobRetention, RedisStore, RedisUrl, SqliteSync};
 
@@ -179,10 +180,24 @@ pub struct Reuse {
 pub struct Http {
     /// Connections open at once.
     pub connections_max: usize,
+    /// Of these, from one address, or one network of 64 bits of IPv6. Behind a proxy that all clients come through, as many as
+    /// are open at once.
+    pub peer_connections_max: usize,
+    /// Connections, of all, on which only operators and probes are served when all others are busy.
+    pub operator_connections_min: usize,
+    /// Requests open at once with one key: from their head until their answer is taken.
+    pub key_requests_max: usize,
+    /// Bytes that the host holds for open requests: bodies, the values made of them, answers and downloads that are not taken
+    /// yet. A quarter of them is for small requests. What operators' requests hold is counted apart.
+    pub held_bytes_max: u64,
+    /// Of these, for the requests of one tenant.
+    pub tenant_held_bytes_max: u64,
     /// Seconds for the head of a request to arrive; an idle connection ends after it too.
     pub head_seconds_max: u64,
     /// Seconds between two pieces of a request's body, and for a client to take a piece of what it is sent.
     pub body_seconds_max: u64,
+    /// Bytes for each second that a client is waited for beyond that, over a whole body or answer; 0: any pace will do.
+    pub body_bytes_per_second_min: u64,
 }
 
 /// Section `outbound`.
@@ -273,8 +288,14 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("reuse.age-seconds-max", 1, 86_400),
     ("reuse.memory-bytes-max", 0, 4 << 30),
     ("http.connections-max", 1, 1_000_000),
+    ("http.peer-connections-max", 1, 1_000_000),
+    ("http.operator-connections-min", 0, 10_000),
+    ("http.key-requests-max", 1, 1_000_000),
+    ("http.held-bytes-max", 1 << 20, 1 << 40),
+    ("http.tenant-held-bytes-max", 1 << 20, 1 << 40),
     ("http.head-seconds-max", 1, 3_600),
     ("http.body-seconds-max", 1, 3_600),
+    ("http.body-bytes-per-second-min", 0, 1 << 30),
     ("outbound.connect-ms-max", 1, 600_000),
     ("outbound.first-byte-ms-max", 1, 3_600_000),
     ("outbound.between-bytes-ms-max", 1, 3_600_000),
@@ -405,7 +426,18 @@ impl Default for Reuse {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { connections_max: 4_096, head_seconds_max: 30, body_seconds_max: 30 }
+        let count = |bound: u64| usize::try_from(bound).unwrap_or(usize::MAX);
+        Self {
+            connections_max: count(CONNECTIONS_MAX),
+            peer_connections_max: count(PEER_CONNECTIONS_MAX),
+            operator_connections_min: count(OPERATOR_CONNECTIONS_MIN),
+            key_requests_max: count(KEY_REQUESTS_MAX),
+            held_bytes_max: HELD_BYTES_MAX,
+            tenant_held_bytes_max: TENANT_HELD_BYTES_MAX,
+            head_seconds_max: 30,
+            body_seconds_max: 30,
+            body_bytes_per_second_min: BODY_BYTES_PER_SECOND_MIN,
+        }
     }
 }
 

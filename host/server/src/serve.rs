@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use wares_call::jobs::Jobs;
-use wares_call::{Calls, Capacity};
+use wares_call::{Calls, Capacity, OpenBounds};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
 use wares_catalog::{Catalog, KeySource, Policy, Role, Vault};
 use wares_engine::{Buckets, Engine, EngineConfig, Files, KeepBounds, Outbound, Services, WorkerCommand};
-use wares_http::server::Connections;
+use wares_http::server::{Connections, PeerBounds};
 use wares_http::{App, Draining};
 use wares_model::Timestamp;
 use wares_model::time::DAY_US;
@@ -54,7 +54,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
 
     let entries_max = capacity.running_max + capacity.shadows_max + capacity.instances_below();
     let (ledger, writer) = Ledger::start(store.clone(), entries_max);
-    let calls = Calls::new(Arc::clone(&catalog), ledger, capacity);
+    let calls = Calls::new(Arc::clone(&catalog), ledger, capacity, open_bounds(config));
     let metrics = install_metrics()?;
     let drain_timeout = Duration::from_secs(config.drain_seconds_max);
     let sweeper = tokio::spawn(sweep(engine));
@@ -69,7 +69,6 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let addr = listener.local_addr()?;
     // Only now: a key that was made before a start that failed would never be shown.
     let admin_key = first_admin_key(&catalog).await?;
-    let draining = Draining::default();
     let (jobs, worker) = Jobs::start(calls.clone(), (&config.jobs).into(), drain_timeout).await?;
     // Not before: jobs that ran when the host ended are looked up in the ledger.
     let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
@@ -80,17 +79,11 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
             jobs.close();
         }
     };
-    let router = wares_http::router(App::new(catalog, calls, jobs, metrics, draining.clone()));
+    let app = App::new(catalog, calls, jobs, metrics, Draining::default());
     tracing::info!(%addr, data_dir = %config.data_dir.display(), "serving");
     ready(Running { addr, admin_key });
 
-    let connections = Connections {
-        open_max: config.http.connections_max,
-        head_timeout: Duration::from_secs(config.http.head_seconds_max),
-        body_timeout: Duration::from_secs(config.http.body_seconds_max),
-        drain_timeout,
-    };
-    if !wares_http::server::serve(listener, router, connections, draining, stop).await {
+    if !wares_http::server::serve(listener, app, connections(config), stop).await {
         tracing::warn!(seconds = config.drain_seconds_max, "some requests did not end in time and were cut off");
     }
     // It has been draining since the stop, and cuts off by itself what does not end.
@@ -101,7 +94,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     sweeper.abort();
     rollouts.abort();
     // The writer ends when the last request has dropped its end of the ledger; requests that were cut off keep theirs.
-    if tokio::time::timeout(connections.drain_timeout, writer).await.is_err() {
+    if tokio::time::timeout(drain_timeout, writer).await.is_err() {
         tracing::warn!("the ledger's writer was still waiting for calls");
     }
     tracing::info!("stopped");
@@ -121,6 +114,29 @@ fn capacity(config: &Config) -> Capacity {
         wait_max: Duration::from_millis(config.calls.queue_ms_max),
         shadows_max: config.calls.shadows_max,
         composed_max: config.calls.composed_max.min(config.calls.concurrency_max),
+    }
+}
+
+fn connections(config: &Config) -> Connections {
+    let http = &config.http;
+    Connections {
+        peers: PeerBounds {
+            open_max: http.connections_max,
+            peer_max: http.peer_connections_max,
+            operators_min: http.operator_connections_min.min(http.connections_max / 2),
+        },
+        head_timeout: Duration::from_secs(http.head_seconds_max),
+        body_timeout: Duration::from_secs(http.body_seconds_max),
+        body_bytes_per_second_min: http.body_bytes_per_second_min,
+        drain_timeout: Duration::from_secs(config.drain_seconds_max),
+    }
+}
+
+fn open_bounds(config: &Config) -> OpenBounds {
+    OpenBounds {
+        host_bytes_max: config.http.held_bytes_max,
+        tenant_bytes_max: config.http.tenant_held_bytes_max,
+        key_requests_max: config.http.key_requests_max,
     }
 }
 

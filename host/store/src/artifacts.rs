@@ -1,11 +1,13 @@
 //! Published bytes, by their digest.
 
 use crate::StoreError;
+use crate::hashing::Hasher;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use wares_model::Digest;
@@ -53,6 +55,19 @@ impl Artifacts {
         }
     }
 
+    /// The bytes of this digest, to be read piece by piece.
+    pub async fn read(&self, digest: &Digest) -> Result<Option<ArtifactReader>, StoreError> {
+        let path = path(digest);
+        match self.objects.head(&path).await {
+            Ok(found) => {
+                let (objects, digest, hasher) = (Arc::clone(&self.objects), *digest, Hasher::default());
+                Ok(Some(ArtifactReader { objects, path, digest, size: found.size, at: 0, hasher }))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether there are bytes under this digest. It does not read them.
     pub async fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
         match self.objects.head(&path(digest)).await {
@@ -80,6 +95,44 @@ impl Artifacts {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// An artifact that is read piece by piece, and checked on the way: the last piece comes only if all that came has the digest.
+pub struct ArtifactReader {
+    objects: Arc<dyn ObjectStore>,
+    path: ObjectPath,
+    digest: Digest,
+    size: u64,
+    at: u64,
+    hasher: Hasher,
+}
+
+impl ArtifactReader {
+    /// Bytes of a piece at most.
+    pub const PIECE_BYTES: u64 = 64 << 10;
+
+    /// Bytes of the whole.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The next piece, until there is none. A reader that has failed is of no further use.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let end = self.size.min(self.at + Self::PIECE_BYTES);
+        if self.at == end && end > 0 {
+            return Ok(None);
+        }
+        let piece = match self.at == end {
+            true => Bytes::new(),
+            false => self.objects.get_range(&self.path, self.at..end).await?,
+        };
+        self.hasher.update(&piece);
+        self.at = end;
+        if end == self.size && mem::take(&mut self.hasher).finish() != (self.digest, self.size) {
+            return Err(StoreError::CorruptArtifact(self.digest));
+        }
+        Ok((!piece.is_empty()).then_some(piece))
     }
 }
 
@@ -163,6 +216,34 @@ mod tests {
         }
         artifacts.put(digest, bytes.clone()).await.unwrap();
         assert_eq!(artifacts.get(digest).await.unwrap().as_ref(), Some(bytes));
+    }
+
+    #[tokio::test]
+    async fn pieces_come_to_the_whole_and_the_last_one_only_if_it_is_undamaged() {
+        let Fixture { dir, artifacts, .. } = fixture();
+        let piece = usize::try_from(ArtifactReader::PIECE_BYTES).unwrap();
+        for length in [0, 1, piece, piece + 1, 3 * piece] {
+            let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let digest = Digest::of(&bytes);
+            assert!(artifacts.read(&digest).await.unwrap().is_none());
+            artifacts.put(&digest, bytes.clone().into()).await.unwrap();
+            let read = async || {
+                let mut reader = artifacts.read(&digest).await.unwrap().unwrap();
+                assert_eq!(reader.size(), length as u64);
+                let mut whole = Vec::new();
+                while let Some(piece) = reader.piece().await? {
+                    whole.extend_from_slice(&piece);
+                }
+                Ok::<_, StoreError>(whole)
+            };
+            assert!(read().await.unwrap() == bytes, "{length}");
+            let hex = digest.hex();
+            let mut damaged = bytes;
+            let Some(first) = damaged.first_mut() else { continue };
+            *first ^= 1;
+            fs::write(dir.path().join("sha256").join(&hex[..2]).join(hex), damaged).unwrap();
+            assert!(matches!(read().await, Err(StoreError::CorruptArtifact(found)) if found == digest), "{length}");
+        }
     }
 
     #[tokio::test]

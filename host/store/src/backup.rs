@@ -4,7 +4,8 @@
 //! [`DATABASE`]; and one file for each artifact, named by its digest. Native code, its key and the host's settings are not in
 //! it: native code is made again where the backup is restored.
 
-use crate::{Artifacts, Store, StoreError};
+use crate::{ArtifactReader, Artifacts, Store, StoreError};
+use bytes::{Buf as _, Bytes};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -102,8 +103,9 @@ impl Backup {
         let database = self.copy.file.reopen()?;
         self.append(&mut archive, DATABASE, self.head.database_bytes, database)?;
         for (digest, _) in &self.copy.artifacts {
-            let bytes = runtime.block_on(self.artifacts.get(digest))?.ok_or(BackupError::Missing(*digest))?;
-            self.append(&mut archive, &artifact_name(digest), bytes.len() as u64, bytes.as_ref())?;
+            let reader = runtime.block_on(self.artifacts.read(digest))?.ok_or(BackupError::Missing(*digest))?;
+            let (size, name) = (reader.size(), artifact_name(digest));
+            self.append(&mut archive, &name, size, Pieces { reader, piece: Bytes::new(), runtime })?;
         }
         Ok(archive.into_inner()?.flush()?)
     }
@@ -123,6 +125,25 @@ impl Backup {
             0 => Ok(()),
             _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{name} became shorter meanwhile"))),
         }
+    }
+}
+
+/// An artifact's bytes for who reads them on a thread of its own.
+struct Pieces<'a> {
+    reader: ArtifactReader,
+    piece: Bytes,
+    runtime: &'a Handle,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            let next = self.runtime.block_on(self.reader.piece()).map_err(io::Error::other)?;
+            self.piece = next.unwrap_or_default();
+        }
+        let bytes = self.piece.len().min(buffer.len());
+        self.piece.split_to(bytes).copy_to_slice(buffer.get_mut(..bytes).unwrap_or_default());
+        Ok(bytes)
     }
 }
 

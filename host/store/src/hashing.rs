@@ -12,6 +12,11 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.sha256.update(piece);
+        self.bytes += piece.len() as u64;
+    }
+
     /// The digest of all that was written, and its length.
     pub(crate) fn finish(self) -> (Digest, u64) {
         (Digest::from_bytes(self.sha256.finalize().into()), self.bytes)
@@ -20,8 +25,7 @@ impl Hasher {
 
 impl Write for Hasher {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.sha256.update(piece);
-        self.bytes += piece.len() as u64;
+        self.update(piece);
         Ok(piece.len())
     }
 

@@ -25,7 +25,7 @@ mod sqlite;
 mod trust;
 
 pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
-pub use artifacts::Artifacts;
+pub use artifacts::{ArtifactReader, Artifacts};
 pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
 pub use config::{ConfigRecord, ConfigStore};
 pub use data_dir::{DataDir, DataDirError};

@@ -25,24 +25,60 @@ pub struct ArgumentError {
     pub message: String,
 }
 
+/// Why there are no values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The text is not what the parameters say.
+    #[error(transparent)]
+    Arguments(#[from] ArgumentError),
+    /// They take more memory than there is for them now.
+    #[error("{TOO_MUCH_MEMORY}")]
+    Memory,
+}
+
+const TOO_MUCH_MEMORY: &str =
+    "the values would take too much memory for a text of this length: send fewer or smaller lists";
+
 type Read<T> = Result<T, ArgumentError>;
 
 /// The values of a function's parameters in order, from a JSON object by their names or a JSON array in their order.
 ///
 /// Parameters that are options may be left out; so may the whole body if none is left.
 pub fn read_arguments(description: &Description, function: &Function, json: &[u8]) -> Result<Vec<Val>, ArgumentError> {
+    match read_arguments_within(description, function, json, usize::MAX) {
+        Ok((values, _)) => Ok(values),
+        Err(ReadError::Arguments(error)) => Err(error),
+        // There is no such bound here.
+        Err(ReadError::Memory) => Err(ArgumentError { pointer: String::new(), message: TOO_MUCH_MEMORY.to_owned() }),
+    }
+}
+
+/// The same with so many bytes of host memory at most, and how many the values take.
+pub fn read_arguments_within(
+    description: &Description,
+    function: &Function,
+    json: &[u8],
+    bytes_max: usize,
+) -> Result<(Vec<Val>, usize), ReadError> {
     let text = std::str::from_utf8(json).map_err(|error| {
         let message = format!("the body is not UTF-8 at byte {}", error.valid_up_to());
         ArgumentError { pointer: String::new(), message }
     })?;
+    let reasonable = ARGUMENT_BYTES_MIN.saturating_add(text.len().saturating_mul(ARGUMENT_BYTES_PER_BYTE_MAX));
+    let bytes_left = reasonable.min(bytes_max);
     let mut arguments = Arguments {
         text,
         json: Reader::new(text),
         types: &description.types,
         places: Vec::new(),
-        bytes_left: ARGUMENT_BYTES_MIN.saturating_add(text.len().saturating_mul(ARGUMENT_BYTES_PER_BYTE_MAX)),
+        bytes_left,
+        is_exhausted: false,
     };
-    arguments.read(&function.params)
+    match arguments.read(&function.params) {
+        Ok(values) => Ok((values, bytes_left - arguments.bytes_left)),
+        Err(_) if arguments.is_exhausted && bytes_max < reasonable => Err(ReadError::Memory),
+        Err(error) => Err(error.into()),
+    }
 }
 
 struct Arguments<'a> {
@@ -53,6 +89,8 @@ struct Arguments<'a> {
     places: Vec<Place<'a>>,
     /// Host memory that values may still take.
     bytes_left: usize,
+    /// Whether they would have taken more.
+    is_exhausted: bool,
 }
 
 impl<'a> Arguments<'a> {
@@ -171,9 +209,10 @@ impl<'a> Arguments<'a> {
                 self.bytes_left = left;
                 Ok(())
             }
-            None => Err(self.error(
-                "the values would take too much memory for a text of this length: send fewer or smaller lists".into(),
-            )),
+            None => {
+                self.is_exhausted = true;
+                Err(self.error(TOO_MUCH_MEMORY.to_owned()))
+            }
         }
     }
 

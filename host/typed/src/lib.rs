@@ -26,7 +26,7 @@ mod signature;
 mod types;
 mod write;
 
-pub use arguments::{ArgumentError, read_arguments};
+pub use arguments::{ArgumentError, ReadError, read_arguments, read_arguments_within};
 pub use compatibility::{Changes, CompareError, Lost, compare};
 pub use describe::{DescribeError, asynchronous_wasm_features, describe, wasm_features};
 pub use description::{Description, Function, Interface, Producer};

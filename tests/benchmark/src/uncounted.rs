@@ -15,8 +15,7 @@ use wares_engine::{
     CallContext, Component, Concurrency, Engine, EngineConfig, Invocation, KeepBounds, Lane, Meter, Services,
     WorkerCommand,
 };
-use wares_http::Draining;
-use wares_http::server::{Connections, serve};
+use wares_http::server::{Connections, PeerBounds, serve};
 use wares_model::{Digest, Limits, limits};
 use wares_store::DataDir;
 use wares_typed::{Answer, Description};
@@ -54,9 +53,14 @@ pub async fn run() -> Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening: http://{}", listener.local_addr()?);
     let minute = Duration::from_secs(60);
-    let connections =
-        Connections { open_max: 4_096, head_timeout: minute, body_timeout: minute, drain_timeout: minute };
-    serve(listener, router, connections, Draining::default(), std::future::pending()).await;
+    let connections = Connections {
+        peers: PeerBounds { open_max: 4_096, peer_max: 4_096, operators_min: 0 },
+        head_timeout: minute,
+        body_timeout: minute,
+        body_bytes_per_second_min: 0,
+        drain_timeout: minute,
+    };
+    serve(listener, router, connections, std::future::pending()).await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! One attempt at a job: an ordinary call, and what its end means to the job.
 
 use super::{Inner, JobPolicy, backoff};
-use crate::{Answered, CallError, Calls, Explanation, Request, telemetry};
+use crate::{Answered, CallError, Calls, Explanation, Full, Held, Prepared, Request, telemetry};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,11 +62,22 @@ impl Calls {
             telemetry::refused(&error);
             return Ended::Refused(error.explanation);
         }
-        match self.run_for(&prepared, arguments, Some(attempt)).await {
+        let held = match self.hold(&prepared, arguments).await {
+            Ok(held) => held,
+            Err(full) => return Ended::Refused(Box::new(full.into())),
+        };
+        match self.run_for(&prepared, arguments, &held, Some(attempt)).await {
             Ok(Answered { json, .. }) => Ended::Made(Ok(json.len() as u64)),
             Err(error) if attempt.has_begun() => Ended::Made(Err(error.explanation)),
             Err(error) => Ended::Refused(error.explanation),
         }
+    }
+
+    /// Holds the arguments of an attempt for its tenant.
+    async fn hold(&self, prepared: &Prepared, arguments: &[u8]) -> Result<Held, Full> {
+        let held = self.holders.attempt(&prepared.tenant.record.id)?;
+        held.grow(arguments.len() as u64).await?;
+        Ok(held)
     }
 }
 

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use std::collections::HashSet;
 
 const VALUE_BYTES: usize = size_of::<Val>();
+/// Values that a list has room for at first.
+const LIST_GROWTH_MIN: usize = 4;
 /// What a string costs beyond its characters: its part of a value is counted with the value, a heap block is not.
 const STRING_BYTES: usize = size_of::<String>() + 16;
 
@@ -201,13 +203,23 @@ impl<'a> Arguments<'a> {
         let mut values = Vec::new();
         let mut more = self.check(Reader::array)?;
         while more {
-            self.take(VALUE_BYTES)?;
+            self.make_room(&mut values)?;
             self.places.push(Place::Index(values.len()));
             values.push(self.value(element)?);
             self.places.pop();
             more = self.check(Reader::next_element)?;
         }
         Ok(Val::List(values))
+    }
+
+    /// Room for one more value. The list grows by half at a time, and what it takes is counted as a whole.
+    fn make_room(&mut self, values: &mut Vec<Val>) -> Read<()> {
+        if values.len() == values.capacity() {
+            let more = (values.len() / 2).max(LIST_GROWTH_MIN);
+            self.take(more * VALUE_BYTES)?;
+            values.reserve_exact(more);
+        }
+        Ok(())
     }
 
     fn bytes(&mut self) -> Read<Val> {

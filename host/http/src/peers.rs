@@ -1,0 +1,172 @@
+//! Who may connect: so many at once, so many of one peer, and some that only operators and probes may use.
+//!
+//! When there is no place, the connection that has been without a request for longest makes room: who only connects keeps nobody
+//! out. When all are busy, what is left is for operators and probes.
+
+use crate::requests::Requests;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerBounds {
+    /// Open at once.
+    pub open_max: usize,
+    /// Of these, from one peer: an address of IPv4, or a network of 64 bits of IPv6.
+    pub peer_max: usize,
+    /// Of all, those that only operators and probes are served on.
+    pub operators_min: usize,
+}
+
+/// All connections.
+pub(crate) struct Peers {
+    bounds: PeerBounds,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    last: u64,
+    connections: HashMap<u64, Known>,
+    peers: HashMap<IpAddr, usize>,
+}
+
+struct Known {
+    peer: IpAddr,
+    requests: Arc<Requests>,
+}
+
+/// The place of a connection, for as long as it is open.
+pub(crate) struct Place {
+    peers: Arc<Peers>,
+    number: u64,
+    pub(crate) requests: Arc<Requests>,
+}
+
+impl Peers {
+    pub(crate) fn new(bounds: PeerBounds) -> Arc<Self> {
+        Arc::new(Self { bounds, open: Mutex::default() })
+    }
+
+    /// A place for one more connection from this address, if there is one or one can be made.
+    pub(crate) fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let peer = peer(address);
+        let PeerBounds { open_max, peer_max, operators_min } = self.bounds;
+        let mut open = self.open.lock();
+        let for_all = open_max.saturating_sub(operators_min);
+        let peer_is_full = |open: &Open| open.peers.get(&peer).is_some_and(|count| *count >= peer_max);
+        let is_full = |open: &Open| open.connections.len() >= for_all || peer_is_full(open);
+        if is_full(&open) {
+            let of_peer = peer_is_full(&open).then_some(peer);
+            open.make_room(of_peer);
+        }
+        let requests = match is_full(&open) {
+            false => Requests::default(),
+            true if open.connections.len() < open_max => Requests::reserved(),
+            true => return None,
+        };
+        let requests = Arc::new(requests);
+        open.last += 1;
+        let number = open.last;
+        open.connections.insert(number, Known { peer, requests: Arc::clone(&requests) });
+        *open.peers.entry(peer).or_default() += 1;
+        Some(Place { peers: Arc::clone(self), number, requests })
+    }
+}
+
+impl Open {
+    /// Ends the connection, of this peer if it must be one of its, that has been without a request for longest, if any is.
+    fn make_room(&mut self, peer: Option<IpAddr>) {
+        let candidates = self.connections.iter().filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
+        let idle = candidates.filter_map(|(number, known)| Some((known.requests.idle_since()?, *number)));
+        let longest = idle.min().map(|(_, number)| number);
+        if let Some(known) = longest.and_then(|number| self.remove(number)) {
+            known.requests.make_room();
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Known> {
+        let known = self.connections.remove(&number)?;
+        if let Some(count) = self.peers.get_mut(&known.peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&known.peer);
+            }
+        }
+        Some(known)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // One that made room has none any more.
+        self.peers.open.lock().remove(self.number);
+    }
+}
+
+/// Whose address it is: who has one of IPv6 has a network of them.
+fn peer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Version;
+
+    fn peers(open_max: usize, peer_max: usize, operators_min: usize) -> Arc<Peers> {
+        Peers::new(PeerBounds { open_max, peer_max, operators_min })
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn who_was_idle_for_longest_makes_room() {
+        let peers = peers(3, 3, 1);
+        let [first, second] = [1, 2].map(|last| peers.place(address(last)).unwrap());
+        let busy = first.requests.begin(Version::HTTP_11);
+        let third = peers.place(address(3)).unwrap();
+        assert!(!third.requests.is_reserved());
+        assert_eq!(peers.open.lock().connections.len(), 2, "the second one made room");
+        drop(second);
+        assert_eq!(peers.open.lock().connections.len(), 2);
+
+        let _busy = third.requests.begin(Version::HTTP_2);
+        let reserved = peers.place(address(1)).unwrap();
+        assert!(reserved.requests.is_reserved(), "all others are busy");
+        let _probe = reserved.requests.begin(Version::HTTP_11);
+        assert!(peers.place(address(1)).is_none());
+        drop(busy);
+        assert!(peers.place(address(1)).unwrap().requests.is_reserved(), "the first one made room among the last");
+        drop((first, third, reserved));
+        assert!(peers.open.lock().connections.is_empty() && peers.open.lock().peers.is_empty());
+    }
+
+    #[test]
+    fn a_peer_has_its_part_and_makes_room_for_itself_only() {
+        let peers = peers(10, 1, 1);
+        let (one, other) = (peers.place(address(1)).unwrap(), peers.place(address(2)).unwrap());
+        let again = peers.place(address(1)).unwrap();
+        assert!(!again.requests.is_reserved());
+        let _busy = again.requests.begin(Version::HTTP_11);
+        assert!(peers.place(address(1)).unwrap().requests.is_reserved());
+        assert!(other.requests.idle_since().is_some() && peers.open.lock().connections.len() == 2);
+        drop(one);
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one_peer() {
+        let cases =
+            [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")];
+        for (address, expected) in cases {
+            assert_eq!(peer(address.parse().unwrap()), expected.parse::<IpAddr>().unwrap(), "{address}");
+        }
+    }
+}

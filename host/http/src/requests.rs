@@ -1,0 +1,372 @@
+//! The requests of one connection: which are open, what each holds, and whether the client takes the answers.
+//!
+//! A request is open from its head until the last byte of its answer has left. Answers go out in pieces: one that stays for too
+//! long, or many that go too slowly, are given up. Who gives up an answer of HTTP/2 ends its stream, and the connection only if
+//! that does not help.
+
+use crate::streams::{self, StreamEnd};
+use crate::{App, Problem};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::FromRequestParts;
+use axum::http::Version;
+use axum::http::request::Parts;
+use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
+use std::convert::Infallible;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use wares_call::{Full, Held, Holder};
+
+/// Bytes of an answer that go out as one.
+const PIECE_BYTES: usize = 32 << 10;
+/// Looks at the answers of a connection within the time that a client has for a piece.
+const LOOKS: u32 = 4;
+
+/// What its requests tell of a connection.
+pub(crate) struct Requests {
+    open: watch::Sender<usize>,
+    is_http1: AtomicBool,
+    /// Whether only operators and probes are served on it.
+    is_reserved: AtomicBool,
+    /// When it was made, and how many milliseconds later its last request ended.
+    made: Instant,
+    idle_since_ms: AtomicU64,
+    /// Told when an answer is given up, and when the connection is to make room for another one.
+    given_up: Notify,
+    unwanted: Notify,
+    answers: Mutex<Vec<Watched>>,
+}
+
+/// How fast a client has to take what it is sent, and to send what it has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// For one piece.
+    pub(crate) patience: Duration,
+    /// Beyond that, bytes for each second in which it is waited for.
+    pub(crate) bytes_per_second_min: u64,
+}
+
+/// A request that is open. Clones are of the same one.
+#[derive(Clone)]
+pub(crate) struct Ongoing(Arc<State>);
+
+struct State {
+    requests: Arc<Requests>,
+    has_ended: AtomicBool,
+    held: OnceLock<Held>,
+    /// Whether something is there for the client to take.
+    is_ready: AtomicBool,
+    /// Pieces that the connection has, and bytes of those that have left it.
+    pieces: AtomicUsize,
+    bytes_left: AtomicU64,
+    /// Ends the request's stream, if it has one.
+    stream: Option<StreamEnd>,
+}
+
+/// The body of an answer, in pieces.
+pub(crate) struct OpenBody {
+    body: Body,
+    rest: Bytes,
+    ongoing: Ongoing,
+}
+
+/// A part of an answer on its way.
+struct Piece {
+    bytes: Bytes,
+    ongoing: Ongoing,
+}
+
+/// What was seen of an answer until now.
+struct Watched {
+    answer: Weak<State>,
+    bytes_left: u64,
+    /// Looks since something moved, and all in which the client was waited for.
+    still: u32,
+    waited: u32,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        let (open, is_http1, is_reserved, idle_since_ms, given_up, unwanted, answers) = Default::default();
+        Self { open, is_http1, is_reserved, made: Instant::now(), idle_since_ms, given_up, unwanted, answers }
+    }
+}
+
+impl Requests {
+    /// The requests of a connection on which only operators and probes are served.
+    pub(crate) fn reserved() -> Self {
+        Self { is_reserved: AtomicBool::new(true), ..Self::default() }
+    }
+
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.is_reserved.load(Ordering::Relaxed)
+    }
+
+    /// An operator has shown its key.
+    pub(crate) fn serve_all(&self) {
+        self.is_reserved.store(false, Ordering::Relaxed);
+    }
+
+    /// Counts one more request, of this version.
+    pub(crate) fn begin(self: &Arc<Self>, version: Version) -> Ongoing {
+        self.is_http1.fetch_or(version <= Version::HTTP_11, Ordering::Relaxed);
+        self.open.send_modify(|open| *open = open.saturating_add(1));
+        Ongoing(Arc::new(State::new(Arc::clone(self), streams::current())))
+    }
+
+    /// Completes when no request has come for so long, and none is open. Of HTTP/1 only the first is waited for.
+    pub(crate) async fn idle(&self, patience: Duration) {
+        let mut open = self.open.subscribe();
+        while open.wait_for(|open| *open == 0).await.is_ok() && !self.is_http1.load(Ordering::Relaxed) {
+            // One that comes and ends within is a change too.
+            if timeout(patience, open.changed()).await.is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Since when no request is open, if none is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let idle_since = Duration::from_millis(self.idle_since_ms.load(Ordering::Relaxed));
+        (*self.open.borrow() == 0).then(|| self.made + idle_since)
+    }
+
+    /// Completes when no request is open.
+    pub(crate) async fn none_open(&self) {
+        // The sender is this one's, and there.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+
+    /// Completes when an answer is given up whose stream cannot end by itself.
+    pub(crate) async fn given_up(&self) {
+        self.given_up.notified().await;
+    }
+
+    /// The connection is to make room for another one.
+    pub(crate) fn make_room(&self) {
+        self.unwanted.notify_one();
+    }
+
+    /// Completes when it is.
+    pub(crate) async fn unwanted(&self) {
+        self.unwanted.notified().await;
+    }
+
+    /// Gives up answers that are not taken, for as long as the connection is there.
+    pub(crate) async fn watch(&self, pace: Pace) {
+        loop {
+            sleep(pace.patience / LOOKS).await;
+            // An answer that ends meanwhile looks for itself in the list.
+            let mut answers = mem::take(&mut *self.answers.lock());
+            answers.retain_mut(|answer| answer.look(pace));
+            self.answers.lock().append(&mut answers);
+        }
+    }
+
+    fn end_one(&self) {
+        let idle_since = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.idle_since_ms.store(idle_since, Ordering::Relaxed);
+        self.open.send_modify(|open| *open = open.saturating_sub(1));
+    }
+}
+
+impl Watched {
+    /// Looks how the answer moves on, and gives it up if it does not. Whether it is to be looked at again.
+    fn look(&mut self, pace: Pace) -> bool {
+        let Some(answer) = self.answer.upgrade() else { return false };
+        let is_waited_for = answer.is_ready.load(Ordering::Relaxed) || answer.pieces.load(Ordering::Relaxed) > 0;
+        let bytes_left = answer.bytes_left.load(Ordering::Relaxed);
+        if !is_waited_for || mem::replace(&mut self.bytes_left, bytes_left) != bytes_left {
+            self.still = 0;
+        }
+        if is_waited_for {
+            self.still += 1;
+            self.waited += 1;
+        }
+        // The first look comes at any moment of its time.
+        let is_slow = self.still > LOOKS + 1 || pace.is_over(bytes_left, pace.patience / LOOKS * self.waited);
+        if is_slow {
+            tracing::debug!(bytes_left, "an answer is not taken in time and given up");
+            self.still = 0;
+            Ongoing(answer).give_up();
+        }
+        true
+    }
+}
+
+impl Pace {
+    /// How long a client may be waited for in all, when it has moved on by so many bytes.
+    pub(crate) fn allowed(self, bytes: u64) -> Duration {
+        let seconds = bytes.checked_div(self.bytes_per_second_min);
+        seconds.map_or(Duration::MAX, |seconds| self.patience.saturating_add(Duration::from_secs(seconds)))
+    }
+
+    fn is_over(self, bytes: u64, waited: Duration) -> bool {
+        // One look more: the first comes at any moment of its time.
+        waited > self.allowed(bytes).saturating_add(self.patience / LOOKS)
+    }
+}
+
+impl Ongoing {
+    /// From now on it holds what this key's requests hold.
+    pub(crate) fn hold(&self, holder: &Arc<Holder>) -> Result<(), Full> {
+        let held = holder.begin()?;
+        // A key is looked at once.
+        let _ = self.0.held.set(held);
+        Ok(())
+    }
+
+    /// What it holds.
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.0.held.get()
+    }
+
+    /// The host holds so much more for it.
+    pub(crate) async fn grow(&self, bytes: u64) -> Result<(), Problem> {
+        match self.held() {
+            None => Ok(()),
+            Some(held) => held.grow(bytes).await.map_err(Problem::from),
+        }
+    }
+
+    /// The same until its answer is taken.
+    pub(crate) async fn keep(&self, bytes: u64) -> Result<(), Problem> {
+        match self.held() {
+            None => Ok(()),
+            Some(held) => held.keep(bytes).await.map_err(Problem::from),
+        }
+    }
+
+    /// So much less.
+    pub(crate) fn shrink(&self, bytes: u64) {
+        self.held().into_iter().for_each(|held| held.shrink(bytes));
+    }
+
+    /// The answer to it, on its way from now on.
+    pub(crate) fn answer_with(self, body: Body) -> OpenBody {
+        self.held().into_iter().for_each(|held| held.answered(body.size_hint().exact().unwrap_or_default()));
+        self.0.is_ready.store(true, Ordering::Relaxed);
+        let answer = Arc::downgrade(&self.0);
+        self.0.requests.answers.lock().push(Watched { answer, bytes_left: 0, still: 0, waited: 0 });
+        OpenBody { body, rest: Bytes::new(), ongoing: self }
+    }
+
+    /// The client does not take the answer: its stream ends, or else the connection, after the others.
+    pub(crate) fn give_up(&self) {
+        match &self.0.stream {
+            Some(stream) if stream.end() => {}
+            _ => {
+                self.0.end();
+                self.0.requests.given_up.notify_one();
+            }
+        }
+    }
+
+    /// The next piece of what is there.
+    fn piece(&self, rest: &mut Bytes) -> Bytes {
+        let bytes = rest.split_to(rest.len().min(PIECE_BYTES));
+        self.0.pieces.fetch_add(1, Ordering::Relaxed);
+        Bytes::from_owner(Piece { bytes, ongoing: self.clone() })
+    }
+}
+
+impl Default for Ongoing {
+    /// One of no connection.
+    fn default() -> Self {
+        Self(Arc::new(State::new(Arc::default(), None)))
+    }
+}
+
+impl State {
+    fn new(requests: Arc<Requests>, stream: Option<StreamEnd>) -> Self {
+        let (has_ended, held, is_ready, pieces, bytes_left) = Default::default();
+        Self { requests, has_ended, held, is_ready, pieces, bytes_left, stream }
+    }
+
+    fn end(&self) {
+        if !self.has_ended.swap(true, Ordering::Relaxed) {
+            self.requests.end_one();
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.end();
+        let this: *const Self = self;
+        self.requests.answers.lock().retain(|watched| !std::ptr::eq(watched.answer.as_ptr(), this));
+    }
+}
+
+impl Drop for OpenBody {
+    fn drop(&mut self) {
+        self.ongoing.0.is_ready.store(false, Ordering::Relaxed);
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let State { pieces, bytes_left, .. } = &*self.ongoing.0;
+        bytes_left.fetch_add(self.bytes.len() as u64, Ordering::Relaxed);
+        pieces.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl FromRequestParts<App> for Ongoing {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+impl HttpBody for OpenBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { body, rest, ongoing } = &mut *self;
+        if !rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(ongoing.piece(rest)))));
+        }
+        let polled = Pin::new(body).poll_frame(context);
+        ongoing.0.is_ready.store(polled.is_ready(), Ordering::Relaxed);
+        polled.map_ok(|frame| match frame.into_data() {
+            Ok(data) => {
+                *rest = data;
+                Frame::data(ongoing.piece(rest))
+            }
+            Err(other) => other,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
+        let mut hint = self.body.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
+    }
+}
