@@ -1,10 +1,6 @@
 //! The worker that compiles: what is malformed, too large or too slow ends there.
 
-<<<<<<< HEAD
-use crate::fixture::{Fixture, KEEP, call, open, until};
-=======
-use crate::fixture::{Fixture, KEEP, LANE, WORKER, call, open};
->>>>>>> reader
+use crate::fixture::{Fixture, KEEP, LANE, WORKER, call, open, until};
 use bytes::Bytes;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -107,43 +103,16 @@ pub(crate) fn scripted(script: &str, dir: &TempDir) -> Engine {
     Engine::new(config, Services::default()).unwrap()
 }
 
-<<<<<<< HEAD
-#[tokio::test]
-async fn who_goes_away_while_it_compiles_finds_its_code_later() {
-    let dir = TempDir::new().unwrap();
-    let starts = dir.path().join("starts");
-    let worker = env!("CARGO_BIN_EXE_wares-compile-worker");
-    let engine = scripted(&format!("echo started >> '{}'; exec '{worker}'", starts.display()), &dir);
-    let wasm = Bytes::from(wat::parse_str("(component)").unwrap());
-    let digest = Digest::of(&wasm);
-    let count = || std::fs::read_to_string(&starts).map_or(0, |starts| starts.lines().count());
-    let compile = || engine.compile(&digest, wasm.clone(), Concurrency::None);
-    tokio::select! {
-        result = compile() => panic!("it has ended already: {result:?}"),
-        () = until(|| count() > 0) => {}
-=======
 /// The lines that a script wrote, once there is one.
 pub(crate) async fn lines(path: &Path) -> Vec<String> {
-    let written = async {
-        loop {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            if text.ends_with('\n') {
-                return text.lines().map(str::to_owned).collect();
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, written).await.unwrap()
+    let text = || std::fs::read_to_string(path).unwrap_or_default();
+    until(|| text().ends_with('\n')).await;
+    text().lines().map(str::to_owned).collect()
 }
 
 /// Waits until a process is gone.
 pub(crate) async fn ended(process: PathBuf) {
-    let ended = async {
-        while process.exists() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    until(|| !process.exists()).await;
 }
 
 #[tokio::test]
@@ -161,7 +130,6 @@ async fn a_load_goes_on_without_the_call_that_began_it() {
     tokio::select! {
         result = load() => panic!("it has ended already: {:?}", result.err()),
         _ = lines(&starts) => {}
->>>>>>> reader
     }
     assert!(load().await.is_ok());
     assert_eq!(lines(&starts).await.len(), 1, "a second worker began anew");
