@@ -70,7 +70,7 @@ pub(crate) fn any_json_against_any_type(bytes: &[u8]) {
             Err(error) => super::assert_short(&format!("{}{}", error.pointer, error.message)),
             Ok(values) => {
                 let [value] = values.as_slice() else { panic!("{} values for one parameter", values.len()) };
-                let _ = write_result(&description, function, Some(value), u64::MAX);
+                let _ = write_result(&description, function, Some(value), usize::MAX);
             }
         }
     }

@@ -11,7 +11,7 @@ use arbitrary::Unstructured;
 use std::path::Path;
 use wares_model::{ComponentName, InterfaceName, Manifest, VersionReq};
 use wares_registry::{OciReference, OciSource, component_digest};
-use wares_typed::{Documentation, describe};
+use wares_typed::describe;
 
 /// Longest text that says what is wrong with an input: who reads it is a person.
 const COMPLAINT_BYTES_MAX: usize = 64 << 10;
@@ -52,13 +52,12 @@ pub fn arguments(bytes: &[u8]) {
     arguments::any_json_against_any_type(bytes);
 }
 
-/// The text of a manifest, and of the section with the documentation.
+/// The text of a manifest.
 pub fn manifest(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Err(error) = Manifest::parse(text) {
         assert_short(&error.to_string());
     }
-    let _ = Documentation::from_section(text);
 }
 
 /// What addresses name: requirements, components, interfaces. What is read is written the same.
