@@ -166,7 +166,7 @@ impl Catalog {
     pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
         let PublishRequest { wasm, name, version, compile, publisher, signature, change } = request;
         let examined = self.examine(&wasm, name, version).await?;
-        publisher.check(&examined)?;
+        publisher.check(&examined.component)?;
         if let Some(published) = self.already_there(&examined)? {
             Self::check_repeated(&published.version, signature.as_ref())?;
             return Ok(published);

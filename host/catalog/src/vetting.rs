@@ -10,7 +10,7 @@ use crate::{Catalog, LoadError, PublishError, tenancy};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
-use wares_model::{KeyId, Namespace, Release, Signature, SubmissionId, Timestamp};
+use wares_model::{ComponentName, KeyId, Namespace, Release, Signature, SubmissionId, Timestamp};
 use wares_store::{NewTrust, SubmissionRecord};
 
 /// Who publishes.
@@ -28,8 +28,8 @@ impl Publisher {
         tenancy::actor(self.key)
     }
 
-    pub(crate) fn check(&self, examined: &Examined) -> Result<(), PublishError> {
-        let component = &examined.component;
+    /// Checks that it may publish this component.
+    pub fn check(&self, component: &ComponentName) -> Result<(), PublishError> {
         match &self.namespace {
             Some(own) if own.as_str() != component.namespace() => Err(PublishError::Forbidden(format!(
                 "the key publishes into {own}, and {component} is of {}: ask its operator for a key",
