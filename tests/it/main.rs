@@ -4,6 +4,7 @@
 
 mod api;
 mod backup;
+mod busy;
 mod cli;
 mod command;
 mod compatibility;
@@ -33,6 +34,7 @@ mod publish;
 mod raw;
 mod readme;
 mod registry;
+mod registry_hostile;
 mod reuse;
 mod review;
 mod rollout;
