@@ -12,6 +12,7 @@
 mod capability;
 mod config;
 mod context;
+mod cpu;
 pub mod files;
 mod http;
 pub mod keyvalue;
@@ -28,6 +29,7 @@ mod wiring;
 
 pub use capability::{Capability, ConfigureError, Interface, Prepare, VersionConfig};
 pub use context::CallContext;
+pub use cpu::{CpuAccount, thread_cpu_ns};
 pub use http::{Outbound, OutboundConfig, OutboundError, describe_metrics, hop_by_hop};
 pub use log::{CallLog, Written};
 pub use secrets::{SecretError, SecretReader};

@@ -1,9 +1,10 @@
 //! What one call holds while it runs.
 
 use crate::config::CallConfig;
+use crate::cpu::Account;
 use crate::files::{FilesView, Held};
 use crate::http::{self, Requests};
-use crate::{CallContext, CallLog, Services, wasi};
+use crate::{CallContext, CallLog, CpuAccount, Services, wasi};
 use std::any::Any;
 use std::sync::Arc;
 use wares_model::Limits;
@@ -18,10 +19,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 #[error("{0}")]
 pub struct OverLimit(pub String);
 
-/// What counts a guest's memories and tables. The engine finds its own type again with [`CallState::limiter_as`].
-pub trait Limiter: ResourceLimiter + Any + Send + Sync {}
-
-impl<T: ResourceLimiter + Any + Send + Sync> Limiter for T {}
+/// What counts a guest's memories, tables and CPU time. The engine finds its own type again with [`CallState::limiter_as`].
+pub trait Limiter: ResourceLimiter + Any + Send + Sync {
+    /// What counts the CPU time of the call that is served now.
+    fn cpu(&self) -> Arc<dyn CpuAccount>;
+}
 
 /// The data of one call's store: dropped with it, shared with nothing.
 pub struct CallState {
@@ -45,6 +47,7 @@ pub(crate) struct View<'a> {
     pub(crate) context: &'a Arc<CallContext>,
     pub(crate) services: &'a Arc<Services>,
     pub(crate) log: &'a CallLog,
+    pub(crate) cpu: Account,
     pub(crate) table: &'a mut ResourceTable,
 }
 
@@ -117,19 +120,25 @@ impl CallState {
         limiter.downcast_mut()
     }
 
+    /// What counts the CPU time of the call that is served now.
+    pub(crate) fn cpu(&self) -> Account {
+        self.limiter.cpu()
+    }
+
     pub(crate) fn log(&self) -> &CallLog {
         &self.log
     }
 
     /// What a capability works with.
     pub(crate) fn view(&mut self) -> View<'_> {
-        View { context: &self.context, services: &self.services, log: &self.log, table: &mut self.table }
+        let Self { context, services, log, table, limiter, .. } = self;
+        View { context, services, log, cpu: limiter.cpu(), table }
     }
 
     /// What files are worked with.
     pub(crate) fn files(&mut self) -> FilesView<'_> {
-        let Self { context, services, table, files: held, .. } = self;
-        FilesView { context, services, table, held }
+        let Self { context, services, table, files: held, limiter, .. } = self;
+        FilesView { context, services, cpu: limiter.cpu(), table, held }
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
@@ -138,8 +147,8 @@ impl CallState {
 
     /// Takes host memory for a text of HTTP that a handle keeps, if the call has as much left for it.
     pub(crate) fn keep_text(&mut self, text: &str) -> bool {
-        let (context, services, log) = (&self.context, &self.services, &self.log);
-        let requests = self.requests.get_or_insert_with(|| Requests::new(context, services, log, self.limits));
+        let Self { context, services, log, limiter, limits, requests, .. } = self;
+        let requests = requests.get_or_insert_with(|| Requests::new(context, services, log, limiter.cpu(), *limits));
         requests.keep(text)
     }
 }
@@ -153,9 +162,9 @@ impl WasiView for CallState {
 
 impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let (context, services, log) = (&self.context, &self.services, &self.log);
-        let requests = self.requests.get_or_insert_with(|| Requests::new(context, services, log, self.limits));
-        WasiHttpCtxView { hooks: requests, table: &mut self.table, ctx: &mut self.http }
+        let Self { context, services, log, limiter, limits, requests, table, http: ctx, .. } = self;
+        let hooks = requests.get_or_insert_with(|| Requests::new(context, services, log, limiter.cpu(), *limits));
+        WasiHttpCtxView { hooks, table, ctx }
     }
 }
 
@@ -166,6 +175,12 @@ mod tests {
     use wasmtime_wasi_http::Error;
 
     struct Unlimited;
+
+    impl Limiter for Unlimited {
+        fn cpu(&self) -> Arc<dyn CpuAccount> {
+            Arc::new(crate::cpu::tests::Sum::default())
+        }
+    }
 
     impl ResourceLimiter for Unlimited {
         fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {

@@ -205,7 +205,7 @@ impl Catalog {
         let PublishRequest { wasm, name, version, compile, publisher, signature, change } = request;
         let lane = publisher.lane(name.as_ref());
         let examined = self.examine(&lane, &wasm, name, version).await?;
-        publisher.check(&examined)?;
+        publisher.check(&examined.component)?;
         if let Some(published) = self.already_there(&examined)? {
             Self::check_repeated(&published.version, signature.as_ref())?;
             return Ok(Preparation::Done(published));

@@ -37,8 +37,8 @@ impl Publisher {
         }
     }
 
-    pub(crate) fn check(&self, examined: &Examined) -> Result<(), PublishError> {
-        let component = &examined.component;
+    /// Checks that it may publish this component.
+    pub fn check(&self, component: &ComponentName) -> Result<(), PublishError> {
         match &self.namespace {
             Some(own) if own.as_str() != component.namespace() => Err(PublishError::Forbidden(format!(
                 "the key publishes into {own}, and {component} is of {}: ask its operator for a key",

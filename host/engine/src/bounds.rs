@@ -5,7 +5,7 @@
 use crate::Meter;
 use crate::config::TABLE_ELEMENTS_MAX;
 use std::sync::Arc;
-use wares_capabilities::OverLimit;
+use wares_capabilities::{CpuAccount, Limiter, OverLimit};
 use wares_model::Limits;
 use wares_model::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 use wasmtime::ResourceLimiter;
@@ -85,6 +85,12 @@ impl Account {
 
     fn undo(&mut self) {
         self.used -= std::mem::take(&mut self.added);
+    }
+}
+
+impl Limiter for Bounds {
+    fn cpu(&self) -> Arc<dyn CpuAccount> {
+        Arc::clone(&self.meter) as Arc<dyn CpuAccount>
     }
 }
 

@@ -1,11 +1,11 @@
-//! What a call uses: CPU time of whatever thread it runs on, and peak memory.
+//! What a call uses: CPU time of whatever thread it runs on, and of others that work for it, and peak memory.
 
-use rustix::time::{ClockId, clock_gettime};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use wares_capabilities::{CpuAccount, thread_cpu_ns};
 
 /// Counts what one call uses. It can be read while the call runs and after it was dropped.
 ///
@@ -55,7 +55,7 @@ impl Meter {
         self.cpu_ns_max(cpu_ms_max).saturating_sub(self.cpu_ns_within_poll())
     }
 
-    /// CPU time in microseconds, up to the last time the call gave its thread back.
+    /// CPU time in microseconds, that of other threads included, up to the last time the call gave its thread back.
     pub fn cpu_us(&self) -> u64 {
         self.cpu_ns() / 1_000
     }
@@ -108,6 +108,17 @@ impl Meter {
     }
 }
 
+impl CpuAccount for Meter {
+    fn charge(&self, ns: u64) {
+        self.cpu_ns.fetch_add(ns, Relaxed);
+        let mut above = &self.above;
+        while let Some((meter, _)) = above {
+            meter.below_ns.fetch_add(ns, Relaxed);
+            above = &meter.above;
+        }
+    }
+}
+
 /// A future whose polls, and whose drop when it is cancelled, are measured.
 pub(crate) struct Metered<'a, F> {
     work: Option<Pin<Box<F>>>,
@@ -145,11 +156,6 @@ impl<F> Drop for Metered<'_, F> {
     }
 }
 
-fn thread_cpu_ns() -> u64 {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,11 +182,15 @@ mod tests {
                 deepest.measure(|| burn(MS));
                 assert!((MS..2 * MS).contains(&deepest.cpu_ns()));
                 assert!((3 * MS..=4 * MS).contains(&below.cpu_ns_left(1_000)));
+                // As if another thread had worked for it.
+                deepest.charge(MS);
+                assert!((2 * MS..3 * MS).contains(&deepest.cpu_ns()));
+                assert!((2 * MS..=3 * MS).contains(&below.cpu_ns_left(1_000)));
             });
             assert!((3 * MS..4 * MS).contains(&below.cpu_ns()), "{below:?}");
-            assert!(root.cpu_ns_left(10) <= 4 * MS);
+            assert!(root.cpu_ns_left(10) <= 3 * MS);
         });
         assert!((2 * MS..4 * MS).contains(&root.cpu_ns()), "{root:?}");
-        assert!((6 * MS..9 * MS).contains(&root.cpu_ns_of_all()), "{root:?}");
+        assert!((7 * MS..10 * MS).contains(&root.cpu_ns_of_all()), "{root:?}");
     }
 }

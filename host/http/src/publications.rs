@@ -85,7 +85,10 @@ async fn publish(
     let actor = publisher.actor();
     let wasm = match (pull, &name, &version) {
         (false, ..) => body::read(body, COMPONENT_BYTES_MAX, "the component is", &ongoing).await?,
-        (true, Some(name), Some(version)) => waiting.or_give_up(catalog.pull(name, version)).await??,
+        (true, Some(name), Some(version)) => {
+            publisher.check(name)?;
+            waiting.or_give_up(catalog.pull(name, version)).await??
+        }
         (true, ..) => return Err(Problem::bad_request("?pull=true: add &name=namespace:name&version=1.2.3")),
     };
     let request = PublishRequest {

@@ -2,22 +2,24 @@
 //!
 //! An artifact has one layer, the component, and a config that lists what it imports and exports: the layout of the CNCF's
 //! wasm working group (<https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>). What is pulled is checked
-//! against the digests that lead to it, so that a registry cannot give other bytes than it names.
+//! against the digests that lead to it, so that a registry cannot give other bytes than it names, and it is never more than was
+//! asked for (`reading`).
 
 mod layout;
+mod reading;
 mod reference;
 
 pub use layout::{Contents, component_digest};
 pub use reference::{OciReference, OciSource, ParseReferenceError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
-use futures::TryStreamExt as _;
 use layout::{CONFIG_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, WASM_MEDIA_TYPE};
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::{OciDescriptor, OciImageManifest};
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::OciImageManifest;
 use oci_client::secrets::RegistryAuth;
+use reading::{Answer, Reading, innermost};
 use std::time::Duration;
 use wares_model::Digest;
 
@@ -25,10 +27,16 @@ use wares_model::Digest;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a manifest: many times what one with one layer has.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// What this program calls itself.
+const USER_AGENT: &str = concat!("wares/", env!("CARGO_PKG_VERSION"));
+/// The header in which a registry says what it believes to serve.
+const CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// A client of OCI registries.
 pub struct Registry {
-    client: oci_client::Client,
+    http: reqwest::Client,
     auth: RegistryAuth,
 }
 
@@ -62,7 +70,8 @@ pub enum RegistryError {
     },
     /// The bytes are not those that were named.
     #[error(
-        "{reference}: the registry served other bytes than it names: expected {expected}, got {found}; nothing was taken"
+        "{reference}: the registry served other bytes than it names: expected the digest {expected}, got {found}; \
+         nothing was taken"
     )]
     OtherBytes {
         /// What was asked for.
@@ -73,7 +82,7 @@ pub enum RegistryError {
         found: Digest,
     },
     /// It is larger than allowed.
-    #[error("{reference} is larger than {bytes_max} bytes, more than a host takes")]
+    #[error("{reference}: the registry answers with more than the {bytes_max} bytes that are taken for this")]
     TooLarge {
         /// What was asked for.
         reference: String,
@@ -94,17 +103,6 @@ impl Registry {
     /// A client for the registry of a reference, with the credentials that `docker login` or its like left on this machine.
     pub fn of(reference: &OciReference) -> Result<Self, RegistryError> {
         let registry = reference.registry();
-        let protocol = match reference.is_plain() {
-            true => ClientProtocol::HttpsExcept(vec![registry.to_owned()]),
-            false => ClientProtocol::Https,
-        };
-        let config = ClientConfig {
-            protocol,
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            read_timeout: Some(READ_TIMEOUT),
-            user_agent: concat!("wares/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
         let failed = |reason: String| RegistryError::Credentials { registry: registry.to_owned(), reason };
         let auth = match docker_credential::get_credential(registry) {
             Ok(DockerCredential::UsernamePassword(user, password)) => RegistryAuth::Basic(user, password),
@@ -116,16 +114,16 @@ impl Registry {
             ) => RegistryAuth::Anonymous,
             Err(other) => return Err(failed(other.to_string())),
         };
-        let client = oci_client::Client::try_from(config).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { client, auth })
+        let http = reqwest::Client::builder().user_agent(USER_AGENT).connect_timeout(CONNECT_TIMEOUT);
+        let http = http.read_timeout(READ_TIMEOUT).build().map_err(|error| failed(innermost(&error)))?;
+        Ok(Self { http, auth })
     }
 
     /// Pulls a component of at most so many bytes.
     pub async fn pull(&self, reference: &OciReference, bytes_max: u64) -> Result<Pulled, RegistryError> {
         let name = || reference.to_string();
-        let asked = self.client.pull_manifest_raw(reference.inner(), &self.auth, &[MANIFEST_MEDIA_TYPE]);
-        let (manifest, _) = asked.await.map_err(refused(reference))?;
-        let digest = Digest::of(&manifest);
+        let mut reading = Reading::new(&self.http, &self.auth, reference);
+        let (manifest, digest) = manifest_of(&mut reading).await?;
         if let Some(pinned) = reference.inner().digest().filter(|pinned| *pinned != digest.to_string()) {
             return Err(RegistryError::OtherBytes { reference: name(), expected: pinned.to_owned(), found: digest });
         }
@@ -133,35 +131,16 @@ impl Registry {
             .map_err(|error| RegistryError::NotAComponent { reference: name(), reason: error.to_string() })?;
         let layer = layout::component_of(&manifest)
             .map_err(|reason| RegistryError::NotAComponent { reference: name(), reason })?;
-        let wasm = self.layer(reference, layer, bytes_max).await?;
+        let named: Digest = layer.digest.parse().map_err(|_| RegistryError::NotAComponent {
+            reference: name(),
+            reason: "its layer is not named by a SHA-256 digest".to_owned(),
+        })?;
+        let wasm = reading.get(&format!("blobs/{named}"), WASM_MEDIA_TYPE, bytes_max).await?.body;
         let found = Digest::of(&wasm);
-        if layer.digest != found.to_string() {
-            return Err(RegistryError::OtherBytes { reference: name(), expected: layer.digest.clone(), found });
+        if named != found {
+            return Err(RegistryError::OtherBytes { reference: name(), expected: named.to_string(), found });
         }
         Ok(Pulled { wasm, manifest: digest })
-    }
-
-    async fn layer(
-        &self,
-        reference: &OciReference,
-        layer: &OciDescriptor,
-        bytes_max: u64,
-    ) -> Result<Bytes, RegistryError> {
-        let too_large = || RegistryError::TooLarge { reference: reference.to_string(), bytes_max };
-        let mut stream =
-            self.client.pull_blob_stream(reference.inner(), layer).await.map_err(refused(reference))?.stream;
-        let mut wasm = BytesMut::new();
-        let broken = |error: std::io::Error| RegistryError::Refused {
-            reference: reference.to_string(),
-            reason: error.to_string(),
-        };
-        while let Some(chunk) = stream.try_next().await.map_err(broken)? {
-            if (wasm.len() + chunk.len()) as u64 > bytes_max {
-                return Err(too_large());
-            }
-            wasm.extend_from_slice(&chunk);
-        }
-        Ok(wasm.freeze())
     }
 
     /// Pushes a component, and returns the digest of the manifest that names it.
@@ -180,12 +159,44 @@ impl Registry {
         let layers = [ImageLayer::new(wasm, WASM_MEDIA_TYPE.to_owned(), None)];
         let mut manifest = OciImageManifest::build(&layers, &config, Some(contents.annotations()));
         manifest.media_type = Some(MANIFEST_MEDIA_TYPE.to_owned());
-        let pushed = self.client.push(reference.inner(), &layers, config, &self.auth, Some(manifest));
+        let client = pusher(reference).map_err(refused(reference))?;
+        let pushed = client.push(reference.inner(), &layers, config, &self.auth, Some(manifest));
         pushed.await.map_err(refused(reference))?;
         // What the registry has now is what counts.
-        let asked = self.client.pull_manifest_raw(reference.inner(), &self.auth, &[MANIFEST_MEDIA_TYPE]);
-        let (manifest, _) = asked.await.map_err(refused(reference))?;
-        Ok(Digest::of(&manifest))
+        let (_, digest) = manifest_of(&mut Reading::new(&self.http, &self.auth, reference)).await?;
+        Ok(digest)
+    }
+}
+
+/// What pushes: somebody who trusts the registry with his component.
+fn pusher(reference: &OciReference) -> Result<oci_client::Client, OciDistributionError> {
+    let protocol = match reference.is_plain() {
+        true => ClientProtocol::HttpsExcept(vec![reference.registry().to_owned()]),
+        false => ClientProtocol::Https,
+    };
+    oci_client::Client::try_from(ClientConfig {
+        protocol,
+        connect_timeout: Some(CONNECT_TIMEOUT),
+        read_timeout: Some(READ_TIMEOUT),
+        user_agent: USER_AGENT,
+        ..ClientConfig::default()
+    })
+}
+
+/// The manifest under a reference, and its digest.
+async fn manifest_of(reading: &mut Reading<'_>) -> Result<(Bytes, Digest), RegistryError> {
+    let inner = reading.reference.inner();
+    let at = inner.digest().or(inner.tag()).unwrap_or("latest");
+    let Answer { headers, body } =
+        reading.get(&format!("manifests/{at}"), MANIFEST_MEDIA_TYPE, MANIFEST_BYTES_MAX).await?;
+    let found = Digest::of(&body);
+    let named = headers.get(CONTENT_DIGEST).and_then(|named| named.to_str().ok());
+    match named.filter(|named| named.starts_with("sha256:") && *named != found.to_string()) {
+        Some(named) => {
+            let reference = reading.reference.to_string();
+            Err(RegistryError::OtherBytes { reference, expected: named.to_owned(), found })
+        }
+        None => Ok((body, found)),
     }
 }
 
@@ -196,25 +207,12 @@ fn refused(reference: &OciReference) -> impl Fn(OciDistributionError) -> Registr
 
 /// What a person can act on.
 fn reason(error: &OciDistributionError) -> String {
-    let nothing = || "there is nothing under this tag or digest".to_owned();
     match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => nothing(),
-        OciDistributionError::RegistryError { envelope, .. }
-            if envelope.errors.iter().any(|error| {
-                matches!(error.code, OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound)
-            }) =>
-        {
-            nothing()
-        }
         OciDistributionError::UnauthorizedError { .. } => {
             "the registry refuses these credentials, or wants some: log in with `docker login`".to_owned()
         }
         OciDistributionError::RequestError(error) => {
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(next) = cause.source() {
-                cause = next;
-            }
-            format!("the registry was not reached: {cause}")
+            format!("the registry was not reached: {}", innermost(error))
         }
         other => other.to_string(),
     }

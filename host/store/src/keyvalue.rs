@@ -66,11 +66,15 @@ impl Gates {
 
 /// Pairs in buckets. Every change is made as a whole or not at all, whoever else changes the bucket, and only within the quota.
 ///
-/// A bucket that nothing was ever set in is empty.
+/// A bucket that nothing was ever set in is empty. A request may block the thread that makes it: it wants one that nothing else
+/// waits for.
 #[async_trait]
 pub trait KeyValueStore: Send + Sync + 'static {
     /// What requests of guests pass.
     fn gates(&self) -> &Gates;
+
+    /// CPU time in nanoseconds that one request takes where it cannot be measured: beside the thread that makes it.
+    fn cpu_ns_elsewhere(&self) -> u64;
 
     /// The values of keys, in their order. More than `bytes_max` of them are [`KeyValueError::TooLarge`].
     async fn get(
@@ -135,6 +139,13 @@ pub enum KeyValueError {
     Failed(String),
 }
 
+impl KeyValueError {
+    /// Whether it is a guest's doing, and the store is well.
+    pub(crate) fn is_guests(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+}
+
 impl From<StoreError> for KeyValueError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.to_string())
@@ -143,6 +154,12 @@ impl From<StoreError> for KeyValueError {
 
 impl From<sqlx::Error> for KeyValueError {
     fn from(error: sqlx::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<rusqlite::Error> for KeyValueError {
+    fn from(error: rusqlite::Error) -> Self {
         StoreError::from(error).into()
     }
 }

@@ -1,5 +1,6 @@
 //! The directories of all tenants and components, each known once.
 
+use super::apart::Gate;
 use super::blocking;
 use super::usage::Usage;
 use parking_lot::Mutex;
@@ -23,6 +24,7 @@ pub struct Files(Option<Arc<Directories>>);
 
 struct Directories {
     root: PathBuf,
+    gate: Gate,
     known: Mutex<HashMap<(TenantId, ComponentName), Arc<Directory>>>,
     /// Held by whoever wipes, so that nobody says that all is gone while another one is still removing it.
     wiping: tokio::sync::Mutex<()>,
@@ -61,7 +63,12 @@ impl Files {
         let root = fs::canonicalize(root)?;
         remove_beginning(&root, WIPED)?;
         let (known, wiping) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self(Some(Arc::new(Directories { root, known, wiping }))))
+        Ok(Self(Some(Arc::new(Directories { root, gate: Gate::default(), known, wiping }))))
+    }
+
+    /// What work with files passes.
+    pub(super) fn gate(&self) -> Gate {
+        self.0.as_ref().map_or_else(Gate::default, |directories| directories.gate.clone())
     }
 
     /// The directory of a tenant and component; none: there is no place for files.

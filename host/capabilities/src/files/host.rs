@@ -1,10 +1,12 @@
 //! What a guest's requests do: those that change how much there is, here; the others as wasmtime does them.
 
+use super::Held;
+use super::apart::{Apart, Scratch};
 use super::change::{Changing, Place, failure, to_the_end};
 use super::directories::Directory;
 use super::stream::{Reading, Writing};
 use super::usage::Quota;
-use super::{Held, blocking};
+use crate::cpu::Account;
 use crate::{CallContext, OverLimit, Services};
 use bytes::Bytes;
 use std::fs::File;
@@ -27,6 +29,7 @@ use types::{
 pub(crate) struct FilesView<'a> {
     pub(crate) context: &'a Arc<CallContext>,
     pub(crate) services: &'a Arc<Services>,
+    pub(crate) cpu: Account,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) held: &'a mut Held,
 }
@@ -51,7 +54,25 @@ impl FilesView<'_> {
     /// The right to change something in the call's directory.
     fn changing(&mut self) -> FsResult<Changing> {
         let (directory, FilesGrant { bytes_max, files_max, .. }) = self.granted().ok_or(ErrorCode::NotPermitted)?;
-        Ok(Changing { directory, quota: Quota { bytes_max, files_max } })
+        Ok(Changing { directory, quota: Quota { bytes_max, files_max }, apart: self.apart() })
+    }
+
+    fn apart(&self) -> Apart {
+        Apart { gate: self.services.files.gate(), account: Arc::clone(&self.cpu) }
+    }
+
+    /// Has wasmtime do something with a descriptor, apart from the call.
+    async fn have<T: Send + 'static>(
+        &mut self,
+        fd: &Fd,
+        work: impl AsyncFnOnce(WasiFilesystemCtxView<'_>, Fd) -> FsResult<T> + Send + 'static,
+    ) -> FsResult<T> {
+        let descriptor = self.table.get(fd)?.clone();
+        let work = async move |scratch: &mut Scratch| {
+            let fd = scratch.fd();
+            work(scratch.view(), fd).await
+        };
+        self.apart().with(descriptor, work).await
     }
 
     fn dir(&self, fd: &Fd) -> FsResult<Dir> {
@@ -110,10 +131,11 @@ impl FilesView<'_> {
             FilesAccess::ReadWrite => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
         };
         let CallContext { tenant, component, .. } = &**self.context;
-        let opened = blocking(move || directory.open()).await.inspect_err(|error| {
+        let opened = self.apart().run(move || directory.open()).await.flatten().inspect_err(|error| {
             tracing::error!(%error, %tenant, %component, "the directory for files cannot be opened");
         });
-        let dir = Dir::new(opened?, perms, mode, false);
+        // What is done with it is done apart.
+        let dir = Dir::new(opened?, perms, mode, true);
         Ok(vec![(self.push(Descriptor::Dir(dir))?, "/".to_owned())])
     }
 }
@@ -199,8 +221,11 @@ impl HostDescriptor for FilesView<'_> {
 
     fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
         let permit = self.permit()?;
-        let stream = self.wasi().read_via_stream(fd, offset)?;
-        let stream: DynInputStream = Box::new(Reading { stream: self.table.delete(stream)?, _permit: permit });
+        let file = match self.table.get(&fd)? {
+            Descriptor::File(file) => Arc::clone(&file.file),
+            Descriptor::Dir(_) => return Err(ErrorCode::IsDirectory.into()),
+        };
+        let stream: DynInputStream = Box::new(Reading::new(self.apart(), file, offset, permit));
         Ok(self.table.push(stream)?)
     }
 
@@ -208,45 +233,52 @@ impl HostDescriptor for FilesView<'_> {
         if self.held.listings >= LISTINGS_MAX {
             return Err(ErrorCode::InsufficientMemory.into());
         }
-        let listing = self.wasi().read_directory(fd).await?;
+        let work = async move |scratch: &mut Scratch| {
+            let fd = scratch.fd();
+            let listing = scratch.view().read_directory(fd).await?;
+            Ok(scratch.table.delete(listing)?)
+        };
+        let dir = self.table.get(&fd)?.clone();
+        let listing = self.apart().with(dir, work).await?;
+        let listing = self.table.push(listing)?;
         self.held.listings += 1;
         Ok(listing)
     }
 
     async fn advise(&mut self, fd: Fd, offset: Filesize, length: Filesize, advice: Advice) -> FsResult<()> {
-        self.wasi().advise(fd, offset, length, advice).await
+        self.have(&fd, async move |mut wasi, fd| wasi.advise(fd, offset, length, advice).await).await
     }
 
     async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
-        self.wasi().sync_data(fd).await
+        self.have(&fd, async move |mut wasi, fd| wasi.sync_data(fd).await).await
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
-        self.wasi().sync(fd).await
+        self.have(&fd, async move |mut wasi, fd| wasi.sync(fd).await).await
     }
 
     async fn get_flags(&mut self, fd: Fd) -> FsResult<DescriptorFlags> {
-        self.wasi().get_flags(fd).await
+        self.have(&fd, async move |mut wasi, fd| wasi.get_flags(fd).await).await
     }
 
     async fn get_type(&mut self, fd: Fd) -> FsResult<DescriptorType> {
-        self.wasi().get_type(fd).await
+        self.have(&fd, async move |mut wasi, fd| wasi.get_type(fd).await).await
     }
 
     async fn set_times(&mut self, fd: Fd, accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()> {
-        self.wasi().set_times(fd, accessed, modified).await
+        self.have(&fd, async move |mut wasi, fd| wasi.set_times(fd, accessed, modified).await).await
     }
 
     async fn read(&mut self, fd: Fd, length: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
-        self.wasi().read(fd, length, offset).await
+        self.have(&fd, async move |mut wasi, fd| wasi.read(fd, length, offset).await).await
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
-        self.wasi().stat(fd).await
+        self.have(&fd, async move |mut wasi, fd| wasi.stat(fd).await).await
     }
 
     async fn stat_at(&mut self, fd: Fd, path_flags: PathFlags, path: String) -> FsResult<DescriptorStat> {
-        self.wasi().stat_at(fd, path_flags, path).await
+        self.have(&fd, async move |mut wasi, fd| wasi.stat_at(fd, path_flags, path).await).await
     }
 
     async fn set_times_at(
@@ -257,23 +289,33 @@ impl HostDescriptor for FilesView<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> FsResult<()> {
-        self.wasi().set_times_at(fd, path_flags, path, accessed, modified).await
+        self.have(&fd, async move |mut wasi, fd| wasi.set_times_at(fd, path_flags, path, accessed, modified).await)
+            .await
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
-        self.wasi().readlink_at(fd, path).await
+        self.have(&fd, async move |mut wasi, fd| wasi.readlink_at(fd, path).await).await
     }
 
     async fn is_same_object(&mut self, one: Fd, other: Fd) -> wasmtime::Result<bool> {
-        self.wasi().is_same_object(one, other).await
+        let other = self.table.get(&other)?.clone();
+        let same = async move |scratch: &mut Scratch| {
+            let (one, other) = (scratch.fd(), scratch.table.push(other)?);
+            scratch.view().is_same_object(one, other).await.map_err(FsError::trap)
+        };
+        let one = self.table.get(&one)?.clone();
+        self.apart().with(one, same).await.map_err(|error| match error.downcast() {
+            Ok(code) => code.into(),
+            Err(error) => error,
+        })
     }
 
     async fn metadata_hash(&mut self, fd: Fd) -> FsResult<MetadataHashValue> {
-        self.wasi().metadata_hash(fd).await
+        self.have(&fd, async move |mut wasi, fd| wasi.metadata_hash(fd).await).await
     }
 
     async fn metadata_hash_at(&mut self, fd: Fd, path_flags: PathFlags, path: String) -> FsResult<MetadataHashValue> {
-        self.wasi().metadata_hash_at(fd, path_flags, path).await
+        self.have(&fd, async move |mut wasi, fd| wasi.metadata_hash_at(fd, path_flags, path).await).await
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {

@@ -9,8 +9,10 @@
 //! whatever changes it is done by one at a time, to the end even if the call is cancelled (`change`), and after a start of the
 //! host they are counted anew.
 //!
-//! Bounds: bytes and files of a directory, bytes of a path; files, streams and listings that one call has open.
+//! Bounds: bytes and files of a directory, bytes of a path; files, streams and listings that one call has open; how much is worked
+//! with files at once (`apart`).
 
+mod apart;
 mod change;
 mod directories;
 mod host;

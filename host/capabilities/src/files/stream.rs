@@ -1,43 +1,126 @@
 //! Streams from and into files: of a bounded number, and within the quota.
 
+use super::apart::Apart;
 use super::change::{Changing, Place};
 use bytes::Bytes;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wasmtime_wasi::async_trait;
-use wasmtime_wasi::p2::{DynInputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
 /// Bytes of one write.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// A stream out of a file, which holds its permit.
+/// Bytes of one read.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a read that a guest waits for without saying how much it wants.
+const READ_AHEAD_BYTES: usize = 4 << 10;
+
+/// A stream out of a file. One read at a time is on its way.
 pub(super) struct Reading {
-    pub(super) stream: DynInputStream,
-    pub(super) _permit: OwnedSemaphorePermit,
+    apart: Apart,
+    file: Arc<File>,
+    offset: u64,
+    state: Read,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Read {
+    Idle,
+    Reading(JoinHandle<io::Result<Bytes>>),
+    Read(Bytes),
+    Failed(io::Error),
+    Closed,
+}
+
+impl Reading {
+    pub(super) fn new(apart: Apart, file: Arc<File>, offset: u64, permit: OwnedSemaphorePermit) -> Self {
+        Self { apart, file, offset, state: Read::Idle, _permit: permit }
+    }
+
+    fn begin(&mut self, size: usize) {
+        let (apart, file, offset) = (self.apart.clone(), Arc::clone(&self.file), self.offset);
+        let read = async move { apart.run(move || read_at(&file, offset, size.min(READ_BYTES_MAX))).await? };
+        self.state = Read::Reading(tokio::spawn(read));
+    }
+
+    async fn end(&mut self) {
+        if let Read::Reading(read) = &mut self.state {
+            self.state = match read.await.unwrap_or_else(|error| Err(error.into())) {
+                Ok(bytes) if bytes.is_empty() => Read::Closed,
+                Ok(bytes) => Read::Read(bytes),
+                Err(error) => Read::Failed(error),
+            };
+        }
+    }
+}
+
+fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; size];
+    loop {
+        match file.read_at(&mut bytes, offset) {
+            Ok(read) => {
+                bytes.truncate(read);
+                return Ok(bytes.into());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[async_trait]
 impl Pollable for Reading {
     async fn ready(&mut self) {
-        self.stream.ready().await;
+        if matches!(self.state, Read::Idle) {
+            self.begin(READ_AHEAD_BYTES);
+        }
+        self.end().await;
     }
 }
 
 #[async_trait]
 impl InputStream for Reading {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        self.stream.read(size)
+        match std::mem::replace(&mut self.state, Read::Closed) {
+            Read::Idle => {
+                match size {
+                    0 => self.state = Read::Idle,
+                    _ => self.begin(size),
+                }
+                Ok(Bytes::new())
+            }
+            Read::Reading(read) => {
+                self.state = Read::Reading(read);
+                Ok(Bytes::new())
+            }
+            Read::Read(mut bytes) => {
+                let taken = bytes.split_to(size.min(bytes.len()));
+                self.offset = self.offset.saturating_add(taken.len() as u64);
+                self.state = if bytes.is_empty() { Read::Idle } else { Read::Read(bytes) };
+                Ok(taken)
+            }
+            Read::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            Read::Closed => Err(StreamError::Closed),
+        }
     }
 
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
-        self.stream.blocking_read(size).await
+        if matches!(self.state, Read::Idle) && size > 0 {
+            self.begin(size);
+        }
+        self.end().await;
+        self.read(size)
     }
 
     async fn cancel(&mut self) {
-        self.stream.cancel().await;
+        if let Read::Reading(read) = std::mem::replace(&mut self.state, Read::Closed) {
+            let _ = read.await;
+        }
     }
 }
 

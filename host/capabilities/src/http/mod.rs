@@ -27,6 +27,7 @@ mod watch;
 pub use outbound::{Outbound, OutboundConfig, OutboundError};
 pub use watch::describe_metrics;
 
+use crate::cpu::{self, Account};
 use crate::{CallContext, CallLog, CallState, Capability, Interface, Services, wasi3};
 use http::Request;
 use send::Sending;
@@ -87,10 +88,16 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    pub(crate) fn new(context: &Arc<CallContext>, services: &Arc<Services>, log: &CallLog, limits: Limits) -> Self {
+    pub(crate) fn new(
+        context: &Arc<CallContext>,
+        services: &Arc<Services>,
+        log: &CallLog,
+        cpu: Account,
+        limits: Limits,
+    ) -> Self {
         let (context, services) = (Arc::clone(context), Arc::clone(services));
         let memory_left = usize::try_from(limits.host_memory_bytes_max).unwrap_or(usize::MAX);
-        let sending = Sending { context, services, log: log.clone(), limits, open: Arc::default() };
+        let sending = Sending { context, services, log: log.clone(), cpu, limits, open: Arc::default() };
         Self { sending, count: 0, memory_left }
     }
 
@@ -137,7 +144,11 @@ impl WasiHttpHooks for Requests {
         _processing: Processing,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Processing)>> + Send> {
         match self.count() {
-            Ok(()) => Box::new(self.sending.clone().send(request, options.unwrap_or_default())),
+            Ok(()) => {
+                let send = self.sending.clone().send(request, options.unwrap_or_default());
+                // In a task of its own, whoever waits for it, so that what it computes is charged once.
+                Box::new(cpu::spawn(&self.sending.cpu, send))
+            }
             Err(code) => Box::new(std::future::ready(Err(code))),
         }
     }

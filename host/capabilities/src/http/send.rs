@@ -7,6 +7,7 @@ use super::places::Place;
 use super::target::Target;
 use super::watch::Watch;
 use super::{Processing, connect, headers, hop_by_hop};
+use crate::cpu::{self, Account};
 use crate::{CallContext, CallLog, Services, traceparent};
 use http::uri::PathAndQuery;
 use http::{HeaderName, Request, Response, Uri};
@@ -33,6 +34,7 @@ pub(crate) struct Sending {
     pub(crate) context: Arc<CallContext>,
     pub(crate) services: Arc<Services>,
     pub(crate) log: CallLog,
+    pub(crate) cpu: Account,
     pub(crate) limits: Limits,
     /// Held by every request until it is at its end, with its response.
     pub(crate) open: Arc<()>,
@@ -91,7 +93,7 @@ impl Sending {
         let patience = outbound.patience(options, wall);
         let connect_by = began + patience.connect;
         let (stream, place) = reach(outbound, &target, grant, &self.context.tenant, connect_by).await?;
-        let (connection, answer) = exchange(stream, request).await?;
+        let (connection, answer) = exchange(stream, request, &self.cpu).await?;
         let connection = Connection { _work: connection, _place: place, _open: Arc::clone(&self.open) };
         let deadline = (Instant::now() + patience.first_byte).min(began + wall);
         let response = match timeout_at(deadline, answer).await {
@@ -168,6 +170,7 @@ async fn reach(
 async fn exchange(
     stream: Box<dyn connect::Stream>,
     request: Request<RequestBody>,
+    account: &Account,
 ) -> Result<(AbortOnDropJoinHandle<()>, impl Future<Output = hyper::Result<Response<Incoming>>>), Failure> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(READ_BYTES_MAX);
@@ -179,7 +182,7 @@ async fn exchange(
             tracing::debug!(%error, "outbound connection");
         }
     };
-    let work = wasmtime_wasi::runtime::spawn(connection.in_current_span());
+    let work = cpu::spawn(account, connection.in_current_span());
     Ok((work, async move { sender.send_request(request).await }))
 }
 

@@ -1,13 +1,13 @@
 //! What a guest's requests do, the same for every store.
 
-use super::request::request;
+use super::request::{Kind, request};
 use super::{Bucket, Error, atomics, batch, store};
 use crate::CallState;
 use crate::state::View;
 use std::sync::Arc;
 use wares_model::grants::{BucketGrant, Label};
 use wares_model::limits::{KEY_BYTES_MAX, KEY_PAGE_MAX, KEYS_AT_ONCE_MAX, VALUE_BYTES_MAX, VALUES_BYTES_MAX};
-use wares_store::{BucketName, BucketQuota};
+use wares_store::{BucketName, BucketQuota, KeyValueStore};
 use wasmtime::component::{HasData, Resource};
 
 /// Bytes of a name in a message.
@@ -121,8 +121,9 @@ impl store::HostBucket for View<'_> {
     async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>> {
         check_key(&key)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let reads = Arc::clone(&store.gates().reads);
-        let values = request(reads, async move { store.get(&name, &[key], VALUES_BYTES_MAX).await }).await?;
+        let values =
+            request(&self.cpu, store, Kind::Read, async move |store| store.get(&name, &[key], VALUES_BYTES_MAX).await)
+                .await?;
         Ok(values.into_iter().next().flatten())
     }
 
@@ -130,28 +131,27 @@ impl store::HostBucket for View<'_> {
         check_key(&key)?;
         check_value(&value)?;
         let Bucket { store, name, quota } = self.bucket(&bucket)?;
-        let changes = Arc::clone(&store.gates().changes);
-        request(changes, async move { store.set(&name, &[(key, value)], quota).await }).await
+        request(&self.cpu, store, Kind::Change, async move |store| store.set(&name, &[(key, value)], quota).await).await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<()> {
         check_key(&key)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let changes = Arc::clone(&store.gates().changes);
-        request(changes, async move { store.delete(&name, &[key]).await }).await
+        request(&self.cpu, store, Kind::Change, async move |store| store.delete(&name, &[key]).await).await
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<bool> {
         check_key(&key)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let reads = Arc::clone(&store.gates().reads);
-        request(reads, async move { store.exists(&name, &key).await }).await
+        request(&self.cpu, store, Kind::Read, async move |store| store.exists(&name, &key).await).await
     }
 
     async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Result<store::KeyResponse> {
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let (reads, after) = (Arc::clone(&store.gates().reads), cursor.unwrap_or_default());
-        let page = request(reads, async move { store.list(&name, after, KEY_PAGE_MAX).await }).await?;
+        let after = cursor.unwrap_or_default();
+        let page =
+            request(&self.cpu, store, Kind::Read, async move |store| store.list(&name, after, KEY_PAGE_MAX).await)
+                .await?;
         Ok(store::KeyResponse { keys: page.keys, cursor: page.next })
     }
 
@@ -165,8 +165,8 @@ impl atomics::Host for View<'_> {
     async fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> Result<u64> {
         check_key(&key)?;
         let Bucket { store, name, quota } = self.bucket(&bucket)?;
-        let changes = Arc::clone(&store.gates().changes);
-        request(changes, async move { store.increment(&name, &key, delta, quota).await }).await
+        request(&self.cpu, store, Kind::Change, async move |store| store.increment(&name, &key, delta, quota).await)
+            .await
     }
 }
 
@@ -178,12 +178,11 @@ impl batch::Host for View<'_> {
     ) -> Result<Vec<Option<(String, Vec<u8>)>>> {
         check_keys(&keys)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let reads = Arc::clone(&store.gates().reads);
-        let work = async move {
+        let work = async move |store: Arc<dyn KeyValueStore>| {
             let values = store.get(&name, &keys, VALUES_BYTES_MAX).await?;
             Ok(keys.into_iter().zip(values).map(|(key, value)| Some((key, value?))).collect())
         };
-        request(reads, work).await
+        request(&self.cpu, store, Kind::Read, work).await
     }
 
     async fn set_many(&mut self, bucket: Resource<Bucket>, pairs: Vec<(String, Vec<u8>)>) -> Result<()> {
@@ -197,14 +196,12 @@ impl batch::Host for View<'_> {
             return Err(Error::other(format!("at most {VALUES_BYTES_MAX} bytes of values are taken at once")));
         }
         let Bucket { store, name, quota } = self.bucket(&bucket)?;
-        let changes = Arc::clone(&store.gates().changes);
-        request(changes, async move { store.set(&name, &pairs, quota).await }).await
+        request(&self.cpu, store, Kind::Change, async move |store| store.set(&name, &pairs, quota).await).await
     }
 
     async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<()> {
         check_keys(&keys)?;
         let Bucket { store, name, .. } = self.bucket(&bucket)?;
-        let changes = Arc::clone(&store.gates().changes);
-        request(changes, async move { store.delete(&name, &keys).await }).await
+        request(&self.cpu, store, Kind::Change, async move |store| store.delete(&name, &keys).await).await
     }
 }

@@ -3,7 +3,7 @@
 //! Every call passes here, so that there is no thread and no future between a batch and its database: a batch takes the
 //! thread that hands it in for as long as SQLite needs, tens of microseconds and more the more entries there are.
 
-use super::{SqliteSync, signed, to_json};
+use super::{SqliteSync, direct, signed, to_json};
 use crate::StoreError;
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
@@ -91,15 +91,8 @@ struct Sums {
 }
 
 impl Appender {
-    pub(super) fn open(path: &Path, sync: SqliteSync, kept_bytes: &str) -> Result<Self, rusqlite::Error> {
-        let connection = Connection::open(path)?;
-        connection.busy_timeout(super::BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", if sync == SqliteSync::Full { "full" } else { "normal" })?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "journal_size_limit", kept_bytes)?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        Ok(Self { connection, subjects: HashMap::new() })
+    pub(super) fn open(path: &Path, sync: SqliteSync) -> Result<Self, rusqlite::Error> {
+        Ok(Self { connection: direct::open(path, sync)?, subjects: HashMap::new() })
     }
 
     /// Writes entries, their logs, their sums and the results of jobs, all or nothing. Of a call that is entered already nothing

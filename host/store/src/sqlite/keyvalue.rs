@@ -1,10 +1,11 @@
 //! Tables `buckets` and `pairs`.
 
-use super::{SqliteStore, Writing, signed, unsigned};
+use super::{SqliteStore, signed, unsigned};
 use crate::StoreError;
 use crate::keyvalue::{BucketName, BucketQuota, Fill, Gates, KeyPage, KeyValueError, KeyValueStore, number};
 use async_trait::async_trait;
-use sqlx::{Row as _, SqliteConnection};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use std::sync::Arc;
 use wares_model::{ComponentName, TenantId};
 
 /// Pairs that a wipe removes in one transaction: whoever else writes, the ledger too, waits for no more.
@@ -16,58 +17,68 @@ impl KeyValueStore for SqliteStore {
         &self.gates
     }
 
+    fn cpu_ns_elsewhere(&self) -> u64 {
+        0
+    }
+
     async fn get(
         &self,
         bucket: &BucketName,
         keys: &[String],
         bytes_max: u64,
     ) -> Result<Vec<Option<Vec<u8>>>, KeyValueError> {
-        // One moment for all of them.
-        let mut reading = self.readers.begin().await?;
-        let Some(bucket) = find(&mut reading, bucket).await? else { return Ok(vec![None; keys.len()]) };
-        let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
-        for key in keys {
-            let value: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM pairs WHERE bucket = ? AND key = ?")
-                .bind(bucket.id)
-                .bind(key.as_bytes())
-                .fetch_optional(&mut *reading)
-                .await?;
-            bytes += value.as_ref().map_or(0, |value| value.len() as u64);
-            if bytes > bytes_max {
-                return Err(KeyValueError::TooLarge(bytes_max));
+        self.reading(|connection| {
+            // One moment for all of them.
+            let reading = connection.transaction()?;
+            let Some(bucket) = BucketRow::find(&reading, bucket)? else { return Ok(vec![None; keys.len()]) };
+            let mut statement = reading.prepare_cached("SELECT value FROM pairs WHERE bucket = ? AND key = ?")?;
+            let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+            for key in keys {
+                let found = statement.query_row(params![bucket.id, key.as_bytes()], |row| row.get(0));
+                let value: Option<Vec<u8>> = found.optional()?;
+                bytes += value.as_ref().map_or(0, |value| value.len() as u64);
+                if bytes > bytes_max {
+                    return Err(KeyValueError::TooLarge(bytes_max));
+                }
+                values.push(value);
             }
-            values.push(value);
-        }
-        Ok(values)
+            Ok(values)
+        })
     }
 
     async fn exists(&self, bucket: &BucketName, key: &str) -> Result<bool, KeyValueError> {
-        let found = sqlx::query(
-            "SELECT 1 FROM pairs JOIN buckets ON buckets.id = pairs.bucket
-             WHERE tenant = ? AND component = ? AND buckets.bucket = ? AND key = ?",
-        );
-        let found = bound(found, bucket).bind(key.as_bytes()).fetch_optional(&self.readers).await?;
-        Ok(found.is_some())
+        self.reading(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT 1 FROM pairs JOIN buckets ON buckets.id = pairs.bucket
+                 WHERE tenant = ? AND component = ? AND buckets.bucket = ? AND key = ?",
+            )?;
+            let [tenant, component, name] = columns(bucket);
+            Ok(statement.exists(params![tenant, component, name, key.as_bytes()])?)
+        })
     }
 
     async fn list(&self, bucket: &BucketName, after: u64, limit: u32) -> Result<KeyPage, KeyValueError> {
-        let rows = sqlx::query(
-            "SELECT place, key FROM pairs JOIN buckets ON buckets.id = pairs.bucket
-             WHERE tenant = ? AND component = ? AND buckets.bucket = ? AND place > ? ORDER BY place LIMIT ?",
-        );
-        let rows = bound(rows, bucket).bind(signed(after)).bind(i64::from(limit) + 1).fetch_all(&self.readers).await?;
-        let mut page = KeyPage::default();
-        let mut last = None;
-        for row in &rows {
-            if page.keys.len() == limit as usize {
-                page.next = last;
-                break;
+        self.reading(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT place, key FROM pairs JOIN buckets ON buckets.id = pairs.bucket
+                 WHERE tenant = ? AND component = ? AND buckets.bucket = ? AND place > ? ORDER BY place LIMIT ?",
+            )?;
+            let [tenant, component, name] = columns(bucket);
+            let mut rows =
+                statement.query(params![tenant, component, name, signed(after), i64::from(limit).saturating_add(1)])?;
+            let mut page = KeyPage::default();
+            let mut last = None;
+            while let Some(row) = rows.next()? {
+                if page.keys.len() == limit as usize {
+                    page.next = last;
+                    break;
+                }
+                let key = String::from_utf8(row.get("key")?);
+                page.keys.push(key.map_err(|_| StoreError::Corrupt("a key of a bucket".to_owned()))?);
+                last = Some(unsigned(row.get("place")?));
             }
-            let key = String::from_utf8(row.try_get("key")?);
-            page.keys.push(key.map_err(|_| StoreError::Corrupt("a key of a bucket".to_owned()))?);
-            last = Some(unsigned(row.try_get("place")?));
-        }
-        Ok(page)
+            Ok(page)
+        })
     }
 
     async fn set(
@@ -76,31 +87,32 @@ impl KeyValueStore for SqliteStore {
         pairs: &[(String, Vec<u8>)],
         quota: BucketQuota,
     ) -> Result<(), KeyValueError> {
-        let mut writing = self.write().await?;
-        let mut bucket = find_or_make(&mut writing, bucket).await?;
-        let before = bucket.fill;
-        for (key, value) in pairs {
-            bucket.put(&mut writing, key, value).await?;
-        }
-        bucket.fill.check(before, quota)?;
-        bucket.commit(writing).await
+        self.changing(|writing| {
+            let mut bucket = BucketRow::find_or_make(&writing, bucket)?;
+            let before = bucket.fill;
+            for (key, value) in pairs {
+                bucket.put(&writing, key, value)?;
+            }
+            bucket.fill.check(before, quota)?;
+            bucket.commit(writing)
+        })
+        .await
     }
 
     async fn delete(&self, bucket: &BucketName, keys: &[String]) -> Result<(), KeyValueError> {
-        let mut writing = self.write().await?;
-        let Some(mut bucket) = find(&mut writing, bucket).await? else { return Ok(()) };
-        for key in keys {
-            let bytes: Option<i64> =
-                sqlx::query_scalar("DELETE FROM pairs WHERE bucket = ? AND key = ? RETURNING LENGTH(value)")
-                    .bind(bucket.id)
-                    .bind(key.as_bytes())
-                    .fetch_optional(&mut *writing)
-                    .await?;
-            if let Some(bytes) = bytes {
-                bucket.fill.remove(key.len(), unsigned(bytes));
+        self.changing(|writing| {
+            let Some(mut bucket) = BucketRow::find(&writing, bucket)? else { return Ok(()) };
+            for key in keys {
+                let mut statement =
+                    writing.prepare_cached("DELETE FROM pairs WHERE bucket = ? AND key = ? RETURNING LENGTH(value)")?;
+                let gone = statement.query_row(params![bucket.id, key.as_bytes()], |row| row.get(0));
+                if let Some(bytes) = gone.optional()? {
+                    bucket.fill.remove(key.len(), unsigned(bytes));
+                }
             }
-        }
-        bucket.commit(writing).await
+            bucket.commit(writing)
+        })
+        .await
     }
 
     async fn increment(
@@ -110,23 +122,19 @@ impl KeyValueStore for SqliteStore {
         delta: u64,
         quota: BucketQuota,
     ) -> Result<u64, KeyValueError> {
-        let mut writing = self.write().await?;
-        let mut bucket = find_or_make(&mut writing, bucket).await?;
-        let before = bucket.fill;
-        // A value that may be large is not read to find that it is no number.
-        let value: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT SUBSTR(value, 1, 32) FROM pairs WHERE bucket = ? AND key = ?")
-                .bind(bucket.id)
-                .bind(key.as_bytes())
-                .fetch_optional(&mut *writing)
-                .await?;
-        let value = value.map_or(Some(0), |value| number(&value)).ok_or(KeyValueError::NotANumber)?;
-        let delta = i64::try_from(delta).map_err(|_| KeyValueError::Overflow)?;
-        let sum = value.checked_add(delta).ok_or(KeyValueError::Overflow)?;
-        bucket.put(&mut writing, key, sum.to_string().as_bytes()).await?;
-        bucket.fill.check(before, quota)?;
-        bucket.commit(writing).await?;
-        Ok(unsigned(sum))
+        self.changing(|writing| {
+            let mut bucket = BucketRow::find_or_make(&writing, bucket)?;
+            let before = bucket.fill;
+            let value = bucket.beginning(&writing, key)?;
+            let value = value.map_or(Some(0), |value| number(&value)).ok_or(KeyValueError::NotANumber)?;
+            let delta = i64::try_from(delta).map_err(|_| KeyValueError::Overflow)?;
+            let sum = value.checked_add(delta).ok_or(KeyValueError::Overflow)?;
+            bucket.put(&writing, key, sum.to_string().as_bytes())?;
+            bucket.fill.check(before, quota)?;
+            bucket.commit(writing)?;
+            Ok(unsigned(sum))
+        })
+        .await
     }
 
     async fn wipe(&self, tenant: &TenantId) -> Result<u64, KeyValueError> {
@@ -149,27 +157,56 @@ impl KeyValueStore for SqliteStore {
 }
 
 impl SqliteStore {
+    fn reading<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, KeyValueError>) -> Result<T, KeyValueError> {
+        self.direct.with(KeyValueError::is_guests, work)
+    }
+
+    /// Changes something when it is this one's turn to write, all of it or nothing.
+    async fn changing<T>(
+        &self,
+        work: impl FnOnce(Transaction<'_>) -> Result<T, KeyValueError>,
+    ) -> Result<T, KeyValueError> {
+        let _turn = self.turn.lock().await;
+        self.direct.with(KeyValueError::is_guests, |connection| {
+            // What it reads cannot change before it commits.
+            work(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+        })
+    }
+
     /// Removes some of a bucket's pairs, and the bucket with the last of them. Returns how many pairs went.
     pub(super) async fn wipe_part(&self, bucket: i64) -> Result<u64, KeyValueError> {
-        let mut writing = self.write().await?;
-        let gone: Vec<(i64, i64)> = sqlx::query_as(
-            "DELETE FROM pairs WHERE id IN (SELECT id FROM pairs WHERE bucket = ? LIMIT ?)
-             RETURNING LENGTH(key), LENGTH(value)",
-        )
-        .bind(bucket)
-        .bind(signed(WIPED_AT_ONCE))
-        .fetch_all(&mut *writing)
-        .await?;
-        let pairs = gone.len() as u64;
-        let changed = match pairs < WIPED_AT_ONCE {
-            true => sqlx::query("DELETE FROM buckets WHERE id = ?1"),
-            false => sqlx::query("UPDATE buckets SET bytes = bytes - ?2, keys = keys - ?3 WHERE id = ?1"),
-        };
-        let bytes: i64 = gone.iter().map(|(key, value)| key + value).sum();
-        changed.bind(bucket).bind(bytes).bind(signed(pairs)).execute(&mut *writing).await?;
-        writing.commit().await?;
-        Ok(pairs)
+        let (turn, direct) = (Arc::clone(&self.turn).lock_owned().await, Arc::clone(&self.direct));
+        let wiping = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            direct.with(KeyValueError::is_guests, |connection| wipe_part(connection, bucket))
+        });
+        wiping.await.map_err(|error| KeyValueError::Failed(error.to_string()))?
     }
+}
+
+fn wipe_part(connection: &mut Connection, bucket: i64) -> Result<u64, KeyValueError> {
+    let writing = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let (mut pairs, mut bytes) = (0, 0);
+    {
+        let mut statement = writing.prepare_cached(
+            "DELETE FROM pairs WHERE id IN (SELECT id FROM pairs WHERE bucket = ? LIMIT ?)
+             RETURNING LENGTH(key) + LENGTH(value)",
+        )?;
+        let mut gone = statement.query(params![bucket, signed(WIPED_AT_ONCE)])?;
+        while let Some(row) = gone.next()? {
+            pairs += 1;
+            bytes += row.get::<_, i64>(0)?;
+        }
+    }
+    match pairs < WIPED_AT_ONCE {
+        true => writing.execute("DELETE FROM buckets WHERE id = ?", params![bucket])?,
+        false => writing.execute(
+            "UPDATE buckets SET bytes = bytes - ?2, keys = keys - ?3 WHERE id = ?1",
+            params![bucket, bytes, signed(pairs)],
+        )?,
+    };
+    writing.commit()?;
+    Ok(pairs)
 }
 
 /// A bucket's row, as the transaction that read it will leave it.
@@ -180,64 +217,67 @@ struct BucketRow {
 }
 
 impl BucketRow {
+    fn find(connection: &Connection, name: &BucketName) -> Result<Option<Self>, rusqlite::Error> {
+        let mut statement = connection.prepare_cached(
+            "SELECT id, bytes, keys, places FROM buckets WHERE tenant = ? AND component = ? AND bucket = ?",
+        )?;
+        let row = statement.query_row(columns(name), |row| {
+            let fill = Fill { bytes: unsigned(row.get("bytes")?), keys: unsigned(row.get("keys")?) };
+            Ok(Self { id: row.get("id")?, fill, places: row.get("places")? })
+        });
+        row.optional()
+    }
+
+    fn find_or_make(writing: &Connection, name: &BucketName) -> Result<Self, rusqlite::Error> {
+        if let Some(row) = Self::find(writing, name)? {
+            return Ok(row);
+        }
+        let mut made = writing.prepare_cached("INSERT INTO buckets (tenant, component, bucket) VALUES (?, ?, ?)")?;
+        Ok(Self { id: made.insert(columns(name))?, fill: Fill::default(), places: 0 })
+    }
+
+    /// What a key's value begins with: one that may be large is not read to find that it is no number.
+    fn beginning(&self, writing: &Connection, key: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+        let mut statement =
+            writing.prepare_cached("SELECT SUBSTR(value, 1, 32) FROM pairs WHERE bucket = ? AND key = ?")?;
+        statement.query_row(params![self.id, key.as_bytes()], |row| row.get(0)).optional()
+    }
+
     /// Sets a pair. A key keeps its place.
-    async fn put(&mut self, writing: &mut SqliteConnection, key: &str, value: &[u8]) -> Result<(), sqlx::Error> {
-        let old: Option<i64> = sqlx::query_scalar("SELECT LENGTH(value) FROM pairs WHERE bucket = ? AND key = ?")
-            .bind(self.id)
-            .bind(key.as_bytes())
-            .fetch_optional(&mut *writing)
-            .await?;
+    fn put(&mut self, writing: &Connection, key: &str, value: &[u8]) -> Result<(), rusqlite::Error> {
+        let mut old = writing.prepare_cached("SELECT LENGTH(value) FROM pairs WHERE bucket = ? AND key = ?")?;
+        let old: Option<i64> = old.query_row(params![self.id, key.as_bytes()], |row| row.get(0)).optional()?;
         self.fill.add(key.len(), value.len() as u64);
-        let changed = match old {
+        match old {
             Some(old) => {
                 self.fill.remove(key.len(), unsigned(old));
-                sqlx::query("UPDATE pairs SET value = ?3 WHERE bucket = ?1 AND key = ?2")
+                let mut change = writing.prepare_cached("UPDATE pairs SET value = ? WHERE bucket = ? AND key = ?")?;
+                change.execute(params![value, self.id, key.as_bytes()])?;
             }
             None => {
                 self.places += 1;
-                sqlx::query("INSERT INTO pairs (bucket, key, value, place) VALUES (?1, ?2, ?3, ?4)")
+                let mut insert =
+                    writing.prepare_cached("INSERT INTO pairs (bucket, key, value, place) VALUES (?, ?, ?, ?)")?;
+                insert.execute(params![self.id, key.as_bytes(), value, self.places])?;
             }
-        };
-        changed.bind(self.id).bind(key.as_bytes()).bind(value).bind(self.places).execute(writing).await?;
+        }
         Ok(())
     }
 
-    async fn commit(self, mut writing: Writing<'_>) -> Result<(), KeyValueError> {
-        sqlx::query("UPDATE buckets SET bytes = ?, keys = ?, places = ? WHERE id = ?")
-            .bind(signed(self.fill.bytes))
-            .bind(signed(self.fill.keys))
-            .bind(self.places)
-            .bind(self.id)
-            .execute(&mut *writing)
-            .await?;
-        Ok(writing.commit().await?)
+    fn commit(self, writing: Transaction<'_>) -> Result<(), KeyValueError> {
+        let Self { id, fill: Fill { bytes, keys }, places } = self;
+        writing.prepare_cached("UPDATE buckets SET bytes = ?, keys = ?, places = ? WHERE id = ?")?.execute(params![
+            signed(bytes),
+            signed(keys),
+            places,
+            id
+        ])?;
+        Ok(writing.commit()?)
     }
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-/// Binds a bucket's tenant, component and name.
-fn bound<'q>(query: Query<'q>, BucketName { tenant, component, bucket }: &'q BucketName) -> Query<'q> {
-    let tenant = tenant.as_ref().map_or("", TenantId::as_str);
-    query.bind(tenant).bind(component.as_ref().map_or("", ComponentName::as_str)).bind(bucket.as_str())
-}
-
-async fn find(connection: &mut SqliteConnection, name: &BucketName) -> Result<Option<BucketRow>, sqlx::Error> {
-    let row =
-        sqlx::query("SELECT id, bytes, keys, places FROM buckets WHERE tenant = ? AND component = ? AND bucket = ?");
-    let row = bound(row, name).fetch_optional(connection).await?;
-    row.map(|row| {
-        let fill = Fill { bytes: unsigned(row.try_get("bytes")?), keys: unsigned(row.try_get("keys")?) };
-        Ok(BucketRow { id: row.try_get("id")?, fill, places: row.try_get("places")? })
-    })
-    .transpose()
-}
-
-async fn find_or_make(writing: &mut SqliteConnection, name: &BucketName) -> Result<BucketRow, KeyValueError> {
-    if let Some(row) = find(writing, name).await? {
-        return Ok(row);
-    }
-    let made = sqlx::query("INSERT INTO buckets (tenant, component, bucket) VALUES (?, ?, ?)");
-    let id = bound(made, name).execute(writing).await?.last_insert_rowid();
-    Ok(BucketRow { id, fill: Fill::default(), places: 0 })
+/// A bucket's tenant, component and name, as the table has them.
+fn columns(BucketName { tenant, component, bucket }: &BucketName) -> [&str; 3] {
+    let component = component.as_ref().map_or("", ComponentName::as_str);
+    [tenant.as_ref().map_or("", TenantId::as_str), component, bucket.as_str()]
 }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod config;
 mod copy;
 mod deployments;
+mod direct;
 mod grants;
 mod job_attempts;
 mod job_removal;
@@ -34,6 +35,7 @@ use append::Appender;
 use async_trait::async_trait;
 use checkpoint::{Checkpointer, Folding};
 use copy::Copying;
+use direct::Direct;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::error::ErrorKind;
@@ -90,6 +92,8 @@ pub struct SqliteStore {
     path: PathBuf,
     copying: Copying,
     gates: Gates,
+    /// For what guests ask for.
+    direct: Arc<Direct>,
     _checkpointer: Checkpointer,
 }
 
@@ -155,12 +159,13 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
         other => StoreError::Schema(other),
     })?;
     let readers = pool(READERS).connect_with(connect).await?;
-    let ledger = parking_lot::Mutex::new(Appender::open(&path, options.sync, JOURNAL_BYTES_KEPT)?);
+    let ledger = parking_lot::Mutex::new(Appender::open(&path, options.sync)?);
     let turn = Arc::default();
     let copying = Copying::default();
     let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), copying.clone(), Folding::DEFAULT)?;
     let gates = Gates::new(GUEST_READERS, 1);
-    Ok(SqliteStore { writer, readers, ledger, turn, path, copying, gates, _checkpointer })
+    let direct = Arc::new(Direct::new(path.clone(), options.sync));
+    Ok(SqliteStore { writer, readers, ledger, turn, path, copying, gates, direct, _checkpointer })
 }
 
 /// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.

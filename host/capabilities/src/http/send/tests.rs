@@ -74,6 +74,7 @@ fn sending(addr: SocketAddr, secret: &str) -> Sending {
     let outbound = Some(Arc::new(Outbound::new(config).unwrap()));
     let services = Services { secrets: Some(Arc::new(Bank)), outbound, ..Services::default() };
     Sending {
+        cpu: Arc::<cpu::tests::Sum>::default(),
         context: Arc::new(context.with_trace(TraceParent::of_headers(TRACEPARENT, None), tracing::Span::none())),
         services: Arc::new(services),
         log: CallLog::new(4096),
