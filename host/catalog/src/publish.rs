@@ -162,13 +162,15 @@ pub(crate) struct Examined {
 
 impl Catalog {
     /// Takes a component onto the shelf: it is read, checked against this host, compiled if that is not to be later, and kept.
-    /// Nothing of one that is refused stays behind. The same bytes again change nothing.
+    /// Nothing of one that is refused stays behind. The same bytes again change nothing, but for
+    /// an artifact that is missing or damaged, which is there again then.
     pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
         let PublishRequest { wasm, name, version, compile, publisher, signature, change } = request;
         let examined = self.examine(&wasm, name, version).await?;
         publisher.check(&examined)?;
         if let Some(published) = self.already_there(&examined)? {
             Self::check_repeated(&published.version, signature.as_ref())?;
+            self.mend(&examined.digest, wasm).await?;
             return Ok(published);
         }
         self.check_number(&examined)?;
@@ -185,6 +187,15 @@ impl Catalog {
         self.artifacts.put(&examined.digest, wasm.clone()).await?;
         let (changing, against) = self.settle(&examined, against).await?;
         self.keep(&changing, examined, wasm.len(), publisher, vetted, against).await
+    }
+
+    /// Keeps the bytes of a version that is there already, if what was kept of them is missing or damaged.
+    async fn mend(&self, digest: &Digest, wasm: Bytes) -> Result<(), StoreError> {
+        let _publishing = self.publishing.read().await;
+        match self.artifacts.get(digest).await {
+            Ok(Some(_)) => Ok(()),
+            _ => self.artifacts.put(digest, wasm).await,
+        }
     }
 
     async fn examine(
@@ -206,7 +217,8 @@ impl Catalog {
         let component = agree("name", own.map(|own| own.name.clone()), name)?;
         let version = agree("version", own.map(|own| own.version.clone()), version)?;
         let asked = description.manifest.as_ref().map_or_else(LimitsAsked::default, |manifest| manifest.limits);
-        let limits = self.policy.limits_default.asked_within(&asked, &self.policy.limits_ceiling);
+        let policy = self.policy();
+        let limits = policy.limits_default.asked_within(&asked, &policy.limits_ceiling);
         let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
         let asked = asked_by(&description)?;
         Ok(Examined { description: Arc::new(description), component, version, limits, asked, digest })

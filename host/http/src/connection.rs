@@ -26,10 +26,15 @@ const OTHERS_END_MAX: Duration = Duration::from_millis(Limits::CEILING.wall_ms_m
 /// For the last pieces of those to arrive.
 const LAST_PIECES_MAX: Duration = Duration::from_secs(1);
 
+/// For the first request to come over a connection that was taken just before the host drained. Its client cannot know, and
+/// hyper would close it unread.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(1);
+
 /// What its requests tell of a connection.
 #[derive(Default)]
 pub(crate) struct Requests {
     open: watch::Sender<usize>,
+    have_come: AtomicBool,
     is_http1: AtomicBool,
     /// Told when an answer is given up.
     given_up: Notify,
@@ -56,6 +61,7 @@ pub(crate) struct OpenBody {
 impl Requests {
     /// Counts one more request, of this version.
     pub(crate) fn begin(self: &Arc<Self>, version: Version) -> Open {
+        self.have_come.store(true, Ordering::Relaxed);
         self.is_http1.fetch_or(version <= Version::HTTP_11, Ordering::Relaxed);
         self.open.send_modify(|open| *open = open.saturating_add(1));
         Open(Arc::new(Counted { requests: Arc::clone(self), is_open: AtomicBool::new(true) }))
@@ -71,6 +77,12 @@ impl Requests {
             }
         }
         std::future::pending().await
+    }
+
+    /// Completes when the first one has come.
+    async fn first(&self) {
+        // The sender is this one's, and there.
+        let _ = self.open.subscribe().wait_for(|_| self.have_come.load(Ordering::Relaxed)).await;
     }
 
     /// Completes when no request is open.
@@ -154,12 +166,16 @@ pub(crate) async fn drive(
     let mut connection = pin!(connection);
     let mut idle = pin!(requests.idle(bounds.head_timeout));
     let mut is_draining = false;
+    let mut draining = pin!(async {
+        draining.begun().await;
+        let _ = timeout(FIRST_REQUEST_MAX, requests.first()).await;
+    });
     let reason = loop {
         tokio::select! {
             ended = connection.as_mut() => return log(ended),
             () = &mut idle => break Reason::Idle,
             () = requests.given_up.notified() => break Reason::GivenUp,
-            () = draining.begun(), if !is_draining => {
+            () = &mut draining, if !is_draining => {
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }

@@ -4,10 +4,10 @@
 //! that do not take what they are sent.
 
 use crate::connection::{OpenBody, Requests, drive};
-use crate::{Draining, operations, problem};
+use crate::{Draining, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, Version, header};
 use axum::response::Response;
 use futures::FutureExt as _;
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 use tower_http::timeout::TimeoutBody;
@@ -46,46 +47,88 @@ pub struct Connections {
     pub drain_timeout: Duration,
 }
 
-/// Serves `router` until `stop` completes, then drains: no new connections, new requests are refused, running ones end within
-/// the drain time. Returns whether all did.
+/// Where connections come in.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Whether another process holds it too, and whoever serves it next takes what waits there.
+    pub is_shared: bool,
+}
+
+/// Serves `router` until `stop` completes, then drains: no new connections, and what has come in ends within the drain time.
+/// What does not is cut off. Returns whether all did.
+///
+/// A connection that was taken is served: its client cannot know that the host stops. But each is told with its next answer
+/// that it ends, as soon as that is announced, so that none is left open between two requests when the host stops.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
-    connections: Connections,
+    bounds: Connections,
     draining: Draining,
     stop: impl Future<Output = ()>,
 ) -> bool {
-    let server = Arc::new(builder(&connections));
-    let slots = Arc::new(Semaphore::new(connections.open_max));
-    let open = TaskTracker::new();
+    let Listener { socket, is_shared } = listener;
+    let slots = Arc::new(Semaphore::new(bounds.open_max));
+    let server = Server { builder: Arc::new(builder(&bounds)), router, bounds, draining, open: TaskTracker::new() };
+    let cut = CancellationToken::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        let (stream, slot) = accepted;
+            (stream, slot) = accept(&socket, &slots) => server.take(stream, slot, &cut),
+        }
+    }
+    server.draining.begin();
+    if !is_shared {
+        server.take_waiting(socket, &slots, &cut);
+    }
+    server.open.close();
+    let ended = tokio::time::timeout(bounds.drain_timeout, server.open.wait()).await.is_ok();
+    cut.cancel();
+    ended
+}
+
+struct Server {
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    bounds: Connections,
+    draining: Draining,
+    open: TaskTracker,
+}
+
+impl Server {
+    /// Serves a connection in a task of its own, until it ends or all are cut off.
+    fn take(&self, stream: TcpStream, slot: Option<OwnedSemaphorePermit>, cut: &CancellationToken) {
         let requests = Arc::<Requests>::default();
+        let (bounds, draining, cut) = (self.bounds, self.draining.clone(), cut.clone());
         let service = {
-            let (router, draining, requests) = (router.clone(), draining.clone(), Arc::clone(&requests));
+            let (router, draining, requests) = (self.router.clone(), draining.clone(), Arc::clone(&requests));
             service_fn(move |request: Request<Incoming>| {
-                let request = request.map(|body| timed(body, connections.body_timeout));
+                let request = request.map(|body| timed(body, bounds.body_timeout));
                 answer(router.clone(), draining.clone(), Arc::clone(&requests), request)
             })
         };
+        // Answers are small and written at once; waiting to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(connections.body_timeout));
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service).into_owned();
-        let draining = draining.clone();
-        open.spawn(async move {
-            drive(connection, &requests, &connections, &draining).await;
+        stream.set_write_timeout(Some(bounds.body_timeout));
+        let io = TokioIo::new(Box::pin(stream));
+        let connection = self.builder.serve_connection_with_upgrades(io, service).into_owned();
+        self.open.spawn(async move {
+            cut.run_until_cancelled(drive(connection, &requests, &bounds, &draining)).await;
             drop(slot);
         });
     }
-    draining.begin();
-    drop(listener);
-    open.close();
-    tokio::time::timeout(connections.drain_timeout, open.wait()).await.is_ok()
+
+    /// Takes the connections that the system has accepted for this host already, then ends the socket.
+    fn take_waiting(&self, socket: TcpListener, slots: &Arc<Semaphore>, cut: &CancellationToken) {
+        let Ok(socket) = socket.into_std() else { return };
+        while let (Ok(slot), Ok((stream, _))) = (Arc::clone(slots).try_acquire_owned(), socket.accept()) {
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                self.take(stream, Some(slot), cut);
+            }
+        }
+    }
 }
 
 /// The answer to one request. A handler that panics is a fault of the host, and takes nothing else down.
@@ -95,18 +138,16 @@ async fn answer(
     requests: Arc<Requests>,
     mut request: Request<Body>,
 ) -> Result<Response<OpenBody>, Infallible> {
-    let open = requests.begin(request.version());
-    let refusal = operations::refuse_while_draining(&draining, request.uri().path());
-    let answer = match refusal {
-        Some(refusal) => refusal,
-        None => {
-            request.extensions_mut().insert(open.hang_up());
-            match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
-                Ok(Ok(answer)) => answer,
-                Err(panic) => problem::of_panic(panic),
-            }
-        }
+    let version = request.version();
+    let open = requests.begin(version);
+    request.extensions_mut().insert(open.hang_up());
+    let mut answer = match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
+        Ok(Ok(answer)) => answer,
+        Err(panic) => problem::of_panic(panic),
     };
+    if version <= Version::HTTP_11 && draining.is_announced() {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(answer.map(|body| open.answer_with(body)))
 }
 
@@ -135,11 +176,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
     let slot = Arc::clone(slots).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                // Answers are small and written at once; waiting to fill a packet only delays them.
-                let _ = stream.set_nodelay(true);
-                return (stream, slot);
-            }
+            Ok((stream, _)) => return (stream, slot),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -42,6 +42,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// A shelf of WebAssembly components and the host that runs them
 #[derive(Debug, Parser)]
@@ -53,8 +54,12 @@ pub struct Cli {
     command: Command,
 }
 
+/// For what still runs on other threads when a command has ended to be dropped. Work that cannot be stopped ends with the
+/// process.
+const STRAGGLERS_MAX: Duration = Duration::from_millis(500);
+
 /// Flags that every command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Settings {
     /// Settings file [default: wares-host.toml, if it is there]
     #[arg(long, global = true, env = "WARES_CONFIG", hide_env_values = true, value_name = "FILE")]
@@ -168,7 +173,9 @@ impl Cli {
             Command::Build(build) => build.run().map(ExitCode::from),
             other => {
                 let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime")?;
-                runtime.block_on(other.run(&settings)).map(ExitCode::from)
+                let ended = runtime.block_on(other.run(&settings)).map(ExitCode::from);
+                runtime.shutdown_timeout(STRAGGLERS_MAX);
+                ended
             }
         }
     }

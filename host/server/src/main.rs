@@ -13,6 +13,7 @@ mod documents;
 mod exit;
 mod output;
 mod problem;
+mod reload;
 mod sandbox;
 mod serve;
 mod shell;

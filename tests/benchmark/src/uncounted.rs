@@ -15,7 +15,7 @@ use wares_engine::{
     CallContext, Component, Concurrency, Engine, EngineConfig, Invocation, KeepBounds, Meter, Services, WorkerCommand,
 };
 use wares_http::Draining;
-use wares_http::server::{Connections, serve};
+use wares_http::server::{Connections, Listener, serve};
 use wares_model::{Digest, Limits, limits};
 use wares_store::DataDir;
 use wares_typed::{Answer, Description};
@@ -54,6 +54,7 @@ pub async fn run() -> Result<()> {
     let minute = Duration::from_secs(60);
     let connections =
         Connections { open_max: 4_096, head_timeout: minute, body_timeout: minute, drain_timeout: minute };
+    let listener = Listener { socket: listener, is_shared: false };
     serve(listener, router, connections, Draining::default(), std::future::pending()).await;
     Ok(())
 }

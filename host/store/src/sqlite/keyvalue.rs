@@ -82,13 +82,12 @@ impl KeyValueStore for SqliteStore {
         for (key, value) in pairs {
             bucket.put(&mut writing, key, value).await?;
         }
-        bucket.fill.check(before, quota)?;
-        bucket.commit(writing).await
+        bucket.commit_within(before, quota, writing).await
     }
 
     async fn delete(&self, bucket: &BucketName, keys: &[String]) -> Result<(), KeyValueError> {
         let mut writing = self.write().await?;
-        let Some(mut bucket) = find(&mut writing, bucket).await? else { return Ok(()) };
+        let Some(mut bucket) = find(&mut writing, bucket).await? else { return Ok(writing.rollback().await?) };
         for key in keys {
             let bytes: Option<i64> =
                 sqlx::query_scalar("DELETE FROM pairs WHERE bucket = ? AND key = ? RETURNING LENGTH(value)")
@@ -120,12 +119,15 @@ impl KeyValueStore for SqliteStore {
                 .bind(key.as_bytes())
                 .fetch_optional(&mut *writing)
                 .await?;
-        let value = value.map_or(Some(0), |value| number(&value)).ok_or(KeyValueError::NotANumber)?;
-        let delta = i64::try_from(delta).map_err(|_| KeyValueError::Overflow)?;
-        let sum = value.checked_add(delta).ok_or(KeyValueError::Overflow)?;
+        let sum = match sum(value.as_deref(), delta) {
+            Ok(sum) => sum,
+            Err(refused) => {
+                writing.rollback().await?;
+                return Err(refused);
+            }
+        };
         bucket.put(&mut writing, key, sum.to_string().as_bytes()).await?;
-        bucket.fill.check(before, quota)?;
-        bucket.commit(writing).await?;
+        bucket.commit_within(before, quota, writing).await?;
         Ok(unsigned(sum))
     }
 
@@ -202,6 +204,17 @@ impl BucketRow {
         Ok(())
     }
 
+    /// Commits if the bucket is within its quota, of which it had so much before.
+    async fn commit_within(self, before: Fill, quota: BucketQuota, writing: Writing<'_>) -> Result<(), KeyValueError> {
+        match self.fill.check(before, quota) {
+            Ok(()) => self.commit(writing).await,
+            Err(refused) => {
+                writing.rollback().await?;
+                Err(refused)
+            }
+        }
+    }
+
     async fn commit(self, mut writing: Writing<'_>) -> Result<(), KeyValueError> {
         sqlx::query("UPDATE buckets SET bytes = ?, keys = ?, places = ? WHERE id = ?")
             .bind(signed(self.fill.bytes))
@@ -212,6 +225,13 @@ impl BucketRow {
             .await?;
         Ok(writing.commit().await?)
     }
+}
+
+/// What a value becomes; none counts as 0.
+fn sum(value: Option<&[u8]>, delta: u64) -> Result<i64, KeyValueError> {
+    let value = value.map_or(Some(0), number).ok_or(KeyValueError::NotANumber)?;
+    let delta = i64::try_from(delta).map_err(|_| KeyValueError::Overflow)?;
+    value.checked_add(delta).ok_or(KeyValueError::Overflow)
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
