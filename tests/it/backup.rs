@@ -1,6 +1,7 @@
 //! Backup and restore: one moment of a live host, and nothing from an archive that is not whole.
 
 use crate::command::{client, wares};
+use crate::recovery::Fault;
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
 use reqwest::Method;
@@ -188,11 +189,7 @@ async fn an_archive_that_is_not_whole_or_means_harm_is_refused_and_leaves_nothin
     for (what, word, harm) in HARM {
         let mut files = read_archive(&good)?;
         harm(&mut files).context(what)?;
-        let mut archive = Builder::new(fs::File::create(dir.path().join("bad.tar"))?);
-        for (name, bytes) in &files {
-            append(&mut archive, name, EntryType::Regular, bytes)?;
-        }
-        archive.finish()?;
+        write_archive(&dir.path().join("bad.tar"), &files)?;
         refused("bad.tar", what, word)?;
     }
     for kind in [
@@ -229,6 +226,90 @@ async fn an_archive_that_is_not_whole_or_means_harm_is_refused_and_leaves_nothin
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_in_a_backup_is_told_and_the_rest_is_there() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let data = dir.path().join("data");
+    let host = Host::start(&data).await?;
+    let key = host.tenant("district").await?;
+    let (gone, damaged, good) = (guests::number(1)?, guests::number(2)?, guests::number(3)?);
+    for (wasm, version) in [(&gone, "1.0.0"), (&damaged, "1.1.0"), (&good, "1.2.0")] {
+        host.publish_and_deploy(wasm.clone(), "test:swap", version).await?;
+    }
+    let digests = [&gone, &damaged].map(|wasm| Digest::of(wasm));
+    let [gone, damaged] = digests.map(|digest| {
+        let hex = digest.hex();
+        data.join("artifacts/sha256").join(hex.get(..2).unwrap_or_default()).join(&hex)
+    });
+    fs::remove_file(gone)?;
+    fs::write(damaged, "something else")?;
+
+    let taken = client(dir.path(), &host, &host.admin_key, &["backup", "shelf.tar"])?;
+    assert_eq!(taken.code, 1, "a script notices: {}{}", taken.stdout, taken.stderr);
+    for word in [&digests[0].to_string(), &digests[1].to_string(), "not in the store", "another digest", "2 of 3"] {
+        assert!(taken.stderr.contains(word), "no {word:?} in {}", taken.stderr);
+    }
+    let names: Vec<_> = read_archive(&dir.path().join("shelf.tar"))?.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    assert_eq!(names.last().map(String::as_str), Some("missing.json"));
+
+    let restored = wares(dir.path(), ["restore", "shelf.tar", "--data-dir", "restored", "--json"])?;
+    assert_eq!(restored.code, 1, "{}", restored.stderr);
+    let document: Value = serde_json::from_str(&restored.stdout)?;
+    assert_eq!(document["missing"].as_array().map(Vec::len), Some(2), "{document:#}");
+    let copy = Host::start_with(&dir.path().join("restored"), Some(&host.admin_key), &[]).await?;
+    assert_eq!(success(copy.call("test/swap/numbers/number", &key, &json!({})).await?).await?, 3);
+
+    // An archive cannot say of what is there that it is missing, and nothing comes after its end.
+    let files = read_archive(&dir.path().join("shelf.tar"))?;
+    let harms: [(&str, Harm); 3] = [
+        ("comes after the end", |files| {
+            files.push(files.get(2).context("artifact")?.clone());
+            Ok(())
+        }),
+        ("is not missing", |files| {
+            let (_, missing) = files.last_mut().context("missing")?;
+            *missing = json!([{"digest": Digest::of(b"nobody"), "reason": ""}]).to_string().into_bytes();
+            Ok(())
+        }),
+        ("1 artifacts are missing", |files| {
+            let (_, missing) = files.last_mut().context("missing")?;
+            let mut some: Vec<Value> = serde_json::from_slice(missing)?;
+            some.pop();
+            *missing = serde_json::to_vec(&some)?;
+            Ok(())
+        }),
+    ];
+    for (word, harm) in harms {
+        let mut files = files.clone();
+        harm(&mut files)?;
+        write_archive(&dir.path().join("bad.tar"), &files)?;
+        let refused = wares(dir.path(), ["restore", "bad.tar", "--data-dir", "new"])?;
+        assert!(refused.code != 0 && refused.stderr.contains(word), "no {word:?} in {}", refused.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_breaks_off_says_why() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(&dir.path().join("data")).await?;
+    host.publish_and_deploy(guests::number(1)?, "test:swap", "1.0.0").await?;
+    let report = dir.path().join("report");
+    for (injection, word) in
+        [("read:error=EIO:when=3+", "Input/output error"), ("pwrite64:error=ENOSPC:when=2+", "full")]
+    {
+        let fault = Fault::inject(&host, injection, &report).await?;
+        let taken = client(dir.path(), &host, &host.admin_key, &["backup", "shelf.tar"])?;
+        assert!(fault.lift().await? > 0, "{injection}");
+        assert!(taken.code != 0 && taken.stderr.contains(word), "{injection}: no {word:?} in {}", taken.stderr);
+        assert!(!dir.path().join("shelf.tar").exists());
+    }
+    let taken = client(dir.path(), &host, &host.admin_key, &["backup", "shelf.tar"])?;
+    assert_eq!(taken.code, 0, "{}", taken.stderr);
+    Ok(())
+}
+
 fn read_archive(path: &Path) -> Result<Files> {
     let mut archive = tar::Archive::new(fs::File::open(path)?);
     let files = archive.entries()?.map(|entry| {
@@ -238,6 +319,42 @@ fn read_archive(path: &Path) -> Result<Files> {
         Ok((entry.path()?.display().to_string(), bytes))
     });
     files.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_whose_end_the_host_could_not_read_says_so() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let data = dir.path().join("data");
+    let host = Host::start(&data).await?;
+    let key = host.tenant("district").await?;
+    host.publish_and_deploy(guests::text("writes")?, "test:writes", "1.0.0").await?;
+    // More than is on its way to a client that does not read.
+    for _ in 0..400 {
+        success(host.call("test/writes/writer/write", &key, &json!({"bytes": 60_000})).await?).await?;
+    }
+    let mut answer = host.request(Method::GET, "/v1/backup", &host.admin_key).send().await?.error_for_status()?;
+    let mut archive = answer.chunk().await?.context("a first piece")?.to_vec();
+    let files = fs::read_dir(&data)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_copy = |path: &std::path::PathBuf| path.to_string_lossy().contains("/backup-");
+    let copies: Vec<_> = files.filter(is_copy).collect();
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    fs::OpenOptions::new().write(true).open(&copies[0])?.set_len(10_000)?;
+    while let Some(piece) = answer.chunk().await? {
+        archive.extend_from_slice(&piece);
+    }
+    fs::write(dir.path().join("shelf.tar"), archive)?;
+    let refused = wares(dir.path(), ["restore", "shelf.tar", "--data-dir", "new"])?;
+    assert!(refused.code != 0 && refused.stderr.contains("the host broke it off"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("became shorter") && !dir.path().join("new").exists(), "{}", refused.stderr);
+    Ok(())
+}
+
+fn write_archive(path: &Path, files: &Files) -> Result<()> {
+    let mut archive = Builder::new(fs::File::create(path)?);
+    for (name, bytes) in files {
+        append(&mut archive, name, EntryType::Regular, bytes)?;
+    }
+    Ok(archive.finish()?)
 }
 
 /// Adds an entry, whatever its name.

@@ -59,12 +59,22 @@ impl Host {
         flags: &[&str],
         variables: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::run(Self::command(data_dir, flags, variables)?, admin_key).await
+    }
+
+    /// The command that starts a host on a free port, for tests that change it before [`Host::run`].
+    pub fn command(data_dir: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Result<Command> {
         let mut command = Command::new(binary()?);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(flags);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WARES_")) {
             command.env_remove(name);
         }
         command.envs([QUEUE]).envs(variables.iter().copied());
+        Ok(command)
+    }
+
+    /// Runs a host by this command until it is up.
+    pub async fn run(mut command: Command, admin_key: Option<&str>) -> Result<Self> {
         let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let stdout = process.stdout.take().context("stdout")?;
         let mut lines = BufReader::new(stdout).lines();

@@ -35,7 +35,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
-use wares_catalog::ledger::{Ledger, Slot};
+use wares_catalog::ledger::{Ledger, LedgerError, Slot};
 use wares_catalog::snapshot::{ComponentEntry, Live, VersionEntry};
 use wares_catalog::tenancy::TenantEntry;
 use wares_catalog::{Catalog, ResolveError, Resolved, Target, UsedCalls};
@@ -152,6 +152,11 @@ impl Calls {
     /// Who holds how much of the host's memory with open requests.
     pub fn holders(&self) -> &Holders {
         &self.holders
+    }
+
+    /// Whether calls can be entered in the ledger now, and what keeps them from it.
+    pub async fn check_ledger(&self) -> Result<(), LedgerError> {
+        self.ledger.check().await
     }
 
     /// Who follows what calls write.

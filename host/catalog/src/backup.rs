@@ -4,7 +4,7 @@ use crate::Catalog;
 use std::io::Write;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
-use wares_store::BackupError;
+use wares_store::{BackupError, MissingArtifact};
 
 /// Why no backup is taken.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl Catalog {
 
 impl Backup {
     /// Writes the archive; see [`wares_store::Backup::write`].
-    pub fn write(self, out: impl Write, runtime: &Handle) -> Result<(), BackupError> {
+    pub fn write(self, out: impl Write, runtime: &Handle) -> Result<Vec<MissingArtifact>, BackupError> {
         self.backup.write(out, runtime)
     }
 }

@@ -5,14 +5,16 @@
 //! load rises; a call that is alone waits for nothing but its own commit.
 //! A call whose caller goes away still hands in its entry, because handing in needs no waiting.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use wares_model::LedgerEntry;
-use wares_store::LedgerStore;
+use wares_store::{LedgerStore, StoreError};
 
 /// Entries in one transaction.
 const GROUP_MAX: usize = 512;
@@ -21,8 +23,10 @@ const GROUP_MAX: usize = 512;
 const COLLECTING_COMMITS: u32 = 3;
 /// The longest that a group is collected on purpose.
 const COLLECTING_MAX: Duration = Duration::from_micros(500);
-/// How often a ledger that failed is tried again.
+/// How often a ledger that failed is tried again, and how old what is known of one may be for whoever asks.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long whoever asks waits for a database that does not answer.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 struct Pending {
     entry: LedgerEntry,
@@ -38,7 +42,21 @@ pub struct LedgerError(Arc<str>);
 #[derive(Clone)]
 pub struct Ledger {
     entries: mpsc::Sender<Pending>,
-    failing: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+/// What is known of whether the ledger can be written.
+struct State {
+    failing: AtomicBool,
+    last: watch::Sender<Last>,
+    /// Rings when somebody wants to know.
+    asked: Notify,
+}
+
+/// How the last write went.
+struct Last {
+    at: Instant,
+    error: Option<LedgerError>,
 }
 
 /// A place in the ledger for one call that is about to start.
@@ -49,11 +67,12 @@ impl Ledger {
     /// the ledger is dropped and all that was handed in is committed.
     pub fn start(store: Arc<dyn LedgerStore>, slots_max: usize) -> (Self, JoinHandle<()>) {
         let (entries, waiting) = mpsc::channel(slots_max.max(1));
-        let failing = Arc::new(AtomicBool::new(false));
+        let last = watch::Sender::new(Last { at: Instant::now(), error: None });
+        let state = Arc::new(State { failing: AtomicBool::new(false), last, asked: Notify::new() });
         // A thread of its own: the store may take it for as long as a commit needs, and calls never do.
-        let (runtime, write) = (Handle::current(), write(store, waiting, Arc::clone(&failing)));
+        let (runtime, write) = (Handle::current(), write(store, waiting, Arc::clone(&state)));
         let writer = tokio::task::spawn_blocking(move || runtime.block_on(write));
-        (Self { entries, failing }, writer)
+        (Self { entries, state }, writer)
     }
 
     /// A place for one call. Waits while `slots_max` calls hold theirs.
@@ -64,7 +83,40 @@ impl Ledger {
 
     /// Whether the ledger could not be written last time. Calls are refused until the writer finds it writable again.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.state.failing.load(Ordering::Relaxed)
+    }
+
+    /// Whether entries can be written now. Where nothing was written for a moment, something is, so that the answer is true;
+    /// however many ask, it is once in that time.
+    pub async fn check(&self) -> Result<(), LedgerError> {
+        let mut last = self.state.last.subscribe();
+        if last.borrow_and_update().at.elapsed() > PROBE_INTERVAL {
+            self.state.asked.notify_one();
+            let answered = timeout(PROBE_PATIENCE, last.changed()).await;
+            answered.map_err(|_| LedgerError("the database does not answer".into()))?.ok();
+        }
+        last.borrow().error.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl State {
+    fn note(&self, result: &Result<(), LedgerError>) {
+        self.failing.store(result.is_err(), Ordering::Relaxed);
+        self.last.send_modify(|last| *last = Last { at: Instant::now(), error: result.clone().err() });
+    }
+
+    /// Completes when a probe is wanted: by whoever asks, or because the ledger is failing.
+    async fn probe_wanted(&self) {
+        let again = async {
+            match self.failing.load(Ordering::Relaxed) {
+                true => tokio::time::sleep(PROBE_INTERVAL).await,
+                false => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.asked.notified() => {}
+            () = again => {}
+        }
     }
 }
 
@@ -77,7 +129,7 @@ impl Slot {
     }
 }
 
-async fn write(store: Arc<dyn LedgerStore>, mut waiting: mpsc::Receiver<Pending>, failing: Arc<AtomicBool>) {
+async fn write(store: Arc<dyn LedgerStore>, mut waiting: mpsc::Receiver<Pending>, state: Arc<State>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     loop {
         tokio::select! {
@@ -86,24 +138,31 @@ async fn write(store: Arc<dyn LedgerStore>, mut waiting: mpsc::Receiver<Pending>
                     return;
                 }
                 let began = Instant::now();
-                failing.store(!commit(store.as_ref(), &mut group).await, Ordering::Relaxed);
+                state.note(&commit(store.as_ref(), &mut group).await);
                 if received > 1 {
                     // The writer has a thread of its own.
                     std::thread::sleep((began.elapsed() * COLLECTING_COMMITS).min(COLLECTING_MAX));
                 }
             }
-            () = tokio::time::sleep(PROBE_INTERVAL), if failing.load(Ordering::Relaxed) => {
-                failing.store(store.ping().await.is_err(), Ordering::Relaxed);
+            () = state.probe_wanted() => {
+                let was_failing = state.failing.load(Ordering::Relaxed);
+                let result = store.probe().await.map_err(failed);
+                match (&result, was_failing) {
+                    (Ok(()), true) => tracing::info!("the ledger can be written again"),
+                    (Err(error), false) => tracing::error!(%error, "calls are refused until it can be"),
+                    _ => {}
+                }
+                state.note(&result);
             }
         }
     }
 }
 
-/// Writes a group and tells its callers. Returns whether it is durable.
-async fn commit(store: &dyn LedgerStore, group: &mut Vec<Pending>) -> bool {
+/// Writes a group and tells its callers whether it is durable.
+async fn commit(store: &dyn LedgerStore, group: &mut Vec<Pending>) -> Result<(), LedgerError> {
     let (entries, acknowledgements): (Vec<_>, Vec<_>) =
         group.drain(..).map(|pending| (pending.entry, pending.committed)).unzip();
-    let result = store.append_entries(&entries).await.map_err(|error| LedgerError(error.to_string().into()));
+    let result = store.append_entries(&entries).await.map_err(failed);
     if let Err(error) = &result {
         tracing::error!(%error, entries = entries.len(), "entries were not written; their calls are refused");
     }
@@ -111,5 +170,9 @@ async fn commit(store: &dyn LedgerStore, group: &mut Vec<Pending>) -> bool {
         // A caller that went away does not wait for the answer.
         let _ = acknowledgement.send(result.clone());
     }
-    result.is_ok()
+    result
+}
+
+fn failed(error: StoreError) -> LedgerError {
+    LedgerError(error.to_string().into())
 }

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod compatibility;
+pub mod condition;
 pub mod config;
 pub mod deploy;
 pub mod examples;
@@ -29,18 +30,21 @@ pub mod snapshot;
 pub mod standing;
 pub mod tenancy;
 pub mod trial;
+pub mod upkeep;
 pub mod used;
 pub mod vetting;
 pub mod wipe;
 pub mod wit_diff;
 
 use arc_swap::{ArcSwap, Guard};
+use condition::Condition;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use snapshot::{Live, Snapshot, VersionEntry};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify, RwLock, Semaphore};
+use upkeep::Judging;
 use wares_engine::{Engine, Lane, ReadError};
 use wares_model::{ComponentName, Limits, Namespace, Version};
 use wares_store::{ArtifactReader, Artifacts, Store, StoreError};
@@ -84,7 +88,7 @@ pub struct Catalog {
     store: Arc<dyn Store>,
     artifacts: Artifacts,
     engine: Engine,
-    policy: Policy,
+    policy: ArcSwap<Policy>,
     snapshot: ArcSwap<Snapshot>,
     /// By the version's serial number.
     loaded: Cache<u64, Arc<Live>>,
@@ -100,6 +104,8 @@ pub struct Catalog {
     /// What the last calls used.
     used: Arc<UsedCalls>,
     vault: Arc<Vault>,
+    condition: Condition,
+    judging: Judging,
 }
 
 impl Catalog {
@@ -120,7 +126,7 @@ impl Catalog {
             store,
             artifacts,
             engine,
-            policy,
+            policy: ArcSwap::from_pointee(policy),
             snapshot,
             loaded,
             changing: Mutex::new(()),
@@ -130,6 +136,8 @@ impl Catalog {
             examples,
             used: Arc::default(),
             vault,
+            condition: Condition::default(),
+            judging: Judging::default(),
         })
     }
 
@@ -154,8 +162,20 @@ impl Catalog {
     }
 
     /// What the operator set.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    pub fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// Sets it anew, but for how many versions are loaded. Limits count for what is published from then on; calls that run go
+    /// on.
+    pub async fn set_policy(&self, policy: Policy) {
+        let changing = self.change().await;
+        for tenant in self.snapshot().tenants.values() {
+            tenant.slots.resize(usize::try_from(policy.tenant_concurrency_max).unwrap_or(usize::MAX));
+        }
+        let undeployed = policy.undeployed;
+        self.policy.store(Arc::new(policy));
+        self.publish_snapshot(&changing, |snapshot| snapshot.undeployed = undeployed);
     }
 
     /// The version ready to run: its types read, its native code mapped. It is loaded at the first call or deployment, once

@@ -200,7 +200,8 @@ pub(crate) struct Examined {
 
 impl Catalog {
     /// Reads a component, checks it against this host, and compiles it if that is not to be later. Nothing on the shelf changes
-    /// by it, and nothing of one that is refused stays behind; who waits no longer ends the work.
+    /// by it, and nothing of one that is refused stays behind; who waits no longer ends the work. Of one that is there already,
+    /// an artifact that is missing or damaged is there again then.
     pub async fn prepare(&self, request: PublishRequest) -> Result<Preparation, PublishError> {
         let PublishRequest { wasm, name, version, compile, publisher, signature, change } = request;
         let lane = publisher.lane(name.as_ref());
@@ -208,6 +209,7 @@ impl Catalog {
         publisher.check(&examined.component)?;
         if let Some(published) = self.already_there(&examined)? {
             Self::check_repeated(&published.version, signature.as_ref())?;
+            self.mend(&examined.digest, wasm).await?;
             return Ok(Preparation::Done(published));
         }
         self.check_number(&examined)?;
@@ -236,6 +238,15 @@ impl Catalog {
         self.keep(&changing, examined, wasm.len(), publisher, vetted, against).await
     }
 
+    /// Keeps the bytes of a version that is there already, if what was kept of them is missing or damaged.
+    async fn mend(&self, digest: &Digest, wasm: Bytes) -> Result<(), StoreError> {
+        let _publishing = self.publishing.read().await;
+        match self.artifacts.get(digest).await {
+            Ok(Some(_)) => Ok(()),
+            _ => self.artifacts.put(digest, wasm).await,
+        }
+    }
+
     async fn examine(
         &self,
         lane: &Lane,
@@ -254,7 +265,8 @@ impl Catalog {
         let component = agree("name", own.map(|own| own.name.clone()), name)?;
         let version = agree("version", own.map(|own| own.version.clone()), version)?;
         let asked = description.manifest.as_ref().map_or_else(LimitsAsked::default, |manifest| manifest.limits);
-        let limits = self.policy.limits_default.asked_within(&asked, &self.policy.limits_ceiling);
+        let policy = self.policy();
+        let limits = policy.limits_default.asked_within(&asked, &policy.limits_ceiling);
         let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
         let asked = asked_by(&description)?;
         Ok(Examined { description: Arc::new(description), component, version, limits, asked, digest })

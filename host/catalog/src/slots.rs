@@ -22,6 +22,7 @@ const CALM_MIN: Duration = Duration::from_secs(1);
 /// Slots of one thing. Whoever holds a [`Slot`] has one of them.
 pub struct Slots {
     free: Arc<Semaphore>,
+    most: Mutex<usize>,
     queue: Mutex<Queue>,
 }
 
@@ -56,7 +57,25 @@ struct Waiting<'a> {
 impl Slots {
     /// So many.
     pub fn new(most: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), queue: Mutex::default() }
+        let most = most.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(most)), most: Mutex::new(most), queue: Mutex::default() }
+    }
+
+    /// So many from now on. Of those that are taken, those that are too many go when they come back.
+    pub fn resize(&self, most: usize) {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        let before = std::mem::replace(&mut *self.most.lock(), most);
+        self.free.add_permits(most.saturating_sub(before));
+        let too_many = before.saturating_sub(most);
+        let taken = u32::try_from(too_many - self.free.forget_permits(too_many)).unwrap_or(u32::MAX);
+        if taken > 0 {
+            let free = Arc::clone(&self.free);
+            tokio::spawn(async move {
+                if let Ok(slots) = free.acquire_many(taken).await {
+                    slots.forget();
+                }
+            });
+        }
     }
 
     /// How many are free.
@@ -169,6 +188,21 @@ mod tests {
         assert_eq!(slots.join().1, SHORT_WAIT, "that nobody waits for a moment ends no overload");
         tokio::time::advance(CALM_MIN).await;
         assert_eq!(slots.join().1, LONG, "it was calm");
+    }
+
+    #[tokio::test]
+    async fn there_can_be_more_slots_or_fewer_while_some_are_taken() {
+        let slots = Slots::new(2);
+        let taken = [slots.take(), slots.take()];
+        slots.resize(4);
+        let more = [slots.take(), slots.take()];
+        assert!(more.iter().all(Option::is_some) && slots.take().is_none());
+        slots.resize(1);
+        drop(more);
+        tokio::task::yield_now().await;
+        drop(taken);
+        tokio::task::yield_now().await;
+        assert!(slots.take().is_some_and(|_one| slots.take().is_none()));
     }
 
     #[tokio::test(start_paused = true)]

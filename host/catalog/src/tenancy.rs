@@ -153,7 +153,7 @@ impl Catalog {
         }
         let record = TenantRecord { id, parent, name, created_at: Timestamp::now() };
         self.store().insert_tenant(record.clone()).await?;
-        let entry = TenantEntry::new(record.clone(), self.policy());
+        let entry = TenantEntry::new(record.clone(), &self.policy());
         self.publish_snapshot(&changing, |next| next.put_tenant(entry));
         Ok(record)
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, channel};
 use wares_catalog::Catalog;
+use wares_store::{BackupError, MissingArtifact};
 
 /// Bytes that are sent as one piece.
 const PIECE_BYTES: usize = 256 << 10;
@@ -31,10 +32,19 @@ async fn backup(State(catalog): State<Arc<Catalog>>, _admin: Admin) -> Result<Re
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let out = BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces.clone()));
-        if let Err(error) = backup.write(out, &runtime) {
-            tracing::error!(%error, "a backup was broken off");
-            // The reader sees the stream break, and so that it has no whole archive.
-            let _ = pieces.blocking_send(Err(io::Error::other(error)));
+        match backup.write(out, &runtime) {
+            Ok(missing) => {
+                for MissingArtifact { digest, reason } in missing {
+                    tracing::error!(%digest, reason, "an artifact is missing in a backup");
+                }
+            }
+            // What the reader has says so.
+            Err(error @ BackupError::Broken(_)) => tracing::error!(%error, "a backup was broken off"),
+            Err(error) => {
+                tracing::error!(%error, "a backup was broken off");
+                // The reader sees the stream break, and so that it has no whole archive.
+                let _ = pieces.blocking_send(Err(io::Error::other(error)));
+            }
         }
     });
     let body = stream::unfold(waiting, async |mut waiting| Some((waiting.recv().await?, waiting)));

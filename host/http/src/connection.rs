@@ -20,6 +20,9 @@ const OTHERS_END_MAX: Duration = Duration::from_millis(Limits::CEILING.wall_ms_m
 const LAST_PIECES_MAX: Duration = Duration::from_secs(1);
 /// For a connection without requests to say goodbye when another one needs its place.
 const GOODBYE_MAX: Duration = Duration::from_millis(100);
+/// For the first request to come over a connection that was taken just before the host drained. Its client cannot know, and
+/// hyper would close it unread.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(1);
 
 /// Why a connection is to end.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +47,10 @@ pub(crate) async fn drive(
     let mut idle = pin!(requests.idle(bounds.head_timeout(requests)));
     let mut watch = pin!(requests.watch(bounds.pace()));
     let mut is_draining = false;
+    let mut draining = pin!(async {
+        draining.begun().await;
+        let _ = timeout(FIRST_REQUEST_MAX, requests.first()).await;
+    });
     let reason = loop {
         tokio::select! {
             ended = connection.as_mut() => return log(ended),
@@ -51,7 +58,7 @@ pub(crate) async fn drive(
             () = &mut watch => {}
             () = requests.given_up() => break Reason::GivenUp,
             () = requests.unwanted() => break Reason::Unwanted,
-            () = draining.begun(), if !is_draining => {
+            () = &mut draining, if !is_draining => {
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }

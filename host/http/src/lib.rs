@@ -45,8 +45,7 @@ use axum::extract::FromRef;
 use changes::Turns;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use wares_call::Calls;
 use wares_call::jobs::Jobs;
 use wares_catalog::Catalog;
@@ -77,30 +76,47 @@ impl FromRef<App> for Arc<Catalog> {
     }
 }
 
-/// Whether the host has been told to stop: it finishes what it has begun and takes nothing new.
+/// Whether the host has been told to stop. First that is announced: it says that it is not ready, and still takes what comes,
+/// so that nobody who has not heard of it is turned away. Then it takes no more connections, and finishes what it has begun.
 #[derive(Clone, Default)]
-pub struct Draining(Arc<(AtomicBool, Notify)>);
+pub struct Draining(Arc<watch::Sender<Phase>>);
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    #[default]
+    Serving,
+    Announced,
+    Begun,
+}
 
 impl Draining {
-    /// From now on, take nothing new.
-    pub fn begin(&self) {
-        self.0.0.store(true, Ordering::SeqCst);
-        self.0.1.notify_waiters();
+    /// From now on, say that the host is about to stop.
+    pub fn announce(&self) {
+        self.enter(Phase::Announced);
     }
 
-    /// Whether it has begun.
-    pub fn has_begun(&self) -> bool {
-        self.0.0.load(Ordering::Relaxed)
+    /// From now on, take nothing new.
+    pub fn begin(&self) {
+        self.enter(Phase::Begun);
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.0.send_if_modified(|now| {
+            let is_later = *now < phase;
+            *now = phase.max(*now);
+            is_later
+        });
+    }
+
+    /// Whether the host is about to stop or stops.
+    pub(crate) fn is_announced(&self) -> bool {
+        *self.0.borrow() >= Phase::Announced
     }
 
     /// Waits until it has begun.
     pub(crate) async fn begun(&self) {
-        let begun = self.0.1.notified();
-        tokio::pin!(begun);
-        begun.as_mut().enable();
-        if !self.0.0.load(Ordering::SeqCst) {
-            begun.await;
-        }
+        // The sender is this one's, and there.
+        let _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Begun).await;
     }
 }
 

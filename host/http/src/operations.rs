@@ -3,7 +3,7 @@
 use crate::auth::{self, Admin};
 use crate::path::Path;
 use crate::problem::PROBLEMS_PATH;
-use crate::{App, Draining, Problem};
+use crate::{App, Problem};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -11,15 +11,11 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 use std::fmt::Write as _;
-use wares_catalog::LoadError;
 use wares_model::ProblemCode;
 
-/// Addresses that answer while the host drains, and while all connections are busy, so that load balancers and operators can
-/// watch it.
+/// Addresses that answer while all connections are busy, so that load balancers and operators can watch the host.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-/// Seconds after which a client of a draining host may try again.
-const DRAINING_RETRY_SECONDS: u64 = 1;
-/// The same of a host whose connections are all busy.
+/// Seconds after which a client of a host whose connections are all busy may try again.
 const BUSY_RETRY_SECONDS: u64 = 1;
 
 pub(crate) fn routes(app: &App) -> Router<App> {
@@ -34,17 +30,6 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/", get(front))
 }
 
-/// While the host drains, refuses what is new and closes the connection it came on.
-pub(crate) fn refuse_while_draining(draining: &Draining, path: &str) -> Option<Response> {
-    if !draining.has_begun() || PROBES.contains(&path) {
-        return None;
-    }
-    let problem = Problem::new(ProblemCode::Draining, "the host is shutting down and takes nothing new")
-        .with_header(header::RETRY_AFTER, DRAINING_RETRY_SECONDS.to_string())
-        .with_header(header::CONNECTION, "close");
-    Some(problem.into_response())
-}
-
 /// Refuses a request that comes on a connection for operators and probes and is of neither, and closes the connection.
 pub(crate) fn refuse_on_reserve(path: &str) -> Option<Response> {
     if PROBES.contains(&path) {
@@ -57,16 +42,24 @@ pub(crate) fn refuse_on_reserve(path: &str) -> Option<Response> {
     Some(problem.into_response())
 }
 
+/// Whether calls are served and counted here, and if not, what keeps the host from it. What is well now and will not stay so is
+/// told too.
 async fn ready(State(app): State<App>) -> Response {
-    if app.draining.has_begun() {
-        return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "draining"}))).into_response();
+    let answer = |status, word, detail: &[String]| {
+        let document = match detail {
+            [] => json!({"status": word}),
+            detail => json!({"status": word, "detail": detail}),
+        };
+        (status, axum::Json(document)).into_response()
+    };
+    if app.draining.is_announced() {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, "draining", &[]);
     }
-    match app.catalog.store().ping().await {
-        Ok(()) => axum::Json(json!({"status": "ready"})).into_response(),
-        Err(error) => {
-            tracing::error!(error = %LoadError::from(error), "not ready: the store does not answer");
-            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "store unavailable"}))).into_response()
-        }
+    let mut faults = app.catalog.condition().faults().to_vec();
+    faults.extend(app.calls.check_ledger().await.err().map(|error| error.to_string()));
+    match faults.is_empty() {
+        true => answer(StatusCode::OK, "ready", &app.catalog.condition().warnings()),
+        false => answer(StatusCode::SERVICE_UNAVAILABLE, "not ready", &faults),
     }
 }
 

@@ -192,7 +192,11 @@ impl From<TakeBackupError> for Problem {
     fn from(error: TakeBackupError) -> Self {
         match error {
             TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
-            TakeBackupError::Failed(_) => Self::host(&error),
+            // Whoever may take a backup sees everything: the reason too.
+            TakeBackupError::Failed(_) => {
+                tracing::error!(%error, "no backup was taken");
+                Self::new(ProblemCode::HostError, error.to_string())
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ const LOOKS: u32 = 4;
 /// What its requests tell of a connection.
 pub(crate) struct Requests {
     open: watch::Sender<usize>,
+    have_come: AtomicBool,
     is_http1: AtomicBool,
     /// Whether only operators and probes are served on it.
     is_reserved: AtomicBool,
@@ -93,8 +94,17 @@ struct Watched {
 
 impl Default for Requests {
     fn default() -> Self {
-        let (open, is_http1, is_reserved, idle_since_ms, given_up, unwanted, answers) = Default::default();
-        Self { open, is_http1, is_reserved, made: Instant::now(), idle_since_ms, given_up, unwanted, answers }
+        Self {
+            open: watch::Sender::default(),
+            have_come: AtomicBool::default(),
+            is_http1: AtomicBool::default(),
+            is_reserved: AtomicBool::default(),
+            made: Instant::now(),
+            idle_since_ms: AtomicU64::default(),
+            given_up: Notify::default(),
+            unwanted: Notify::default(),
+            answers: Mutex::default(),
+        }
     }
 }
 
@@ -115,6 +125,7 @@ impl Requests {
 
     /// Counts one more request, of this version.
     pub(crate) fn begin(self: &Arc<Self>, version: Version) -> Ongoing {
+        self.have_come.store(true, Ordering::Relaxed);
         self.is_http1.fetch_or(version <= Version::HTTP_11, Ordering::Relaxed);
         self.open.send_modify(|open| *open = open.saturating_add(1));
         Ongoing(Arc::new(State::new(Arc::clone(self), streams::current())))
@@ -136,6 +147,12 @@ impl Requests {
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let idle_since = Duration::from_millis(self.idle_since_ms.load(Ordering::Relaxed));
         (*self.open.borrow() == 0).then(|| self.made + idle_since)
+    }
+
+    /// Completes when the first one has come.
+    pub(crate) async fn first(&self) {
+        // The sender is this one's, and there.
+        let _ = self.open.subscribe().wait_for(|_| self.have_come.load(Ordering::Relaxed)).await;
     }
 
     /// Completes when no request is open.

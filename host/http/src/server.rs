@@ -11,7 +11,7 @@ use crate::streams::Streams;
 use crate::{App, Draining, auth, operations, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, HeaderValue, Request, Version, header};
 use axum::response::Response;
 use futures::FutureExt as _;
 use hyper::body::Incoming;
@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
@@ -91,33 +92,42 @@ impl From<Router> for Api {
     }
 }
 
-/// Serves until `stop` completes, then drains: no new connections, new requests are refused, running ones end within the drain
-/// time. Returns whether all did.
+/// Where connections come in.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Whether another process holds it too, and whoever serves it next takes what waits there.
+    pub is_shared: bool,
+}
+
+/// Serves until `stop` completes, then drains: no new connections, and what has come in ends within the drain time. What does
+/// not is cut off. Returns whether all did.
+///
+/// A connection that was taken is served: its client cannot know that the host stops. But each is told with its next answer
+/// that it ends, as soon as that is announced, so that none is left open between two requests when the host stops.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     api: impl Into<Api>,
     connections: Connections,
     stop: impl Future<Output = ()>,
 ) -> bool {
+    let Listener { socket, is_shared } = listener;
     let server = Server::new(api.into(), connections);
-    let open = TaskTracker::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let stream = tokio::select! {
+        tokio::select! {
             () = &mut stop => break,
-            stream = accept(&listener) => stream,
-        };
-        let place = stream.peer_addr().ok().and_then(|peer| server.peers.place(peer.ip()));
-        match place {
-            Some(place) => drop(open.spawn(Arc::clone(&server).connection(stream, place))),
-            // A client that does not see it sees the connection end.
-            None => drop(stream.try_write(NO_PLACE)),
+            stream = accept(&socket) => server.take(stream),
         }
     }
     server.api.draining.begin();
-    drop(listener);
-    open.close();
-    tokio::time::timeout(connections.drain_timeout, open.wait()).await.is_ok()
+    if !is_shared {
+        server.take_waiting(socket);
+    }
+    server.open.close();
+    let ended = tokio::time::timeout(connections.drain_timeout, server.open.wait()).await.is_ok();
+    server.cut.cancel();
+    ended
 }
 
 /// What all connections have in common.
@@ -128,6 +138,9 @@ struct Server {
     http: auto::Builder<Streams>,
     /// The same where only operators and probes are served.
     reserved: auto::Builder<Streams>,
+    open: TaskTracker,
+    /// Cuts off what is still open.
+    cut: CancellationToken,
 }
 
 impl Server {
@@ -135,7 +148,29 @@ impl Server {
         let peers = Peers::new(connections.peers);
         let http = builder(connections.head_timeout);
         let reserved = builder(connections.head_timeout.min(RESERVED_HEAD_MAX));
-        Arc::new(Self { api, connections, peers, http, reserved })
+        Arc::new(Self { api, connections, peers, http, reserved, open: TaskTracker::new(), cut: CancellationToken::new() })
+    }
+
+    /// Serves a connection in a task of its own, if there is a place for it.
+    fn take(self: &Arc<Self>, stream: TcpStream) {
+        // Answers are small and written at once; waiting to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
+        match stream.peer_addr().ok().and_then(|peer| self.peers.place(peer.ip())) {
+            Some(place) => drop(self.open.spawn(Arc::clone(self).connection(stream, place))),
+            // A client that does not see it sees the connection end.
+            None => drop(stream.try_write(NO_PLACE)),
+        }
+    }
+
+    /// Takes the connections that the system has accepted for this host already, then ends the socket.
+    fn take_waiting(self: &Arc<Self>, socket: TcpListener) {
+        let Ok(socket) = socket.into_std() else { return };
+        let waiting = std::iter::from_fn(|| socket.accept().ok());
+        for (stream, _) in waiting.take(self.connections.peers.open_max) {
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                self.take(stream);
+            }
+        }
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, place: Place) {
@@ -148,7 +183,8 @@ impl Server {
         stream.set_write_timeout(Some(self.connections.body_timeout));
         let http = if requests.is_reserved() { &self.reserved } else { &self.http };
         let connection = http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service).into_owned();
-        drive(connection, &requests, &self.connections, &self.api.draining).await;
+        let driven = drive(connection, &requests, &self.connections, &self.api.draining);
+        self.cut.run_until_cancelled(driven).await;
         drop(place);
     }
 
@@ -158,9 +194,10 @@ impl Server {
         requests: Arc<Requests>,
         request: Request<Incoming>,
     ) -> Result<Response<OpenBody>, Infallible> {
-        let ongoing = requests.begin(request.version());
+        let version = request.version();
+        let ongoing = requests.begin(version);
         let refusal = self.refusal(&requests, request.uri().path(), request.headers());
-        let answer = match refusal {
+        let mut answer = match refusal {
             Some(refusal) => refusal,
             None => {
                 let mut request = self.paced(request);
@@ -172,14 +209,14 @@ impl Server {
                 }
             }
         };
+        if version <= Version::HTTP_11 && self.api.draining.is_announced() {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(answer.map(|body| ongoing.answer_with(body)))
     }
 
-    /// Why a request is not served now, or not on this connection.
+    /// Why a request is not served on this connection.
     fn refusal(&self, requests: &Requests, path: &str, headers: &HeaderMap) -> Option<Response> {
-        if let Some(refusal) = operations::refuse_while_draining(&self.api.draining, path) {
-            return Some(refusal);
-        }
         if requests.is_reserved() && (self.api.is_operator)(headers) {
             requests.serve_all();
         }
@@ -222,11 +259,7 @@ fn builder(head_timeout: Duration) -> auto::Builder<Streams> {
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                // Answers are small and written at once; waiting to fill a packet only delays them.
-                let _ = stream.set_nodelay(true);
-                return stream;
-            }
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

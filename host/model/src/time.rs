@@ -9,6 +9,26 @@ use std::time::Duration;
 /// A day in microseconds.
 pub const DAY_US: i64 = 86_400_000_000;
 
+/// How far the clock may have gone on since ages were judged last for that to be believed at once: a host that was off for a
+/// week of holidays and a day removes what it would have removed meanwhile.
+pub const ABSENCE_BELIEVED_MAX: Duration = Duration::from_secs(8 * 86_400);
+/// What is beyond it may be a clock that was set wrong. Ages follow such a clock slowly: of what it is ahead, as much within
+/// so long as an exponential decay leaves behind (63%), so that there is time to notice, and to set it right.
+pub const CATCHING_UP: Duration = Duration::from_secs(2 * 86_400);
+
+/// The time by which the age of what is kept for so long is judged, `running` after it was judged to be `last` by the same
+/// process. It is the clock's, but for a clock that has jumped ahead.
+pub fn judged(now: Timestamp, last: Option<Timestamp>, running: Duration) -> Timestamp {
+    let Some(last) = last else { return now };
+    let ahead = now.since(last);
+    if ahead <= ABSENCE_BELIEVED_MAX {
+        return now;
+    }
+    let share = (running.as_secs_f64() / CATCHING_UP.as_secs_f64()).min(1.0);
+    // Never slower than time goes.
+    last.plus(ahead.mul_f64(share).max(running)).min(now)
+}
+
 /// A point in time in whole microseconds since 1970-01-01T00:00:00Z, written in RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -109,6 +129,28 @@ mod tests {
         assert_eq!(time.since(time.plus(hour)), Duration::ZERO);
         assert_eq!(time.plus(hour).minus(hour), time);
         assert_eq!(Timestamp::from_micros(i64::MAX).plus(Duration::MAX), Timestamp::from_micros(i64::MAX));
+    }
+
+    #[test]
+    fn ages_follow_a_clock_that_jumps_slowly_and_any_other_at_once() {
+        let day = |days: u64| Timestamp::from_micros(0).plus(Duration::from_secs(days * 86_400));
+        let minute = Duration::from_secs(60);
+        assert_eq!(judged(day(100), None, Duration::ZERO), day(100));
+        assert_eq!(judged(day(108), Some(day(100)), Duration::ZERO), day(108));
+        assert_eq!(judged(day(3), Some(day(100)), Duration::ZERO), day(3), "it was set back");
+        assert_eq!(judged(day(200), Some(day(100)), Duration::ZERO), day(100), "a start alone says nothing");
+        let after_a_minute = judged(day(200), Some(day(100)), minute).since(day(100));
+        assert!((minute..Duration::from_secs(3_600)).contains(&after_a_minute), "{after_a_minute:?}");
+        let (mut at, mut minutes) = (day(100), 0_u64);
+        while at < day(200) {
+            at = judged(day(200), Some(at), minute);
+            minutes += 1;
+        }
+        assert!((2 * 1_440..14 * 1_440).contains(&minutes), "{minutes} minutes");
+        assert_eq!(
+            judged(Timestamp::from_micros(i64::MAX), Some(day(0)), Duration::MAX),
+            Timestamp::from_micros(i64::MAX)
+        );
     }
 
     #[test]

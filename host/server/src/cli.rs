@@ -44,9 +44,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long the program waits for threads that still work when it has done what it was asked.
-const LEFT_OVER_MAX: Duration = Duration::from_secs(5);
-
 /// A shelf of WebAssembly components and the host that runs them
 #[derive(Debug, Parser)]
 #[command(name = "wares", version, after_help = exit::TABLE, max_term_width = 110, arg_required_else_help = true)]
@@ -57,8 +54,12 @@ pub struct Cli {
     command: Command,
 }
 
+/// For what still runs on other threads when a command has ended to be dropped. Work that cannot be stopped ends with the
+/// process.
+const STRAGGLERS_MAX: Duration = Duration::from_millis(500);
+
 /// Flags that every command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Settings {
     /// Settings file [default: wares-host.toml, if it is there]
     #[arg(long, global = true, env = "WARES_CONFIG", hide_env_values = true, value_name = "FILE")]
@@ -172,10 +173,9 @@ impl Cli {
             Command::Build(build) => build.run().map(ExitCode::from),
             other => {
                 let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime")?;
-                let exit = runtime.block_on(other.run(&settings)).map(ExitCode::from);
-                // What still runs in a thread of its own, nobody waits for.
-                runtime.shutdown_timeout(LEFT_OVER_MAX);
-                exit
+                let ended = runtime.block_on(other.run(&settings)).map(ExitCode::from);
+                runtime.shutdown_timeout(STRAGGLERS_MAX);
+                ended
             }
         }
     }

@@ -21,7 +21,7 @@ use wares_model::limits::{
     PEER_CONNECTIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
     REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX, TENANT_HELD_BYTES_MAX,
 };
-use wares_store::{JobBounds, JobRetention, RedisStore, RedisUrl, SqliteSync};
+use wares_store::{JobBounds, JobRetention, LogBounds, RedisStore, RedisUrl, SqliteSync};
 
 /// All settings of a host, as they take effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,12 +31,17 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the host keeps everything; relative to the working directory.
     pub data_dir: PathBuf,
-    /// Seconds that running requests have to end once the host is told to stop.
+    /// Seconds from the moment the host is told to stop in which it says that it is not ready and still takes what comes, so that
+    /// a load balancer notices before anybody is turned away; twice as long as it takes to notice is enough.
+    pub drain_delay_seconds: u64,
+    /// Seconds after that in which the host ends, whatever still runs. What does not end in time is cut off.
     pub drain_seconds_max: u64,
     /// What the host logs.
     pub log: Log,
     /// How calls are recorded.
     pub ledger: Ledger,
+    /// How much is kept of what components write.
+    pub logs: Logs,
     /// What one call may use.
     pub limits: CallLimits,
     /// How many calls the host takes.
@@ -85,6 +90,19 @@ pub struct Ledger {
     pub sync: LedgerSync,
     /// Days that single entries are kept; sums are kept for good.
     pub retention_days: u32,
+    /// Bytes of the whole database. Beyond them the oldest logs of calls make room; entries are never removed for it, and the
+    /// operator is warned in metrics and by `/readyz`.
+    pub bytes_max: u64,
+}
+
+/// Section `logs`: what components write during calls. It is kept as long as the entries of these calls, within these bounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Logs {
+    /// Bytes of all tenants together; the oldest go first.
+    pub bytes_max: u64,
+    /// Bytes of one tenant; its oldest go first.
+    pub tenant_bytes_max: u64,
 }
 
 /// What an answered call's entry survives.
@@ -262,8 +280,12 @@ pub struct Traces {
 
 /// The inclusive range of every number that is not free.
 const RANGES: &[(&str, u64, u64)] = &[
+    ("drain-delay-seconds", 0, 600),
     ("drain-seconds-max", 0, 3_600),
     ("ledger.retention-days", 1, 36_500),
+    ("ledger.bytes-max", 1 << 20, 1 << 50),
+    ("logs.bytes-max", 0, 1 << 50),
+    ("logs.tenant-bytes-max", 0, 1 << 50),
     ("calls.concurrency-max", 1, 2_000),
     ("calls.tenant-concurrency-max", 1, 10_000),
     ("calls.queue-length-max", 0, 1_000_000),
@@ -323,9 +345,11 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)),
             data_dir: PathBuf::from("wares-data"),
+            drain_delay_seconds: 0,
             drain_seconds_max: 30,
             log: Log::default(),
             ledger: Ledger::default(),
+            logs: Logs::default(),
             limits: CallLimits::default(),
             calls: Calls::default(),
             jobs: Jobs::default(),
@@ -347,7 +371,20 @@ impl Default for Log {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { sync: LedgerSync::Normal, retention_days: 90 }
+        Self { sync: LedgerSync::Normal, retention_days: 90, bytes_max: 64 << 30 }
+    }
+}
+
+impl Default for Logs {
+    /// A tenant's share holds what 16,384 calls may write, each as much as a call may by default.
+    fn default() -> Self {
+        Self { bytes_max: 8 << 30, tenant_bytes_max: 1 << 30 }
+    }
+}
+
+impl From<&Logs> for LogBounds {
+    fn from(logs: &Logs) -> Self {
+        Self { bytes_max: logs.bytes_max, tenant_bytes_max: logs.tenant_bytes_max }
     }
 }
 

@@ -14,6 +14,7 @@ mod exit;
 mod output;
 mod problem;
 mod reading;
+mod reload;
 mod sandbox;
 mod serve;
 mod shell;

@@ -2,25 +2,30 @@
 
 use crate::config::{Config, SECRETS_KEY};
 use crate::descriptors;
+use crate::reload::{Reload, Reloaded};
 use anyhow::Context as _;
+use listenfd::ListenFd;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::collections::HashMap;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use wares_call::jobs::Jobs;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use wares_call::jobs::{JobPolicy, Jobs};
 use wares_call::{Calls, Capacity, OpenBounds};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
+use wares_catalog::upkeep::UpkeepPolicy;
 use wares_catalog::{Catalog, KeySource, Policy, Role, Vault};
 use wares_engine::{Buckets, Engine, EngineConfig, Files, KeepBounds, Outbound, Services, WorkerCommand};
-use wares_http::server::{Connections, PeerBounds};
+use wares_http::server::{Connections, Listener, PeerBounds};
 use wares_http::{App, Draining};
-use wares_model::Timestamp;
-use wares_model::time::DAY_US;
 use wares_store::{Artifacts, DataDir, KeyValueStore, RedisStore, SqliteOptions, SqliteStore, Store};
 
 /// Bounds of the buckets of time metrics, in seconds: from a warm call to the longest wall time.
@@ -28,8 +33,10 @@ const SECONDS_BUCKETS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 /// How often instances that were kept too long are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often metrics are folded and old ledger entries removed.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often metrics are folded.
+const FOLD_INTERVAL: Duration = Duration::from_secs(60);
+/// For the ledger to be written when the host ends.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// What a host that has just come up tells whoever started it.
 pub struct Running {
@@ -40,10 +47,15 @@ pub struct Running {
 }
 
 /// Runs a host until `stop` completes, then drains it. `ready` is called once it answers.
-pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn serve(
+    config: &Config,
+    reload: Option<Reload>,
+    ready: impl FnOnce(Running),
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     descriptors::prepare(config);
-    // Held to the end: one host per data directory.
-    let data_dir = DataDir::open(&config.data_dir)?;
+    // One host per data directory. Held until the process ends: so may be some work that cannot be stopped before.
+    let data_dir = ManuallyDrop::new(DataDir::open(&config.data_dir)?);
     let database = open_store(config, &data_dir).await?;
     let store: Arc<dyn Store> = database.clone();
     let vault = Arc::new(Vault::open(Arc::clone(&store), key_source(config, &data_dir)).await?);
@@ -53,56 +65,107 @@ pub async fn serve(config: &Config, ready: impl FnOnce(Running), stop: impl Futu
     let catalog = Arc::new(open_catalog(config, &data_dir, Arc::clone(&store), engine.clone(), vault).await?);
 
     let entries_max = capacity.running_max + capacity.shadows_max + capacity.instances_below();
-    let (ledger, writer) = Ledger::start(store.clone(), entries_max);
+    let (ledger, writer) = Ledger::start(store, entries_max);
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity, open_bounds(config));
     let metrics = install_metrics()?;
-    let drain_timeout = Duration::from_secs(config.drain_seconds_max);
-    let sweeper = tokio::spawn(sweep(engine));
-    let rollouts = tokio::spawn({
-        let catalog = Arc::clone(&catalog);
-        async move { catalog.tend_rollouts().await }
-    });
+    let drain = Drain::of(config);
 
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}: choose another address with --listen", config.listen))?;
-    let addr = listener.local_addr()?;
+    let listener = listen(config).await?;
+    let addr = listener.socket.local_addr()?;
     // Only now: a key that was made before a start that failed would never be shown.
     let admin_key = first_admin_key(&catalog).await?;
-    let (jobs, worker) = Jobs::start(calls.clone(), (&config.jobs).into(), drain_timeout).await?;
+    let draining = Draining::default();
+    let (jobs, worker) = Jobs::start(calls.clone(), job_policy(config), drain.requests).await?;
     // Not before: jobs that ran when the host ended are looked up in the ledger.
-    let upkeep = tokio::spawn(keep_up(metrics.clone(), store, config.ledger.retention_days));
+    let beside = work_beside(config, reload, &catalog, &jobs, engine, metrics.clone());
     let stop = {
-        let jobs = jobs.clone();
+        let (jobs, draining) = (jobs.clone(), draining.clone());
         async move {
             stop.await;
+            draining.announce();
+            tokio::time::sleep(drain.delay).await;
             jobs.close();
         }
     };
-    let app = App::new(catalog, calls, jobs, metrics, Draining::default());
+    let app = App::new(catalog, calls, jobs, metrics, draining);
     tracing::info!(%addr, data_dir = %config.data_dir.display(), "serving");
     ready(Running { addr, admin_key });
 
-    if !wares_http::server::serve(listener, app, connections(config), stop).await {
+    if !wares_http::server::serve(listener, app, connections(config, drain), stop).await {
         tracing::warn!(seconds = config.drain_seconds_max, "some requests did not end in time and were cut off");
     }
     // It has been draining since the stop, and cuts off by itself what does not end.
-    if let Err(error) = worker.await {
-        tracing::error!(%error, "the worker of jobs failed");
+    match timeout(FLUSH_MAX, worker).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the worker of jobs failed"),
+        Err(_) => tracing::warn!("the worker of jobs did not end"),
     }
-    upkeep.abort();
-    sweeper.abort();
-    rollouts.abort();
-    // The writer ends when the last request has dropped its end of the ledger; requests that were cut off keep theirs.
-    if tokio::time::timeout(drain_timeout, writer).await.is_err() {
+    drop(beside);
+    // The writer ends when the last request has dropped its end of the ledger.
+    if timeout(FLUSH_MAX, writer).await.is_err() {
         tracing::warn!("the ledger's writer was still waiting for calls");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
+/// How long the end of a host takes.
+#[derive(Clone, Copy)]
+struct Drain {
+    /// From the announcement until nothing new is taken.
+    delay: Duration,
+    /// From there until requests and jobs are cut off that do not end, early enough for the ledger to be written.
+    requests: Duration,
+}
+
+impl Drain {
+    fn of(config: &Config) -> Self {
+        let whole = Duration::from_secs(config.drain_seconds_max);
+        let delay = Duration::from_secs(config.drain_delay_seconds);
+        Self { delay, requests: whole - (whole / 2).min(2 * FLUSH_MAX) }
+    }
+}
+
+/// The socket that whoever started this process holds for it, or one of its own.
+async fn listen(config: &Config) -> anyhow::Result<Listener> {
+    if let Some(socket) = ListenFd::from_env().take_tcp_listener(0).context("the socket that was passed on")? {
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket).context("the socket that was passed on")?;
+        tracing::info!(addr = %socket.local_addr()?, "serving a socket that was passed on; the setting listen is not used");
+        return Ok(Listener { socket, is_shared: true });
+    }
+    let socket = TcpListener::bind(config.listen).await;
+    let refused = || format!("cannot listen on {}: choose another address with --listen", config.listen);
+    Ok(Listener { socket: socket.with_context(refused)?, is_shared: false })
+}
+
+/// What is done beside the calls, until this is dropped.
+fn work_beside(
+    config: &Config,
+    reload: Option<Reload>,
+    catalog: &Arc<Catalog>,
+    jobs: &Jobs,
+    engine: Engine,
+    metrics: PrometheusHandle,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (upkeep, policy) = watch::channel(upkeep_policy(config));
+    tasks.spawn(sweep(engine));
+    tasks.spawn(fold(metrics));
+    tasks.spawn(Arc::clone(catalog).keep_tidy(policy));
+    let shelf = Arc::clone(catalog);
+    tasks.spawn(async move { shelf.tend_rollouts().await });
+    let shelf = Arc::clone(catalog);
+    tasks.spawn(async move { shelf.watch_artifacts().await });
+    if let Some(reload) = reload {
+        let host = Reloaded { catalog: Arc::clone(catalog), jobs: jobs.clone(), upkeep };
+        tasks.spawn(reload.run(host, config.clone()));
+    }
+    tasks
+}
+
 async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<SqliteStore>> {
-    let options = SqliteOptions { sync: config.ledger.sync.into() };
+    let options = SqliteOptions { sync: config.ledger.sync.into(), logs: (&config.logs).into() };
     let store = wares_store::open_sqlite(data_dir, options).await;
     Ok(Arc::new(store.with_context(|| format!("the database in {}", config.data_dir.display()))?))
 }
@@ -117,7 +180,7 @@ fn capacity(config: &Config) -> Capacity {
     }
 }
 
-fn connections(config: &Config) -> Connections {
+fn connections(config: &Config, drain: Drain) -> Connections {
     let http = &config.http;
     Connections {
         peers: PeerBounds {
@@ -128,7 +191,7 @@ fn connections(config: &Config) -> Connections {
         head_timeout: Duration::from_secs(http.head_seconds_max),
         body_timeout: Duration::from_secs(http.body_seconds_max),
         body_bytes_per_second_min: http.body_bytes_per_second_min,
-        drain_timeout: Duration::from_secs(config.drain_seconds_max),
+        drain_timeout: drain.requests,
     }
 }
 
@@ -199,14 +262,32 @@ async fn open_catalog(
     vault: Arc<Vault>,
 ) -> anyhow::Result<Catalog> {
     let artifacts = Artifacts::open(&data_dir.artifacts())?;
-    let policy = Policy {
+    Ok(Catalog::open(store, artifacts, engine, policy(config), vault).await?)
+}
+
+/// What holds for the shelf.
+pub fn policy(config: &Config) -> Policy {
+    Policy {
         limits_default: config.limits.default,
         limits_ceiling: config.limits.ceiling,
         tenant_concurrency_max: config.calls.tenant_concurrency_max,
         loaded_max: config.calls.loaded_versions_max,
         undeployed: config.calls.undeployed,
-    };
-    Ok(Catalog::open(store, artifacts, engine, policy, vault).await?)
+    }
+}
+
+/// What holds for jobs.
+pub fn job_policy(config: &Config) -> JobPolicy {
+    (&config.jobs).into()
+}
+
+/// What holds for what is kept.
+pub fn upkeep_policy(config: &Config) -> UpkeepPolicy {
+    UpkeepPolicy {
+        retention: Duration::from_secs(u64::from(config.ledger.retention_days) * 86_400),
+        ledger_bytes_max: config.ledger.bytes_max,
+        logs: (&config.logs).into(),
+    }
 }
 
 /// Compilation runs in a child process of this same program.
@@ -231,22 +312,18 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     wares_call::describe_metrics();
     wares_engine::describe_metrics();
     crate::traces::describe_metrics();
+    describe_gauge!("wares_database_bytes", "Bytes of all that is in the database");
+    describe_gauge!("wares_log_bytes", "Bytes of the logs of calls");
     describe_gauge!("wares_instances_kept", "Instances kept for further calls of the tenant they served");
     Ok(handle)
 }
 
-/// Work that is done beside the calls.
-async fn keep_up(metrics: PrometheusHandle, store: Arc<dyn Store>, retention_days: u32) {
-    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+/// Folds metrics.
+async fn fold(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(FOLD_INTERVAL);
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
-        let before = Timestamp::now().as_micros() - i64::from(retention_days) * DAY_US;
-        match store.prune_entries(Timestamp::from_micros(before)).await {
-            Ok(0) => {}
-            Ok(entries) => tracing::info!(entries, "removed ledger entries past their retention; aggregates stay"),
-            Err(error) => tracing::warn!(%error, "old ledger entries could not be removed"),
-        }
     }
 }
 

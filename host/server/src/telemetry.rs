@@ -8,12 +8,22 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 use wares_engine::TRACES;
 
+/// What is logged, which can be changed.
+pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl LogFilter {
+    /// Logs this from now on. How it is written stays.
+    pub fn set(&self, log: &Log) -> anyhow::Result<()> {
+        Ok((self.0)(filter(log)?)?)
+    }
+}
+
 /// Starts logging and, where it is asked for, the export of traces, once per process.
-pub fn install(log: &Log, traces: &config::Traces) -> anyhow::Result<Option<Traces>> {
-    let filter = filter(log)?;
+pub fn install(log: &Log, traces: &config::Traces) -> anyhow::Result<(Option<Traces>, LogFilter)> {
+    let (filter, handle) = reload::Layer::new(filter(log)?);
     let logger = fmt::layer().with_writer(std::io::stderr);
     let logger = match log.format {
         LogFormat::Text => logger.with_ansi(std::io::stderr().is_terminal()).boxed(),
@@ -32,7 +42,7 @@ pub fn install(log: &Log, traces: &config::Traces) -> anyhow::Result<Option<Trac
         }
     };
     installed.map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))?;
-    Ok(traces)
+    Ok((traces, LogFilter(Box::new(move |filter| handle.reload(filter)))))
 }
 
 /// What is logged. Spans of traces are not; as nothing else listens to them, none is made without an exporter. Of requests that

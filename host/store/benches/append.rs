@@ -48,7 +48,7 @@ fn cpu_time() -> Duration {
 async fn measure(sync: SqliteSync, batch: usize, span: Duration) -> Measured {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = DataDir::open(dir.path()).unwrap();
-    let store = open_sqlite(&data_dir, SqliteOptions { sync }).await.unwrap();
+    let store = open_sqlite(&data_dir, SqliteOptions { sync, ..SqliteOptions::default() }).await.unwrap();
     let subjects = Subjects::new();
     let (mut entries, mut elapsed, mut cpu) = (0, Duration::ZERO, Duration::ZERO);
     while elapsed < span {

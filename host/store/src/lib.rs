@@ -23,10 +23,11 @@ mod sealing;
 mod secrets;
 mod sqlite;
 mod trust;
+mod upkeep;
 
 pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
 pub use artifacts::{ArtifactReader, Artifacts};
-pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy};
+pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy, MissingArtifact};
 pub use config::{ConfigRecord, ConfigStore};
 pub use data_dir::{DataDir, DataDirError};
 pub use grants::{GrantStore, GrantsRecord, NewGrants};
@@ -48,11 +49,12 @@ pub use restore::{RestoreError, check_backup, restore_backup};
 pub use rollouts::{Mismatch, RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts};
 pub use sealing::{SealError, SealingKeys, SealingKeysError, SecretPlace};
 pub use secrets::{SealedSecret, SecretRecord, SecretStore};
-pub use sqlite::{SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
+pub use sqlite::{LogBounds, SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
 pub use trust::{
     Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord, SubmissionState,
     TrustRecord, TrustStore, Verdict,
 };
+pub use upkeep::{DatabaseSize, UpkeepStore};
 
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -72,14 +74,14 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// It may take its thread for as long as the database needs: call it on one that nothing else waits for.
     async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError>;
 
-    /// Whether the store answers and has a place for a writer.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// Finds out whether entries can be written, by a small write on the way that they take. It takes its thread as they do.
+    async fn probe(&self) -> Result<(), StoreError>;
 }
 
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
 pub trait Store:
-    LedgerStore + TrustStore + ReportStore + GrantStore + ProviderStore + JobStore + SecretStore + ConfigStore
+    LedgerStore + TrustStore + ReportStore + GrantStore + ProviderStore + JobStore + SecretStore + ConfigStore + UpkeepStore
 {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;

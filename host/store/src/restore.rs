@@ -5,11 +5,12 @@
 //! soundness, for its schema, and for naming exactly the artifacts that came with it. Everything is put together in a folder
 //! beside the data directory, which takes its place in one step.
 
-use crate::backup::{ARTIFACTS, BackupHead, DATABASE, FORMAT, HEAD};
+use crate::backup::{ARTIFACTS, BROKEN, BackupHead, DATABASE, FORMAT, HEAD, MISSING, MissingArtifact};
 use crate::hashing::Hasher;
 use crate::sqlite::{CheckError, check_database};
 use crate::{Artifacts, DataDir, DataDirError, StoreError};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -22,6 +23,8 @@ use wares_model::limits::COMPONENT_BYTES_MAX;
 
 /// Bytes of the archive's first file.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of its last one, where artifacts are missing or it is broken off.
+const END_BYTES_MAX: u64 = 16 << 20;
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 256 << 10;
 /// Characters of a strange name that an error shows.
@@ -37,6 +40,14 @@ pub enum RestoreError {
         archive: PathBuf,
         /// What is wrong, and where.
         what: String,
+    },
+    /// The host could not write it to its end.
+    #[error("{archive} is not a whole backup, the host broke it off: {reason}")]
+    Broken {
+        /// The archive.
+        archive: PathBuf,
+        /// What the host said.
+        reason: String,
     },
     /// A newer program wrote it.
     #[error("a newer version of wares wrote {archive} ({what}): restore it with that version or a newer one")]
@@ -86,8 +97,12 @@ pub fn restore_backup(archive: &Path, data_dir: &Path, runtime: &Handle) -> Resu
     File::open(part.path()).and_then(|folder| folder.sync_all()).map_err(io(part.path()))?;
     // Over an empty folder this is one step.
     fs::rename(part.path(), data_dir).map_err(io(data_dir))?;
+    if let Err(error) = File::open(beside).and_then(|folder| folder.sync_all()) {
+        // A power failure might take it away: it is not restored. If it cannot be taken back either, it stays, and is whole.
+        let _ = fs::rename(data_dir, part.path());
+        return Err(io(beside)(error));
+    }
     drop(part.keep());
-    File::open(beside).and_then(|folder| folder.sync_all()).map_err(io(beside))?;
     Ok(head)
 }
 
@@ -169,21 +184,61 @@ impl Reader<'_> {
         let mut archive = Archive::new(io::BufReader::new(file));
         // As they stand: nothing is made of the headers that extend others.
         let mut entries = archive.entries().map_err(|error| self.damaged(error))?.raw(true);
-        let head = self.head(self.expect(&mut entries, HEAD)?)?;
-        self.database(self.expect(&mut entries, DATABASE)?, &head, sink.database())?;
+        let mut head = self.head(self.expect(&mut entries, HEAD)?)?;
+        let database = self.database(self.expect(&mut entries, DATABASE)?, &head, sink.database());
+        if let Err(error) = database {
+            return Err(self.broken(&mut entries).unwrap_or(error));
+        }
         let named = check_database(sink.database()).map_err(|error| self.unsound(error))?;
         let mut missing: BTreeSet<_> = named.into_iter().collect();
         while let Some((name, entry)) = self.next(&mut entries)? {
+            if name == MISSING {
+                head.missing = self.missing(entry, &mut missing)?;
+                break;
+            }
             let digest = name.strip_prefix(ARTIFACTS).and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
             let digest = digest.filter(|digest| missing.remove(digest)).ok_or_else(|| {
                 self.damaged(format!("{name:?} is no artifact that its database names, or is there twice"))
             })?;
             sink.artifact(&digest, self.artifact(entry, &digest)?)?;
         }
+        if let Some((name, _)) = self.next(&mut entries)? {
+            return Err(self.damaged(format!("{name:?} comes after the end")));
+        }
         match missing.first() {
             None => Ok(head),
             Some(digest) => Err(self.damaged(format!("{} artifacts are missing, {digest} among them", missing.len()))),
         }
+    }
+
+    /// Artifacts that the archive says are missing, which its database must name.
+    fn missing(
+        &self,
+        entry: InArchive<'_>,
+        named: &mut BTreeSet<Digest>,
+    ) -> Result<Vec<MissingArtifact>, RestoreError> {
+        let missing: Vec<MissingArtifact> = self.json(entry, MISSING)?;
+        match missing.iter().find(|artifact| !named.remove(&artifact.digest)) {
+            None => Ok(missing),
+            Some(strange) => Err(self.damaged(format!("{MISSING} names {}, which is not missing", strange.digest))),
+        }
+    }
+
+    /// Why the host broke the archive off, if it says so after what is wrong in it.
+    fn broken(&self, entries: &mut Entries<'_>) -> Option<RestoreError> {
+        match self.next(entries) {
+            Ok(Some((name, entry))) if name == BROKEN => {
+                let reason = self.json(entry, BROKEN).ok()?;
+                Some(RestoreError::Broken { archive: self.archive.to_owned(), reason })
+            }
+            _ => None,
+        }
+    }
+
+    fn json<T: DeserializeOwned>(&self, entry: InArchive<'_>, name: &str) -> Result<T, RestoreError> {
+        let mut text = Vec::new();
+        entry.take(END_BYTES_MAX).read_to_end(&mut text).map_err(|error| self.damaged(error))?;
+        serde_json::from_slice(&text).map_err(|error| self.damaged(format!("{name}: {error}")))
     }
 
     /// The next entry, which must be a regular file; its name is only compared, never opened.

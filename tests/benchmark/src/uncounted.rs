@@ -15,7 +15,7 @@ use wares_engine::{
     CallContext, Component, Concurrency, Engine, EngineConfig, Invocation, KeepBounds, Lane, Meter, Services,
     WorkerCommand,
 };
-use wares_http::server::{Connections, PeerBounds, serve};
+use wares_http::server::{Connections, Listener, PeerBounds, serve};
 use wares_model::{Digest, Limits, limits};
 use wares_store::DataDir;
 use wares_typed::{Answer, Description};
@@ -60,6 +60,7 @@ pub async fn run() -> Result<()> {
         body_bytes_per_second_min: 0,
         drain_timeout: minute,
     };
+    let listener = Listener { socket: listener, is_shared: false };
     serve(listener, router, connections, std::future::pending()).await;
     Ok(())
 }

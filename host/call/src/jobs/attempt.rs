@@ -85,7 +85,7 @@ impl Inner {
     /// Makes an attempt at a job, and says how it ended and what happens next.
     pub(super) async fn attempt(&self, begun: &BegunJob, cancelled: &CancellationToken) -> AttemptEnd {
         let BegunJob { record, arguments, call } = begun;
-        let policy = &self.policy;
+        let policy = &self.policy();
         if let Some(given_up) = given_up(record) {
             return end(policy, record, Ended::Refused(Box::new(given_up)));
         }
@@ -105,7 +105,7 @@ impl Inner {
 
     /// The end of an attempt in which the host itself failed.
     pub(super) fn failed_in_host(&self, job: &JobRecord, error: &dyn fmt::Display) -> AttemptEnd {
-        end(&self.policy, job, Ended::Made(Err(Box::new(Explanation::host(error)))))
+        end(&self.policy(), job, Ended::Made(Err(Box::new(Explanation::host(error)))))
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) use attempt::Attempt;
 pub use schedules::{ScheduleError, ScheduleView};
 
 use crate::{CallError, Calls, Explanation, Found, Request, error, telemetry};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -58,7 +59,7 @@ pub struct Jobs(Arc<Inner>);
 
 struct Inner {
     calls: Calls,
-    policy: JobPolicy,
+    policy: ArcSwap<JobPolicy>,
     /// Rings when something was queued.
     queued: Notify,
     /// Rings when a schedule was enabled.
@@ -139,7 +140,7 @@ impl Jobs {
     pub async fn start(calls: Calls, policy: JobPolicy, drain: Duration) -> Result<(Self, JoinHandle<()>), StoreError> {
         let inner = Arc::new(Inner {
             calls,
-            policy,
+            policy: ArcSwap::from_pointee(policy),
             queued: Notify::new(),
             enabled: Notify::new(),
             ended: Notify::new(),
@@ -157,6 +158,12 @@ impl Jobs {
         Ok((Self(inner), worker))
     }
 
+    /// Goes by another policy from now on.
+    pub fn set_policy(&self, policy: JobPolicy) {
+        self.0.policy.store(Arc::new(policy));
+        self.0.queued.notify_one();
+    }
+
     /// Begins no attempt from now on.
     pub fn close(&self) {
         self.0.closing.cancel();
@@ -164,7 +171,7 @@ impl Jobs {
 
     /// The most that the arguments of a job may have, in bytes.
     pub fn arguments_bytes_max(&self) -> u64 {
-        self.0.policy.arguments_bytes_max
+        self.0.policy().arguments_bytes_max
     }
 
     /// Queues a call, once it is known that something serves it and that its arguments fit. With a key that was used before
@@ -175,7 +182,7 @@ impl Jobs {
         key: Option<IdempotencyKey>,
         arguments: &[u8],
     ) -> Result<JobRecord, JobError> {
-        let policy = &self.0.policy;
+        let policy = self.0.policy();
         if arguments.len() as u64 > policy.arguments_bytes_max {
             return Err(JobError::TooLarge(policy.arguments_bytes_max));
         }
@@ -232,7 +239,7 @@ impl Jobs {
     /// Queues a job again that is dead or was cancelled.
     pub async fn replay(&self, id: JobId, tenant: Option<&TenantId>) -> Result<JobRecord, JobError> {
         self.check_owner(id, tenant).await?;
-        let waiting = self.0.policy.waiting;
+        let waiting = self.0.policy().waiting;
         match self.0.store().replay_job(id, Timestamp::now(), waiting).await?.ok_or(JobError::NoJob(id))? {
             QueuedJob::New(record) => {
                 self.0.queued.notify_one();
@@ -253,6 +260,10 @@ impl Jobs {
 }
 
 impl Inner {
+    fn policy(&self) -> JobPolicy {
+        **self.policy.load()
+    }
+
     fn store(&self) -> &dyn Store {
         self.calls.catalog.store()
     }
@@ -306,9 +317,10 @@ impl Inner {
 
     /// The job, tried as often as a manifest asks and the operator allows.
     fn with_retry(&self, job: NewJob, asked: Retry) -> NewJob {
+        let policy = self.policy();
         let retry = Retry {
-            attempts_max: asked.attempts_max.min(self.policy.attempts_max),
-            deadline_seconds_max: asked.deadline_seconds_max.min(self.policy.deadline_seconds_max),
+            attempts_max: asked.attempts_max.min(policy.attempts_max),
+            deadline_seconds_max: asked.deadline_seconds_max.min(policy.deadline_seconds_max),
             ..asked
         };
         let deadline_at = job.created_at.plus(Duration::from_secs(retry.deadline_seconds_max));

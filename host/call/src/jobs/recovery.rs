@@ -11,7 +11,7 @@ impl Inner {
     pub(super) async fn recover(&self, now: Timestamp) -> Result<(), StoreError> {
         let recovered = self.store().recover_jobs(now).await?;
         for entered in &recovered.entered {
-            let end = attempt::end_of_entered(&self.policy, entered);
+            let end = attempt::end_of_entered(&self.policy(), entered);
             let job = self.store().end_attempt(entered.record.id, &end).await?;
             job.filter(|job| job.state.is_final()).iter().for_each(|job| telemetry::job_ended(job.state));
         }

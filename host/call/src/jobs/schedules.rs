@@ -235,7 +235,7 @@ impl Inner {
             false => None,
         };
         let ScheduleKey { tenant, component, name } = key;
-        match self.store().handle_due(key, at, job, self.policy.waiting).await? {
+        match self.store().handle_due(key, at, job, self.policy().waiting).await? {
             Some(QueuedJob::New(job)) => {
                 tracing::info!(%tenant, %component, schedule = name, due = %at, job = %job.id, "a schedule is due");
                 telemetry::due("queued");

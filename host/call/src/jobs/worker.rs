@@ -43,7 +43,7 @@ pub(super) async fn run(inner: &Arc<Inner>, drain: Duration) {
 
 /// Begins what is due and fits, and says how long nothing more will be due.
 async fn begin_due(inner: &Arc<Inner>, attempts: &mut JoinSet<()>) -> Result<Duration, StoreError> {
-    let (now, policy) = (Timestamp::now(), &inner.policy);
+    let (now, policy) = (Timestamp::now(), inner.policy());
     let slots = policy.concurrency_max.saturating_sub(attempts.len());
     for begun in inner.store().begin_jobs(now, slots, policy.tenant_concurrency_max).await? {
         let inner = Arc::clone(inner);
@@ -73,6 +73,11 @@ impl Inner {
         drop(running);
         self.write_end(id, end).await;
         self.ended.notify_waiters();
+    }
+
+    async fn prune(&self) -> Result<u64, StoreError> {
+        let now = self.calls.catalog.judged_now().await?;
+        self.store().prune_jobs(now, self.policy().retention).await
     }
 
     /// Writes the end of an attempt, however long the store needs to be written again. A host that ends before does it at its
@@ -126,7 +131,7 @@ async fn count_and_prune(inner: &Inner) {
                 Ok(counts) => telemetry::jobs(counts),
                 Err(error) => tracing::warn!(%error, "the jobs could not be counted"),
             },
-            _ = pruning.tick() => match inner.store().prune_jobs(Timestamp::now(), inner.policy.retention).await {
+            _ = pruning.tick() => match inner.prune().await {
                 Ok(0) => {}
                 Ok(jobs) => tracing::info!(jobs, "removed jobs that were kept for long enough"),
                 Err(error) => tracing::warn!(%error, "old jobs could not be removed"),

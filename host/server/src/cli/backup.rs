@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use tokio::fs::File;
 use tokio::runtime::Handle;
-use wares_store::{BackupHead, RestoreError};
+use wares_store::{BackupHead, MissingArtifact, RestoreError};
 
 /// Takes a backup.
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ impl Backup {
         let head = tokio::task::spawn_blocking(move || wares_store::check_backup(&written)).await??;
         drop(spinner);
         part.persist_noclobber(&self.file).with_context(|| self.file.display().to_string())?;
-        print(self.format, &head, &format!("backed up to {}", self.file.display()))
+        print(self.format, &head, &format!("backed up to {}", self.file.display()), "the backup")
     }
 }
 
@@ -68,14 +68,32 @@ impl Restore {
             _ => error.into(),
         })?;
         let next = format!("wares serve --data-dir {}", data_dir.display());
-        print(self.format, &head, &format!("restored into {}; start it: {next}", data_dir.display()))
+        print(
+            self.format,
+            &head,
+            &format!("restored into {}; start it: {next}", data_dir.display()),
+            "what was restored",
+        )
     }
 }
 
-fn print(format: Format, head: &BackupHead, done: &str) -> anyhow::Result<Exit> {
+/// Says what was done. Where artifacts are missing that is told too, and the program fails, so that a script notices.
+fn print(format: Format, head: &BackupHead, done: &str, whole: &str) -> anyhow::Result<Exit> {
+    let missing = u64::try_from(head.missing.len()).unwrap_or(u64::MAX);
     format.print(&json!(head), |_| {
         let size = output::bytes(head.database_bytes.saturating_add(head.artifact_bytes));
-        format!("{done}\n{} artifacts and the database as of {}, {size}", head.artifacts, head.created_at)
+        let artifacts = head.artifacts.saturating_sub(missing);
+        format!("{done}\n{artifacts} artifacts and the database as of {}, {size}", head.created_at)
     })?;
-    Ok(Exit::Ok)
+    if head.missing.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    for MissingArtifact { digest, reason } in &head.missing {
+        output::note(&format!("missing: {digest}: {reason}"));
+    }
+    output::note(&format!(
+        "{missing} of {} artifacts are missing in {whole}; publish their versions again",
+        head.artifacts
+    ));
+    Ok(Exit::Failed)
 }

@@ -31,7 +31,7 @@ impl Demo {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let config = self.flags.load(settings)?;
         let plugins = find_plugins(self.plugins)?;
-        let traces = telemetry::install(&config.log, &config.traces)?;
+        let (traces, _) = telemetry::install(&config.log, &config.traces)?;
         let stop = stop_signal()?;
         let build = tokio::task::spawn_blocking(move || super::build::all_that_can_be(&plugins));
         let mut stop = std::pin::pin!(stop);
@@ -80,7 +80,7 @@ async fn run(config: &Config, built: &[Built], stop: impl Future<Output = ()>) -
         }
     };
     let mut stocking = std::pin::pin!(stocking);
-    let mut serving = std::pin::pin!(crate::serve::serve(config, ready, stop));
+    let mut serving = std::pin::pin!(crate::serve::serve(config, None, ready, stop));
     tokio::select! {
         served = &mut serving => served?,
         stocked = &mut stocking => {

@@ -3,6 +3,7 @@
 use super::Settings;
 use crate::config::{Config, LogFormat};
 use crate::exit::Exit;
+use crate::reload::Reload;
 use crate::{output, telemetry};
 use anyhow::Context as _;
 use clap::ValueEnum as _;
@@ -41,9 +42,12 @@ impl Serve {
             output::text(&config.to_toml()?)?;
             return Ok(Exit::Ok);
         }
-        let traces = telemetry::install(&config.log, &config.traces)?;
+        let (traces, filter) = telemetry::install(&config.log, &config.traces)?;
         let stop = stop_signal()?;
-        let served = crate::serve::serve(&config, |running| announce(&running), stop).await;
+        let asked = signal(SignalKind::hangup()).context("SIGHUP")?;
+        let (flags, settings) = (self.flags, settings.clone());
+        let reload = Reload { asked, load: Box::new(move || flags.load(&settings)), filter };
+        let served = crate::serve::serve(&config, Some(reload), |running| announce(&running), stop).await;
         if let Some(traces) = traces {
             traces.finish().await;
         }

@@ -3,13 +3,15 @@
 //! Every call passes here, so that there is no thread and no future between a batch and its database: a batch takes the
 //! thread that hands it in for as long as SQLite needs, tens of microseconds and more the more entries there are.
 
-use super::{SqliteSync, direct, signed, to_json};
+use super::logs::{self, Added};
+use super::{LogBounds, SqliteOptions, direct, signed, to_json};
 use crate::StoreError;
+use parking_lot::Mutex;
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
-use wares_model::{JobAnswer, LedgerEntry, Outcome, ShadowOf, Usage};
+use wares_model::{JobAnswer, LedgerEntry, Outcome, ShadowOf, Timestamp, Usage};
 
 /// Lengths of the buckets that aggregates are kept by, in microseconds: minute, hour, day.
 const UNITS_US: [i64; 3] = [MINUTE_US, HOUR_US, DAY_US];
@@ -43,9 +45,46 @@ const AGGREGATE: &str = "INSERT INTO aggregates (unit_us, bucket, subject, outco
         bytes_out = MIN(bytes_out, 9223372036854775807 - excluded.bytes_out) + excluded.bytes_out,
         memory_peak_bytes = MAX(memory_peak_bytes, excluded.memory_peak_bytes)";
 
+/// Finds out whether the database can be written.
+const PROBE: &str = "UPDATE upkeep SET probed_at = ? WHERE id = 1";
+
+/// The ledger's own connection. One in which anything failed is closed, and the next use has a new one: what a failure leaves
+/// behind in it is nobody's concern then.
+pub(super) struct LedgerConnection {
+    path: PathBuf,
+    options: Mutex<SqliteOptions>,
+    open: Mutex<Option<Appender>>,
+}
+
+impl LedgerConnection {
+    pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let open = Mutex::new(Some(Appender::open(path, options)?));
+        Ok(Self { path: path.to_owned(), options: Mutex::new(options), open })
+    }
+
+    pub(super) fn set_log_bounds(&self, bounds: LogBounds) {
+        self.options.lock().logs = bounds;
+        if let Some(appender) = self.open.lock().as_mut() {
+            appender.options.logs = bounds;
+        }
+    }
+
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Appender) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut open = self.open.lock();
+        let mut appender = match open.take() {
+            Some(appender) => appender,
+            None => Appender::open(&self.path, *self.options.lock())?,
+        };
+        let done = work(&mut appender)?;
+        *open = Some(appender);
+        Ok(done)
+    }
+}
+
 /// The connection that appends.
 pub(super) struct Appender {
     pub(super) connection: Connection,
+    options: SqliteOptions,
     /// Ids of subjects that are in the table.
     subjects: HashMap<Subject, i64>,
 }
@@ -91,8 +130,14 @@ struct Sums {
 }
 
 impl Appender {
-    pub(super) fn open(path: &Path, sync: SqliteSync) -> Result<Self, rusqlite::Error> {
-        Ok(Self { connection: direct::open(path, sync)?, subjects: HashMap::new() })
+    fn open(path: &Path, options: SqliteOptions) -> Result<Self, rusqlite::Error> {
+        Ok(Self { connection: direct::open(path, options.sync)?, options, subjects: HashMap::new() })
+    }
+
+    /// Writes something small, as an entry would be.
+    pub(super) fn probe(&mut self) -> Result<(), StoreError> {
+        self.connection.prepare_cached(PROBE)?.execute([Timestamp::now().as_micros()])?;
+        Ok(())
     }
 
     /// Writes entries, their logs, their sums and the results of jobs, all or nothing. Of a call that is entered already nothing
@@ -109,6 +154,7 @@ impl Appender {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut fresh = HashMap::new();
         let mut sums = HashMap::<SumKey, Sums>::new();
+        let mut added = Added::default();
         let mut subjects = Vec::with_capacity(entries.len());
         for (at, entry) in entries.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|before| Some((entries.get(before)?, *subjects.get(before)?)));
@@ -127,6 +173,7 @@ impl Appender {
                     if let Some(text) = entry.logs.as_deref().filter(|text| !text.is_empty()) {
                         let marks = to_json("marks", &entry.log_marks)?;
                         transaction.prepare_cached(LOG)?.execute(params![entry.call.as_bytes(), text, marks])?;
+                        logs::add(&transaction, &mut added, entry, text.len() + marks.len())?;
                     }
                     if let Some(JobAnswer { job, json }) = &entry.answer {
                         let answer = params![job.as_bytes(), entry.call.as_bytes(), json];
@@ -144,6 +191,7 @@ impl Appender {
             at += rows;
         }
         write_sums(&transaction, &sums)?;
+        logs::make_room(&transaction, &added, self.options.logs)?;
         transaction.commit()?;
         // Only now: ids from a transaction that failed would point to nothing.
         if self.subjects.len() + fresh.len() > SUBJECTS_MAX {

@@ -74,10 +74,13 @@ impl SqliteStore {
 
     pub(super) async fn end_attempt_of(&self, id: JobId, end: &AttemptEnd) -> Result<Option<JobRecord>, StoreError> {
         let mut transaction = self.write().await?;
-        let Some(known) = find(&mut transaction, id).await? else { return Ok(None) };
-        if known.state != JobState::Running {
-            return Ok(Some(known));
-        }
+        let known = match find(&mut transaction, id).await? {
+            Some(known) if known.state == JobState::Running => known,
+            other => {
+                transaction.rollback().await?;
+                return Ok(other);
+            }
+        };
         let AttemptEnd { at, outcome, problem, error, then } = end;
         let was_attempt = outcome.is_some();
         close_attempt(&mut transaction, id, *at, outcome.as_deref()).await?;

@@ -128,11 +128,15 @@ impl JobStore for SqliteStore {
 
     async fn replay_job(&self, id: JobId, now: Timestamp, bounds: JobBounds) -> Result<Option<QueuedJob>, StoreError> {
         let mut transaction = self.write().await?;
-        let Some(known) = find(&mut transaction, id).await? else { return Ok(None) };
-        if !matches!(known.state, JobState::Dead | JobState::Cancelled) {
-            return Ok(Some(QueuedJob::Known(known)));
-        }
+        let known = match find(&mut transaction, id).await? {
+            Some(known) if matches!(known.state, JobState::Dead | JobState::Cancelled) => known,
+            other => {
+                transaction.rollback().await?;
+                return Ok(other.map(QueuedJob::Known));
+            }
+        };
         if is_full(&mut transaction, &known.tenant, known.arguments_bytes, bounds).await? {
+            transaction.rollback().await?;
             return Ok(Some(QueuedJob::Full));
         }
         let deadline = now.plus(Duration::from_secs(known.retry.deadline_seconds_max));
@@ -194,6 +198,7 @@ impl JobStore for SqliteStore {
     ) -> Result<Option<QueuedJob>, StoreError> {
         let mut transaction = self.write().await?;
         if !schedules::advance(&mut transaction, key, until).await? {
+            transaction.rollback().await?;
             return Ok(None);
         }
         let queued = match job {

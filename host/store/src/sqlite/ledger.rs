@@ -2,8 +2,8 @@
 
 use super::{SqliteStore, parse, parse_json, signed, unsigned};
 use crate::{CallQuery, CallsFound, LogQuery, StoreError};
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 use wares_model::{CallId, ComponentName, LedgerEntry, Outcome, ShadowOf, TenantId, Timestamp, Usage};
 
 /// Entries that pruning removes in one transaction.
@@ -113,12 +113,38 @@ impl SqliteStore {
                 .fetch_optional(&mut *transaction)
                 .await?;
         let end = next.as_deref().unwrap_or(first_kept);
+        forget_sizes(&mut transaction, end).await?;
         sqlx::query("DELETE FROM logs WHERE call < ?").bind(end).execute(&mut *transaction).await?;
         sqlx::query("DELETE FROM shadows WHERE call < ?").bind(end).execute(&mut *transaction).await?;
         let gone = sqlx::query("DELETE FROM entries WHERE call < ?").bind(end).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected())
     }
+}
+
+/// Takes the logs of the calls before `end`, which still have their entries, out of the sizes and sums.
+async fn forget_sizes(connection: &mut SqliteConnection, end: &[u8]) -> Result<(), sqlx::Error> {
+    let gone: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT subjects.tenant, SUM(bytes) FROM entries CROSS JOIN subjects ON subjects.id = entries.subject
+         CROSS JOIN log_sizes ON log_sizes.tenant = subjects.tenant AND log_sizes.call = entries.call
+         WHERE entries.call < ? GROUP BY subjects.tenant",
+    )
+    .bind(end)
+    .fetch_all(&mut *connection)
+    .await?;
+    for (tenant, bytes) in gone {
+        sqlx::query("UPDATE log_sums SET bytes = bytes - ?1 WHERE tenant IN (?2, '')")
+            .bind(bytes)
+            .bind(&tenant)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("DELETE FROM log_sizes WHERE tenant = ? AND call < ?")
+            .bind(&tenant)
+            .bind(end)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 fn call_id(row: &SqliteRow) -> Result<CallId, StoreError> {

@@ -13,6 +13,7 @@ mod jobs;
 mod keyvalue;
 mod ledger;
 mod lifecycle;
+mod logs;
 mod providers;
 mod reports;
 mod rollouts;
@@ -22,6 +23,7 @@ mod shadows;
 mod signers;
 mod tenancy;
 mod trust;
+mod upkeep;
 mod usage;
 mod versions;
 
@@ -31,7 +33,7 @@ use crate::{
     NewVersion, RolloutEnd, RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow,
     VersionChange, VersionEvent, VersionRecord,
 };
-use append::Appender;
+use append::{Appender, LedgerConnection};
 use async_trait::async_trait;
 use checkpoint::{Checkpointer, Folding};
 use copy::Copying;
@@ -40,8 +42,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool};
 use std::fmt::Display;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -79,6 +82,23 @@ pub enum SqliteSync {
 pub struct SqliteOptions {
     /// How far a commit reaches.
     pub sync: SqliteSync,
+    /// How many bytes of logs are kept.
+    pub logs: LogBounds,
+}
+
+/// How many bytes the logs of calls may have, text and marks. The oldest go first; the entries of their calls stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// Of all tenants together.
+    pub bytes_max: u64,
+    /// Of each tenant.
+    pub tenant_bytes_max: u64,
+}
+
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self { bytes_max: u64::MAX, tenant_bytes_max: u64::MAX }
+    }
 }
 
 /// A shelf in a SQLite database.
@@ -86,7 +106,7 @@ pub struct SqliteStore {
     /// One connection for everything but the ledger.
     writer: SqlitePool,
     readers: SqlitePool,
-    ledger: parking_lot::Mutex<Appender>,
+    ledger: LedgerConnection,
     /// Whose turn it is to write: the ledger's connection or the other one.
     turn: Arc<tokio::sync::Mutex<()>>,
     path: PathBuf,
@@ -98,18 +118,37 @@ pub struct SqliteStore {
 }
 
 /// A transaction that may write, and its turn.
+///
+/// One that is not brought to its end, because something in it failed or the end itself did, takes its connection with it:
+/// SQLite may have rolled it back or not, and only a new connection is known to be outside of any transaction. What is merely
+/// refused is therefore rolled back by name.
 struct Writing<'a> {
-    transaction: Transaction<'a, Sqlite>,
+    connection: PoolConnection<Sqlite>,
+    has_ended: bool,
     _turn: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Writing<'_> {
     async fn commit(self) -> Result<(), sqlx::Error> {
-        self.transaction.commit().await
+        self.end("COMMIT").await
     }
 
     async fn rollback(self) -> Result<(), sqlx::Error> {
-        self.transaction.rollback().await
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, how: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::query(how).execute(&mut *self.connection).await?;
+        self.has_ended = true;
+        Ok(())
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.connection.close_on_drop();
+        }
     }
 }
 
@@ -117,13 +156,13 @@ impl Deref for Writing<'_> {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.transaction
+        &self.connection
     }
 }
 
 impl DerefMut for Writing<'_> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+        &mut self.connection
     }
 }
 
@@ -150,7 +189,8 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
     // A connection to a file does not go stale; a new one would have to prepare its statements again.
     let pool = |size| {
         let options = SqlitePoolOptions::new().max_connections(size).test_before_acquire(false);
-        options.max_lifetime(None).idle_timeout(None)
+        let options = options.max_lifetime(None).idle_timeout(None);
+        options.after_release(|connection, _| Box::pin(is_outside_transactions(connection)))
     };
     let writer = pool(1).connect_with(connect.clone()).await;
     let writer = writer.map_err(|source| StoreError::Open { path: path.clone(), source })?;
@@ -159,13 +199,22 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
         other => StoreError::Schema(other),
     })?;
     let readers = pool(READERS).connect_with(connect).await?;
-    let ledger = parking_lot::Mutex::new(Appender::open(&path, options.sync)?);
+    let ledger = LedgerConnection::open(&path, options)?;
     let turn = Arc::default();
     let copying = Copying::default();
     let _checkpointer = Checkpointer::start(&path, Arc::clone(&turn), copying.clone(), Folding::DEFAULT)?;
     let gates = Gates::new(GUEST_READERS, 1);
     let direct = Arc::new(Direct::new(path.clone(), options.sync));
     Ok(SqliteStore { writer, readers, ledger, turn, path, copying, gates, direct, _checkpointer })
+}
+
+/// Whether a connection may be used again: one whose transaction could not be rolled back is of no more use.
+async fn is_outside_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be under way; the connection answers when that is done.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Makes the file before SQLite does, so that nobody else may read it. SQLite gives its log and index the same mode.
@@ -180,7 +229,9 @@ impl SqliteStore {
     /// SQLite has one writer at a time: waiting for it here is fair and does not fail.
     async fn write(&self) -> Result<Writing<'_>, StoreError> {
         let _turn = self.turn.lock().await;
-        Ok(Writing { transaction: self.writer.begin_with("BEGIN IMMEDIATE").await?, _turn })
+        let mut writing = Writing { connection: self.writer.acquire().await?, has_ended: false, _turn };
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *writing).await?;
+        Ok(writing)
     }
 }
 
@@ -188,12 +239,12 @@ impl SqliteStore {
 impl LedgerStore for SqliteStore {
     async fn append_entries(&self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        self.ledger.lock().append(entries)
+        self.ledger.with(|appender| appender.append(entries))
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.write().await?.rollback().await?;
-        Ok(())
+    async fn probe(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        self.ledger.with(Appender::probe)
     }
 }
 

@@ -105,7 +105,8 @@ async fn a_store_that_was_not_closed_opens_again() {
     let one = entry("f", Outcome::Ok, 0);
     store.append_entries(std::slice::from_ref(&one)).await.unwrap();
     // The first store still stands, as after an end without goodbye: its log is not folded into the database.
-    let again = open_sqlite(data_dir, SqliteOptions { sync: SqliteSync::Full }).await.unwrap();
+    let again =
+        open_sqlite(data_dir, SqliteOptions { sync: SqliteSync::Full, ..SqliteOptions::default() }).await.unwrap();
     assert_eq!(again.call(one.call).await.unwrap().as_ref(), Some(&one));
     again.append_entries(&[entry("f", Outcome::Ok, 0)]).await.unwrap();
     assert_eq!(total(store).await.calls, 2);
@@ -115,7 +116,7 @@ async fn a_store_that_was_not_closed_opens_again() {
 async fn every_connection_is_as_durable_as_it_was_asked_to_be() {
     let Fixture { data_dir, .. } = &fixture().await;
     for (sync, expected) in [(SqliteSync::Normal, 1), (SqliteSync::Full, 2)] {
-        let store = open_sqlite(data_dir, SqliteOptions { sync }).await.unwrap();
+        let store = open_sqlite(data_dir, SqliteOptions { sync, ..SqliteOptions::default() }).await.unwrap();
         for pool in [&store.writer, &store.readers] {
             let pragma = async |sql: &'static str| -> i64 { sqlx::query_scalar(sql).fetch_one(pool).await.unwrap() };
             assert_eq!(pragma("PRAGMA synchronous").await, expected, "{sync:?}");
@@ -124,11 +125,13 @@ async fn every_connection_is_as_durable_as_it_was_asked_to_be() {
             assert_eq!(mode, "wal");
         }
         let pragma = |name: &str| {
-            let ledger = store.ledger.lock();
-            ledger.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap()
+            let read = |appender: &mut Appender| {
+                Ok(appender.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0))?)
+            };
+            store.ledger.with(read).unwrap()
         };
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (expected, 1), "{sync:?}");
-        store.ping().await.unwrap();
+        store.probe().await.unwrap();
     }
 }
 

@@ -155,12 +155,13 @@ async fn a_full_disk_leaves_nothing_of_a_batch_and_the_next_one_succeeds() {
     let Fixture { store, .. } = &fixture().await;
     store.append_entries(&[entry("f", Outcome::Ok, 0)]).await.unwrap();
     // The pragma stands in for the disk: SQLite reports both as SQLITE_FULL. It never goes below what is used already.
-    store.ledger.lock().connection.pragma_update(None, "max_page_count", 1).unwrap();
+    let full = |appender: &mut Appender| Ok(appender.connection.pragma_update(None, "max_page_count", 1)?);
+    store.ledger.with(full).unwrap();
     let batch: Vec<_> = (0..500).map(|i| entry(&format!("f{i}"), Outcome::Ok, 0)).collect();
     assert!(matches!(store.append_entries(&batch).await, Err(StoreError::Ledger(_))));
     assert_eq!((total(store).await.calls, count(store, "entries").await, count(store, "subjects").await), (1, 1, 1));
 
-    store.ledger.lock().connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    // The connection in which that happened is gone, and the pragma with it.
     store.append_entries(&batch).await.unwrap();
     assert_eq!(
         (total(store).await.calls, count(store, "entries").await, count(store, "subjects").await),

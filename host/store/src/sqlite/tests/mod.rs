@@ -5,6 +5,7 @@ mod jobs;
 mod keyvalue;
 mod ledger;
 mod lifecycle;
+mod logs;
 mod rollouts;
 mod secrets;
 mod shelf;

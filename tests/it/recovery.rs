@@ -1,0 +1,79 @@
+//! What fails recovers by itself: after a fault of the disk everything works again, without a restart, and nothing is lost or
+//! made up meanwhile.
+
+mod changes;
+mod disk;
+mod shelf;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use wares_it::host::Host;
+
+/// In which a host works again after a fault.
+const RECOVERY_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for a tracer, and for what a host does by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at whether something has come true.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Waits until it is so, and says how long that took.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<Duration> {
+    let began = Instant::now();
+    let mut looks = tokio::time::interval(LOOK);
+    while !is_so().await? {
+        if began.elapsed() > PATIENCE {
+            bail!("{what}: not within {PATIENCE:?}");
+        }
+        looks.tick().await;
+    }
+    Ok(began.elapsed())
+}
+
+/// What `/readyz` says: the status and the whole document.
+pub(crate) async fn readiness(host: &Host) -> Result<(u16, Value)> {
+    let answer = reqwest::get(format!("{}/readyz", host.url)).await?;
+    Ok((answer.status().as_u16(), answer.json().await?))
+}
+
+/// Calls of the kernel that fail for a process, until this is dropped or released.
+pub(crate) struct Fault {
+    tracer: Child,
+    report: PathBuf,
+}
+
+impl Fault {
+    /// Has these calls of the host fail: `pwrite64:error=ENOSPC:when=2`, as strace's `--inject` takes it.
+    pub(crate) async fn inject(host: &Host, injection: &str, report: &Path) -> Result<Self> {
+        let pid = host.pid().context("pid")?.to_string();
+        let calls = injection.split(':').next().context("calls")?;
+        let mut command = Command::new("strace");
+        command.args(["-f", "-e", &format!("trace={calls}"), "-e", &format!("inject={injection}"), "-p", &pid, "-o"]);
+        command.arg(report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut tracer = command.spawn().context("strace: install the package of this name")?;
+        let mut lines = BufReader::new(tracer.stderr.take().context("stderr")?).lines();
+        let attached = async {
+            while let Some(line) = lines.next_line().await? {
+                if line.contains("attached") {
+                    return Ok(());
+                }
+            }
+            bail!("strace did not attach to the host; it needs the right to trace")
+        };
+        tokio::time::timeout(PATIENCE, attached).await.context("strace does not attach")??;
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Self { tracer, report: report.to_owned() })
+    }
+
+    /// Ends it, and says how many calls failed.
+    pub(crate) async fn lift(mut self) -> Result<usize> {
+        let pid = self.tracer.id().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?));
+        rustix::process::kill_process(pid.context("the tracer has ended")?, rustix::process::Signal::INT)?;
+        tokio::time::timeout(PATIENCE, self.tracer.wait()).await.context("strace does not end")??;
+        Ok(tokio::fs::read_to_string(&self.report).await?.matches("(INJECTED)").count())
+    }
+}
