@@ -61,13 +61,13 @@ async fn what_functions_share_is_written_once() -> Result<()> {
     assert_eq!(argument, "#/$defs/every-input", "{shown:#}");
     assert!(shown["$defs"]["record0-input"].is_object() && shown["$defs"]["record0"].is_object(), "{shown:#}");
 
-    // Nearly as many places of types as a component may have at all.
-    success(host.publish(sharing(60, 800)?, "name=test:many&version=1.0.0&compile=later").await?).await?;
+    // About as many places of types as a component may have at all.
+    success(host.publish(sharing(60, 300)?, "name=test:many&version=1.0.0&compile=later").await?).await?;
     let watch = Watch::begin(&host).await?;
     for path in ["/v1/components/test/many/versions/1.0.0", "/v1/components/test/many/openapi.json"] {
         host.get(path).await?;
     }
-    watch.end().await?.within("documents of 800 functions", RSS_GROWTH_MAX, HEALTH_MAX)?;
+    watch.end().await?.within("documents of 300 functions", RSS_GROWTH_MAX, HEALTH_MAX)?;
 
     let refused = host.publish(unnamed(600)?, "name=test:more&version=1.0.0&compile=later").await?;
     let (status, document) = problem(refused).await?;
