@@ -23,7 +23,7 @@ use wares_typed::{CompareError, DescribeError};
 pub(crate) const NATIVE_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a message to the parent.
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
-/// How far calls go before: a worker has a quarter of a CPU that the host needs too, and all of one that it does not.
+/// How far calls go before reading: it has a quarter of a CPU that they need too, and time enough for it.
 const NICE: i32 = 5;
 /// Seconds between the CPU limit and the kill.
 const CPU_GRACE_SECONDS: u64 = 5;
@@ -46,8 +46,6 @@ pub fn worker_main() -> ExitCode {
 }
 
 fn work() -> Result<(), Complaint> {
-    // If it cannot, the kernel shares out evenly.
-    let _ = nice(NICE);
     let mut input = BufReader::new(io::stdin());
     let Some(order) = next_order(&mut input)? else { return Ok(()) };
     match order.work {
@@ -169,6 +167,7 @@ fn bound_compiling() -> io::Result<()> {
 }
 
 fn bound_reading() -> io::Result<()> {
+    nice(NICE)?;
     bound(Resource::Core, 0, 0)?;
     bound(Resource::Fsize, 0, 0)?;
     // What can be written, however it was reserved. The allocator reserves more than it ever uses.
