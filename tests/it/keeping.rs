@@ -34,7 +34,7 @@ async fn kept(host: &Host, call: &str) -> Result<Option<usize>> {
 
 /// Waits until what is too old or too much was looked for.
 async fn until_tidy(host: &Host) -> Result<()> {
-    until("upkeep", async || metric(host, "wares_database_bytes ").await).await.map(drop)
+    host.until_metric("wares_database_bytes", |_| true).await
 }
 
 async fn start_at(time: &str, data: &Path, admin_key: &str) -> Result<Host> {

@@ -13,24 +13,17 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wares_it::host::Host;
+use wares_it::wait;
 
 /// In which a host works again after a fault.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for a tracer, and for what a host does by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at whether something has come true.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// Waits until it is so, and says how long that took.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<Duration> {
     let began = Instant::now();
-    let mut looks = tokio::time::interval(LOOK);
-    while !is_so().await? {
-        if began.elapsed() > PATIENCE {
-            bail!("{what}: not within {PATIENCE:?}");
-        }
-        looks.tick().await;
-    }
+    wait::until(what, async || Ok(is_so().await?.then_some(()).ok_or("that it is not so"))).await?;
     Ok(began.elapsed())
 }
 

@@ -148,7 +148,15 @@ impl Server {
         let peers = Peers::new(connections.peers);
         let http = builder(connections.head_timeout);
         let reserved = builder(connections.head_timeout.min(RESERVED_HEAD_MAX));
-        Arc::new(Self { api, connections, peers, http, reserved, open: TaskTracker::new(), cut: CancellationToken::new() })
+        Arc::new(Self {
+            api,
+            connections,
+            peers,
+            http,
+            reserved,
+            open: TaskTracker::new(),
+            cut: CancellationToken::new(),
+        })
     }
 
     /// Serves a connection in a task of its own, if there is a place for it.

@@ -164,9 +164,7 @@ async fn deadlines_pass_while_the_host_is_down_and_what_is_kept_goes_in_its_time
     for day in ["2026-12-05", "2026-12-12", "2026-12-19"] {
         let host = Host::start_at(&format!("{day} 12:00:00"), data.path(), Some(&admin_key), &variables).await?;
         // What is too old has been looked for.
-        while !metric(&host, "wares_database_bytes ").await? {
-            tokio::task::yield_now().await;
-        }
+        host.until_metric("wares_database_bytes", |_| true).await?;
         assert_eq!(host.get("/v1/jobs").await?["items"].as_array().map(Vec::len), Some(2));
         host.kill().await?;
     }
