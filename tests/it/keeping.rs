@@ -1,6 +1,6 @@
 //! How much is kept, and for how long: a clock that jumps removes nothing, and logs make room for entries.
 
-use crate::jobs::{later, metric};
+use crate::jobs::later;
 use crate::recovery::{readiness, until};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;

@@ -78,6 +78,10 @@ impl Room {
         self.bytes_max / 4 * 3
     }
 
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::SeqCst)
+    }
+
     fn take(&self, bytes: u64, most: u64) -> bool {
         let with = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= most);
         self.held.fetch_update(Ordering::SeqCst, Ordering::Relaxed, with).is_ok()
@@ -286,10 +290,6 @@ mod tests {
         Arc::new(Holder { budget: Arc::clone(budget), open: AtomicUsize::new(0), open_max })
     }
 
-    fn held(room: &Room) -> u64 {
-        room.held.load(Ordering::SeqCst)
-    }
-
     #[tokio::test(start_paused = true)]
     async fn what_is_held_is_bounded_waited_for_and_given_back() {
         let host = Arc::new(Room::new(6 * MIB));
@@ -297,7 +297,7 @@ mod tests {
         let (key, neighbour) = (holder(&one, 10), holder(&other, 10));
         let large = key.begin().unwrap();
         large.grow(2 * MIB).await.unwrap();
-        assert_eq!((held(&one.own), held(&host)), (2 * MIB, 2 * MIB));
+        assert_eq!((one.own.held(), host.held()), (2 * MIB, 2 * MIB));
 
         let second = key.begin().unwrap();
         assert_eq!(second.grow(4 * MIB).await, Err(Full::Never(3 * MIB)));
@@ -312,7 +312,7 @@ mod tests {
         large.shrink(MIB);
         waiting.await.unwrap();
         drop((large, second, beside));
-        assert_eq!((held(&one.own), held(&other.own), held(&host)), (0, 0, 0));
+        assert_eq!((one.own.held(), other.own.held(), host.held()), (0, 0, 0));
     }
 
     #[tokio::test]
@@ -323,7 +323,7 @@ mod tests {
         small.grow(100).await.unwrap();
         small.grow(1_000).await.unwrap();
         small.answered(50);
-        assert_eq!(held(&budget.own), REQUEST_BYTES_MIN);
+        assert_eq!(budget.own.held(), REQUEST_BYTES_MIN);
         let second = key.begin().unwrap();
         assert_eq!(key.begin().map(drop), Err(Full::Key(2)));
         drop(second);
@@ -338,9 +338,9 @@ mod tests {
         request.grow(MIB / 2).await.unwrap();
         request.keep(MIB / 8).await.unwrap();
         request.answered(2 * MIB);
-        assert_eq!(held(&budget.own), 2 * MIB + MIB / 8);
+        assert_eq!(budget.own.held(), 2 * MIB + MIB / 8);
         assert_eq!(key.begin().map(drop), Err(Full::Tenant(MIB)), "nothing more is let in");
         drop(request);
-        assert_eq!(held(&budget.own), 0);
+        assert_eq!(budget.own.held(), 0);
     }
 }

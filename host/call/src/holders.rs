@@ -1,6 +1,7 @@
 //! Whose requests are counted together: those of a key, of a tenant, and of operators.
 
 use crate::budget::{Budget, Full, Held, Holder, Room};
+use crate::telemetry;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -59,6 +60,11 @@ impl Holders {
         }
         let holder = Holder { budget, open: AtomicUsize::new(0), open_max: self.bounds.key_requests_max };
         Arc::clone(keys.entry(key.id).or_insert_with(|| Arc::new(holder)))
+    }
+
+    /// Shows in the metrics what is held now.
+    pub fn show(&self) {
+        telemetry::held(self.host.held());
     }
 
     /// What an attempt at a job of this tenant holds.

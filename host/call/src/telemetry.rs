@@ -13,6 +13,7 @@ use wares_store::JobCounts;
 const CALLS: &str = "wares_calls_total";
 const REFUSED: &str = "wares_calls_refused_total";
 const SHADOWS: &str = "wares_shadow_calls_total";
+const HELD: &str = "wares_requests_held_bytes";
 const JOBS: &str = "wares_jobs";
 const JOBS_ENDED: &str = "wares_jobs_ended_total";
 const JOB_ATTEMPTS: &str = "wares_job_attempts_total";
@@ -31,6 +32,7 @@ pub fn describe_metrics() {
         SHADOWS,
         "Calls to be made again in another version, by what came of it; they are in no other metric"
     );
+    describe_gauge!(HELD, "Bytes that the host holds for open requests, those of operators apart");
     describe_gauge!(JOBS, "Jobs that are not at their end, by state");
     describe_counter!(JOBS_ENDED, "Jobs that came to their end, by state");
     describe_counter!(
@@ -44,6 +46,12 @@ pub fn describe_metrics() {
     describe_histogram!(QUEUE, Unit::Seconds, "Time that calls waited for a slot");
     describe_histogram!(RUN, Unit::Seconds, "Time from instantiation to result");
     describe_histogram!(LEDGER, Unit::Seconds, "Time that calls waited for their ledger entry to be durable");
+}
+
+/// What open requests hold now.
+pub(crate) fn held(bytes: u64) {
+    // Exact up to 2^53.
+    gauge!(HELD).set(bytes as f64);
 }
 
 /// Handles of the metrics that have no labels, looked up once.

@@ -1,12 +1,21 @@
-//! A request's body that must move on: it ends with an error when nothing comes for too long, or too little in all.
+//! How fast a client has to be, and a request's body that must move on: it ends with an error when nothing comes for too long,
+//! or too little in all.
 
-use crate::requests::Pace;
 use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How fast a client has to take what it is sent, and to send what it has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// For one piece.
+    pub(crate) patience: Duration,
+    /// Beyond that, bytes for each second in which it is waited for.
+    pub(crate) bytes_per_second_min: u64,
+}
 
 /// The client sends its body too slowly.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -22,6 +31,14 @@ pub(crate) struct Paced<B> {
     /// When the wait began that goes on now.
     since: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    /// How long a client may be waited for in all, when it has moved on by so many bytes.
+    pub(crate) fn allowed(self, bytes: u64) -> Duration {
+        let seconds = bytes.checked_div(self.bytes_per_second_min);
+        seconds.map_or(Duration::MAX, |seconds| self.patience.saturating_add(Duration::from_secs(seconds)))
+    }
 }
 
 impl<B> Paced<B> {

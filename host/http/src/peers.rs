@@ -5,9 +5,10 @@
 
 use crate::requests::Requests;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ struct Open {
     last: u64,
     connections: HashMap<u64, Known>,
     peers: HashMap<IpAddr, usize>,
+    /// Those that were idle at the last look, of all or of one peer, with since when, the longest first.
+    idle: HashMap<Option<IpAddr>, VecDeque<(Instant, u64)>>,
 }
 
 struct Known {
@@ -79,12 +82,31 @@ impl Peers {
 impl Open {
     /// Ends the connection, of this peer if it must be one of its, that has been without a request for longest, if any is.
     fn make_room(&mut self, peer: Option<IpAddr>) {
-        let candidates = self.connections.iter().filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
-        let idle = candidates.filter_map(|(number, known)| Some((known.requests.idle_since()?, *number)));
-        let longest = idle.min().map(|(_, number)| number);
+        let longest = self.next_idle(peer).or_else(|| {
+            self.look_for_idle(peer);
+            self.next_idle(peer)
+        });
         if let Some(known) = longest.and_then(|number| self.remove(number)) {
             known.requests.make_room();
         }
+    }
+
+    /// The next of those that were idle at the last look, and have been so since.
+    fn next_idle(&mut self, peer: Option<IpAddr>) -> Option<u64> {
+        let idle = self.idle.get_mut(&peer)?;
+        std::iter::from_fn(|| idle.pop_front()).find_map(|(since, number)| {
+            let known = self.connections.get(&number)?;
+            (known.requests.idle_since() == Some(since)).then_some(number)
+        })
+    }
+
+    /// Looks which connections are idle. One look serves for many that make room: whatever is idle later is so for less long.
+    fn look_for_idle(&mut self, peer: Option<IpAddr>) {
+        let candidates = self.connections.iter().filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
+        let idle = candidates.filter_map(|(number, known)| Some((known.requests.idle_since()?, *number)));
+        let mut idle: Vec<_> = idle.collect();
+        idle.sort_unstable();
+        self.idle.insert(peer, idle.into());
     }
 
     fn remove(&mut self, number: u64) -> Option<Known> {
@@ -93,6 +115,7 @@ impl Open {
             *count -= 1;
             if *count == 0 {
                 self.peers.remove(&known.peer);
+                self.idle.remove(&Some(known.peer));
             }
         }
         Some(known)

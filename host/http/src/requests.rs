@@ -4,6 +4,7 @@
 //! long, or many that go too slowly, are given up. Who gives up an answer of HTTP/2 ends its stream, and the connection only if
 //! that does not help.
 
+use crate::pace::Pace;
 use crate::streams::{self, StreamEnd};
 use crate::{App, Problem};
 use axum::body::{Body, Bytes, HttpBody};
@@ -42,15 +43,6 @@ pub(crate) struct Requests {
     given_up: Notify,
     unwanted: Notify,
     answers: Mutex<Vec<Watched>>,
-}
-
-/// How fast a client has to take what it is sent, and to send what it has begun.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// For one piece.
-    pub(crate) patience: Duration,
-    /// Beyond that, bytes for each second in which it is waited for.
-    pub(crate) bytes_per_second_min: u64,
 }
 
 /// A request that is open. Clones are of the same one.
@@ -207,27 +199,15 @@ impl Watched {
             self.still += 1;
             self.waited += 1;
         }
-        // The first look comes at any moment of its time.
-        let is_slow = self.still > LOOKS + 1 || pace.is_over(bytes_left, pace.patience / LOOKS * self.waited);
+        // One more than the client has time for: the first look comes at any moment of its time.
+        let waited = pace.patience / LOOKS * self.waited.saturating_sub(1);
+        let is_slow = self.still > LOOKS + 1 || waited > pace.allowed(bytes_left);
         if is_slow {
             tracing::debug!(bytes_left, "an answer is not taken in time and given up");
             self.still = 0;
             Ongoing(answer).give_up();
         }
         true
-    }
-}
-
-impl Pace {
-    /// How long a client may be waited for in all, when it has moved on by so many bytes.
-    pub(crate) fn allowed(self, bytes: u64) -> Duration {
-        let seconds = bytes.checked_div(self.bytes_per_second_min);
-        seconds.map_or(Duration::MAX, |seconds| self.patience.saturating_add(Duration::from_secs(seconds)))
-    }
-
-    fn is_over(self, bytes: u64, waited: Duration) -> bool {
-        // One look more: the first comes at any moment of its time.
-        waited > self.allowed(bytes).saturating_add(self.patience / LOOKS)
     }
 }
 
@@ -385,5 +365,58 @@ impl HttpBody for OpenBody {
         }
         hint.set_lower(hint.lower().saturating_add(rest));
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{StreamExt as _, stream};
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn a_request_is_open_until_the_last_piece_of_its_answer_has_left() {
+        let requests = Arc::new(Requests::default());
+        let whole = Bytes::from(vec![7; 2 * PIECE_BYTES + 1]);
+        let mut body = requests.begin(Version::HTTP_11).answer_with(whole.clone().into());
+        let mut pieces = Vec::new();
+        while !body.is_end_stream() {
+            pieces.push(body.frame().await.unwrap().unwrap().into_data().unwrap());
+        }
+        assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE_BYTES, PIECE_BYTES, 1]);
+        assert_eq!(pieces.concat(), whole);
+        drop(body);
+        while let Some(piece) = pieces.pop() {
+            assert!(requests.idle_since().is_none(), "some are on their way");
+            drop(piece);
+        }
+        assert!(requests.idle_since().is_some() && requests.answers.lock().is_empty());
+    }
+
+    /// Whether an answer is given up within a minute of which so many pieces are asked for, and none is taken.
+    async fn is_given_up(body: Body, pieces: usize) -> bool {
+        let pace = Pace { patience: Duration::from_secs(10), bytes_per_second_min: 0 };
+        let requests = Arc::new(Requests::default());
+        let mut body = requests.begin(Version::HTTP_11).answer_with(body);
+        let mut asked = Vec::new();
+        for _ in 0..pieces {
+            asked.push(timeout(Duration::from_secs(1), body.frame()).await);
+        }
+        tokio::select! {
+            () = requests.watch(pace) => false,
+            () = requests.given_up() => true,
+            () = sleep(Duration::from_secs(60)) => false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_waits_for_its_client_is_given_up_and_one_that_is_waited_for_is_not() {
+        let endless = || Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b"more"))));
+        assert!(is_given_up(endless(), 0).await, "nothing is asked for");
+        assert!(is_given_up(endless(), 3).await, "nothing more is asked for");
+        let one = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"one"))]);
+        assert!(is_given_up(Body::from_stream(one.chain(stream::pending())), 2).await, "a piece is not taken");
+        let nothing = stream::pending::<Result<Bytes, Infallible>>();
+        assert!(!is_given_up(Body::from_stream(nothing), 1).await, "the client waits");
     }
 }

@@ -131,8 +131,7 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::Paced;
-    use crate::requests::Pace;
+    use crate::pace::{Pace, Paced};
     use futures::stream;
     use http_body_util::StreamBody;
     use std::convert::Infallible;

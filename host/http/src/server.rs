@@ -4,9 +4,9 @@
 //! that do not take what they are sent.
 
 use crate::connection::drive;
-use crate::pace::Paced;
+use crate::pace::{Pace, Paced};
 use crate::peers::{Peers, Place};
-use crate::requests::{OpenBody, Pace, Requests};
+use crate::requests::{OpenBody, Requests};
 use crate::streams::Streams;
 use crate::{App, Draining, auth, operations, problem};
 use axum::Router;

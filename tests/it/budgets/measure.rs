@@ -9,6 +9,8 @@ use tokio_util::task::AbortOnDropHandle;
 use wares_it::guests;
 use wares_it::host::{Host, client};
 
+/// Longest wait for what the host does by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// For nine of ten looks at the host's health.
 const HEALTH_WAIT_MAX: Duration = Duration::from_millis(100);
 
@@ -67,10 +69,16 @@ impl Scene {
         Ok(())
     }
 
-    /// The same, as soon as the host has let go of what it was given.
+    /// The same, as soon as the host has let go of what it was given; and then it holds nothing any more.
     pub(super) async fn until_normal(&self) -> Result<()> {
         let normal = async { while self.is_normal().await.is_err() {} };
-        tokio::time::timeout(Duration::from_secs(30), normal).await.context("the host does not recover")
+        tokio::time::timeout(PATIENCE, normal).await.context("the host does not recover")?;
+        let metrics = || self.host.request(Method::GET, "/metrics", &self.host.admin_key).send();
+        let nothing = async {
+            while !metrics().await?.text().await?.lines().any(|line| line == "wares_requests_held_bytes 0") {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, nothing).await.context("the host still holds something")?
     }
 
     /// Begins to look.

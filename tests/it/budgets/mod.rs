@@ -5,11 +5,15 @@ mod measure;
 use crate::connections::http2_with_window;
 use crate::raw::{Raw, exchange};
 use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use futures::channel::mpsc;
 use futures::future::join_all;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
 use measure::Scene;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use wares_it::guests;
@@ -165,6 +169,26 @@ async fn bodies_that_only_drip_are_broken_off() -> Result<()> {
     tokio::time::timeout(PATIENCE, dripping).await.context("it drips on")?;
     let answer = raw.rest().await?;
     ensure!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("too slowly"), "{answer}");
+
+    // The same as one stream among others, which go on.
+    let (mut sender, _connection) = http2_with_window(&scene.host, 65_535).await?;
+    let (pieces, sent) = mpsc::unbounded();
+    let request = hyper::Request::post(format!("{}/v1/call/test/bulk/take", scene.host.url))
+        .header("authorization", format!("Bearer {}", scene.key))
+        .body(StreamBody::new(sent).boxed())?;
+    let mut answer = pin!(sender.send_request(request));
+    let dripping = async {
+        let mut drops = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                answer = &mut answer => return anyhow::Ok(answer?.status()),
+                _ = drops.tick() => drop(pieces.unbounded_send(Ok(Frame::data(Bytes::from_static(b"x"))))),
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, dripping).await.context("it drips on")??, 400);
+    let health = hyper::Request::get(format!("{}/healthz", scene.host.url)).body(Full::default().boxed())?;
+    assert_eq!(sender.send_request(health).await?.status(), 200);
     scene.is_normal().await
 }
 
