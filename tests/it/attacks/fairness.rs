@@ -3,6 +3,7 @@
 use super::measure::{Watch, children};
 use super::wasm::slow_to_compile;
 use anyhow::{Context as _, Result};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::{Method, Response};
 use rustix::process::Signal;
 use serde_json::json;
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use wares_it::guests;
-use wares_it::host::{Host, success};
+use wares_it::host::{Host, code, problem, success};
+use wares_model::limits::WAITING_COMPONENTS_MAX;
 
 /// Longest wait for a worker to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +64,24 @@ async fn bombs_of_one_publisher_keep_nobody_waiting() -> Result<()> {
     }
     until_children(&host, false).await?;
     watch.end().await?.within("four bombs", RSS_GROWTH_MAX, HEALTH_MAX)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_full_says_so() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let host = Host::start(dir.path()).await?;
+    let key = publisher(&host, "bad").await?;
+    // More than may wait and run on any machine, and each another one: of the same bytes, only the first is compiled.
+    let count = WAITING_COMPONENTS_MAX + std::thread::available_parallelism()?.get() + 2;
+    let bombs = (0..count).map(|n| publish(&host, &key, &format!("bad:bomb{n}"), slow_to_compile(1, 100_000 + n)));
+    let mut bombs: FuturesUnordered<_> = bombs.collect();
+    let first = bombs.next().await.context("an answer")???;
+    let again = first.headers().get("retry-after").cloned();
+    let (status, document) = problem(first).await?;
+    assert_eq!((status, code(&document)), (503, "overloaded"), "{document:#}");
+    assert!(again.is_some(), "{document:#}");
+    bombs.iter().for_each(JoinHandle::abort);
+    until_children(&host, false).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
