@@ -35,8 +35,9 @@ pub use crate::peers::PeerBounds;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Requests at once on one HTTP/2 connection.
 const HTTP2_STREAMS_MAX: u32 = 256;
-/// Bytes that a client of HTTP/2 may send for one request before they are read, and for all of a connection.
-const HTTP2_WINDOWS_BYTES: (u32, u32) = (128 << 10, 256 << 10);
+/// Bytes that a client of HTTP/2 may send for one request before they are read, and for all of a connection: a few requests whose
+/// bodies wait to be read do not keep the others from sending.
+const HTTP2_WINDOWS_BYTES: (u32, u32) = (128 << 10, 1 << 20);
 /// For the first request on a connection that only operators and probes are served on.
 const RESERVED_HEAD_MAX: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection (no file descriptors left), so that the loop does not spin.
