@@ -60,12 +60,19 @@ async fn a_disk_that_was_full_and_has_room_again_needs_no_restart() -> Result<()
     until("/readyz says so", async || Ok(readiness(&shelf.host).await?.0 == 503)).await?;
     let (_, document) = readiness(&shelf.host).await?;
     ensure!(document["detail"].to_string().contains("full"), "{document}");
+    // Something small may still find room in what the database has.
+    let mut refused = 0;
     for (kind, number) in Kind::ALL.into_iter().zip(1..) {
         let before = shelf.look(kind).await?;
-        let answer = shelf.change(kind, number).await?;
-        ensure!(answer.status().is_server_error(), "{kind:?}: {} {}", answer.status(), answer.text().await?);
-        ensure!(shelf.look(kind).await? == before || !kind.is_atomic(), "{kind:?} was refused and is there");
+        let status = shelf.change(kind, number).await?.status();
+        let is_there = shelf.look(kind).await? != before;
+        ensure!(
+            is_there == status.is_success() || !kind.is_atomic(),
+            "{kind:?}: {status}, and it is there: {is_there}"
+        );
+        refused += usize::from(status.is_server_error());
     }
+    ensure!(refused > 0, "there was room for all");
     fs::remove_file(fill)?;
     let took = shelf.recovers(1_000).await?;
     println!("with room again everything worked in {took:?}");

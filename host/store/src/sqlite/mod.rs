@@ -103,7 +103,7 @@ impl Default for LogBounds {
 
 /// A shelf in a SQLite database.
 pub struct SqliteStore {
-    /// One connection for everything but the ledger.
+    /// One connection for everything but the ledger; [`SqliteStore::write`] takes it.
     writer: SqlitePool,
     readers: SqlitePool,
     ledger: LedgerConnection,

@@ -14,15 +14,16 @@ impl SqliteStore {
         if parent.as_ref() == Some(&id) {
             return Err(StoreError::UnknownTenant(id));
         }
+        let mut writing = self.write().await?;
         let inserted = sqlx::query("INSERT INTO tenants (id, parent, name, created_at) VALUES (?, ?, ?, ?)")
             .bind(id.as_str())
             .bind(parent.as_ref().map(TenantId::as_str))
             .bind(name)
             .bind(created_at.as_micros())
-            .execute(&self.writer)
+            .execute(&mut *writing)
             .await;
         match (inserted, parent) {
-            (Ok(_), _) => Ok(()),
+            (Ok(_), _) => Ok(writing.commit().await?),
             (Err(error), _) if violates(&error, ErrorKind::UniqueViolation) => Err(StoreError::TenantExists(id)),
             (Err(error), Some(parent)) if violates(&error, ErrorKind::ForeignKeyViolation) => {
                 Err(StoreError::UnknownTenant(parent))
@@ -46,6 +47,7 @@ impl SqliteStore {
             Role::Publisher { namespace } => ("publisher", None, None, Some(namespace.as_str())),
             Role::Tenant { tenant, application } => ("tenant", Some(tenant.as_str()), Some(application.as_str()), None),
         };
+        let mut writing = self.write().await?;
         let inserted = sqlx::query(
             "INSERT INTO keys (id, role, tenant, application, namespace, hash, created_at, revoked_at)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -58,10 +60,10 @@ impl SqliteStore {
         .bind(key.hash.as_slice())
         .bind(key.created_at.as_micros())
         .bind(key.revoked_at.map(Timestamp::as_micros))
-        .execute(&self.writer)
+        .execute(&mut *writing)
         .await;
         match (inserted, key.role) {
-            (Ok(_), _) => Ok(()),
+            (Ok(_), _) => Ok(writing.commit().await?),
             (Err(error), _) if violates(&error, ErrorKind::UniqueViolation) => Err(StoreError::KeyExists),
             (Err(error), Role::Tenant { tenant, .. }) if violates(&error, ErrorKind::ForeignKeyViolation) => {
                 Err(StoreError::UnknownTenant(tenant))
@@ -81,11 +83,13 @@ impl SqliteStore {
     }
 
     pub(super) async fn revoke_key_row(&self, id: KeyId) -> Result<bool, StoreError> {
+        let mut writing = self.write().await?;
         let done = sqlx::query("UPDATE keys SET revoked_at = COALESCE(revoked_at, ?) WHERE id = ?")
             .bind(Timestamp::now().as_micros())
             .bind(id.to_string())
-            .execute(&self.writer)
+            .execute(&mut *writing)
             .await?;
+        writing.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 }
