@@ -4,6 +4,7 @@
 
 use crate::Meter;
 use crate::config::TABLE_ELEMENTS_MAX;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use wares_capabilities::{CpuAccount, Limiter, OverLimit};
 use wares_model::Limits;
@@ -15,18 +16,31 @@ pub(crate) struct Bounds {
     tables: Account,
     cpu_ms_max: u64,
     meter: Arc<Meter>,
+    payer: Arc<Payer>,
+}
+
+/// Who pays for what is done for the instance: the call that it serves now. What an instance keeps from one call to the next, an
+/// open stream for instance, is paid by whoever uses it.
+struct Payer(Mutex<Arc<Meter>>);
+
+impl CpuAccount for Payer {
+    fn charge(&self, ns: u64) {
+        self.0.lock().charge(ns);
+    }
 }
 
 impl Bounds {
     pub(crate) fn new(limits: &Limits, meter: Arc<Meter>) -> Self {
         let (memory, tables) = (Account::new(limits.memory_bytes_max), Account::new(tables_max(limits)));
-        Self { memory, tables, cpu_ms_max: limits.cpu_ms_max, meter }
+        let payer = Arc::new(Payer(Mutex::new(Arc::clone(&meter))));
+        Self { memory, tables, cpu_ms_max: limits.cpu_ms_max, meter, payer }
     }
 
     /// Counts for another call from now on. What the instance holds, it goes on holding.
     pub(crate) fn hand_over(&mut self, limits: &Limits, meter: Arc<Meter>) {
         meter.memory_in_use(self.memory.used);
         (self.memory.max, self.tables.max) = (limits.memory_bytes_max, tables_max(limits));
+        *self.payer.0.lock() = Arc::clone(&meter);
         (self.cpu_ms_max, self.meter) = (limits.cpu_ms_max, meter);
     }
 
@@ -90,7 +104,7 @@ impl Account {
 
 impl Limiter for Bounds {
     fn cpu(&self) -> Arc<dyn CpuAccount> {
-        Arc::clone(&self.meter) as Arc<dyn CpuAccount>
+        Arc::clone(&self.payer) as Arc<dyn CpuAccount>
     }
 }
 
@@ -164,6 +178,17 @@ mod tests {
         assert!(bounds.memory_growing(0, 40, None).unwrap());
         assert!(bounds.memory_growing(40, 41, None).unwrap_err().is::<OverLimit>());
         assert_eq!(meter.memory_peak_bytes(), 100);
+    }
+
+    #[test]
+    fn what_is_kept_is_paid_by_the_call_that_uses_it() {
+        let meters = [Arc::<Meter>::default(), Arc::default()];
+        let mut bounds = Bounds::new(&Limits::DEFAULT, Arc::clone(&meters[0]));
+        let kept = bounds.cpu();
+        kept.charge(2_000);
+        bounds.hand_over(&Limits::DEFAULT, Arc::clone(&meters[1]));
+        kept.charge(3_000);
+        assert_eq!(meters.map(|meter| meter.cpu_us()), [2, 3]);
     }
 
     #[test]

@@ -65,11 +65,12 @@ impl<'a> Reading<'a> {
         let url = format!("{scheme}://{}/v2/{}/{path}", inner.resolve_registry(), inner.repository());
         let request = |this: &Self| this.authorised(this.http.get(&url).header(ACCEPT, accept));
         let mut response = self.send(request(self)).await?;
-        if response.status() == StatusCode::UNAUTHORIZED && self.token.is_none() {
-            if let Some(challenge) = challenge(response.headers()) {
-                self.token = Some(self.fetch_token(challenge).await?);
-                response = self.send(request(self)).await?;
-            }
+        if response.status() == StatusCode::UNAUTHORIZED
+            && self.token.is_none()
+            && let Some(challenge) = challenge(response.headers())
+        {
+            self.token = Some(self.fetch_token(challenge).await?);
+            response = self.send(request(self)).await?;
         }
         if response.status() != StatusCode::OK {
             return Err(self.failed(response).await);

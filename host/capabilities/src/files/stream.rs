@@ -25,35 +25,35 @@ pub(super) struct Reading {
     apart: Apart,
     file: Arc<File>,
     offset: u64,
-    state: Read,
+    state: Source,
     _permit: OwnedSemaphorePermit,
 }
 
-enum Read {
+enum Source {
     Idle,
     Reading(JoinHandle<io::Result<Bytes>>),
-    Read(Bytes),
+    Ready(Bytes),
     Failed(io::Error),
     Closed,
 }
 
 impl Reading {
     pub(super) fn new(apart: Apart, file: Arc<File>, offset: u64, permit: OwnedSemaphorePermit) -> Self {
-        Self { apart, file, offset, state: Read::Idle, _permit: permit }
+        Self { apart, file, offset, state: Source::Idle, _permit: permit }
     }
 
     fn begin(&mut self, size: usize) {
         let (apart, file, offset) = (self.apart.clone(), Arc::clone(&self.file), self.offset);
         let read = async move { apart.run(move || read_at(&file, offset, size.min(READ_BYTES_MAX))).await? };
-        self.state = Read::Reading(tokio::spawn(read));
+        self.state = Source::Reading(tokio::spawn(read));
     }
 
     async fn end(&mut self) {
-        if let Read::Reading(read) = &mut self.state {
+        if let Source::Reading(read) = &mut self.state {
             self.state = match read.await.unwrap_or_else(|error| Err(error.into())) {
-                Ok(bytes) if bytes.is_empty() => Read::Closed,
-                Ok(bytes) => Read::Read(bytes),
-                Err(error) => Read::Failed(error),
+                Ok(bytes) if bytes.is_empty() => Source::Closed,
+                Ok(bytes) => Source::Ready(bytes),
+                Err(error) => Source::Failed(error),
             };
         }
     }
@@ -76,7 +76,7 @@ fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Bytes> {
 #[async_trait]
 impl Pollable for Reading {
     async fn ready(&mut self) {
-        if matches!(self.state, Read::Idle) {
+        if matches!(self.state, Source::Idle) {
             self.begin(READ_AHEAD_BYTES);
         }
         self.end().await;
@@ -86,31 +86,31 @@ impl Pollable for Reading {
 #[async_trait]
 impl InputStream for Reading {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        match std::mem::replace(&mut self.state, Read::Closed) {
-            Read::Idle => {
+        match std::mem::replace(&mut self.state, Source::Closed) {
+            Source::Idle => {
                 match size {
-                    0 => self.state = Read::Idle,
+                    0 => self.state = Source::Idle,
                     _ => self.begin(size),
                 }
                 Ok(Bytes::new())
             }
-            Read::Reading(read) => {
-                self.state = Read::Reading(read);
+            Source::Reading(read) => {
+                self.state = Source::Reading(read);
                 Ok(Bytes::new())
             }
-            Read::Read(mut bytes) => {
+            Source::Ready(mut bytes) => {
                 let taken = bytes.split_to(size.min(bytes.len()));
                 self.offset = self.offset.saturating_add(taken.len() as u64);
-                self.state = if bytes.is_empty() { Read::Idle } else { Read::Read(bytes) };
+                self.state = if bytes.is_empty() { Source::Idle } else { Source::Ready(bytes) };
                 Ok(taken)
             }
-            Read::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
-            Read::Closed => Err(StreamError::Closed),
+            Source::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            Source::Closed => Err(StreamError::Closed),
         }
     }
 
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
-        if matches!(self.state, Read::Idle) && size > 0 {
+        if matches!(self.state, Source::Idle) && size > 0 {
             self.begin(size);
         }
         self.end().await;
@@ -118,7 +118,7 @@ impl InputStream for Reading {
     }
 
     async fn cancel(&mut self) {
-        if let Read::Reading(read) = std::mem::replace(&mut self.state, Read::Closed) {
+        if let Source::Reading(read) = std::mem::replace(&mut self.state, Source::Closed) {
             let _ = read.await;
         }
     }
