@@ -10,7 +10,7 @@ use std::process::Command;
 use wares_it::guests;
 use wares_it::host::{Host, binary};
 
-/// The calls with which a host makes something durable.
+/// The calls with which a host makes something durable. Not `write`: a thread wakes another one with it, and that never fails.
 const DURABLE: [&str; 5] =
     ["pwrite64", "fdatasync,fsync", "rename,renameat,renameat2,link,linkat", "ftruncate", "openat,mkdir,mkdirat"];
 /// A full disk, a broken one, and one that the system has made read-only.
@@ -114,7 +114,7 @@ async fn a_restore_whose_write_fails_leaves_all_or_nothing() -> Result<()> {
     done(dir.path(), &host, &host.admin_key, &["backup", "shelf.tar"])?;
     let (report, new) = (dir.path().join("report"), dir.path().join("new"));
     let mut refused = 0;
-    for (calls, error) in DURABLE.into_iter().chain(["write"]).zip(ERRORS.into_iter().cycle()) {
+    for (calls, error) in DURABLE.into_iter().zip(ERRORS.into_iter().cycle()) {
         for point in RESTORE_POINTS {
             let injection = format!("inject={calls}:error={error}:when={point}");
             let mut command = Command::new("strace");
