@@ -346,7 +346,7 @@ async fn callers_of_a_socket_that_is_passed_on_lose_no_call_when_the_host_is_sta
 /// Where the host writes what it logs.
 async fn logged(data: &Path, config: &Path, log: &Path) -> Result<Host> {
     let flags = ["--config", config.to_str().context("path")?];
-    let mut command = Host::command(data, &flags, &[])?;
+    let mut command = Host::command(data, &flags, &[("WARES_CALLS_QUEUE_MS_MAX", "0")])?;
     command.stderr(std::fs::File::create(log)?);
     Host::run(command, None).await
 }
@@ -355,7 +355,7 @@ async fn logged(data: &Path, config: &Path, log: &Path) -> Result<Host> {
 async fn settings_are_read_again_on_a_hangup_and_nothing_ends() -> Result<()> {
     let data = tempfile::tempdir()?;
     let (config, log) = (data.path().join("host.toml"), data.path().join("log"));
-    std::fs::write(&config, "[calls]\nqueue-ms-max = 0\n")?;
+    std::fs::write(&config, "[calls]\n")?;
     let host = logged(&data.path().join("data"), &config, &log).await?;
     let key = host.tenant("district").await?;
     host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
@@ -380,7 +380,7 @@ async fn settings_are_read_again_on_a_hangup_and_nothing_ends() -> Result<()> {
     let sleeps = sleep();
     until("a call runs", async || Ok(metrics().await?.contains("wares_calls_running 1"))).await?;
 
-    let text = "[calls]\nqueue-ms-max = 0\ntenant-concurrency-max = 1\n[log]\nfilter = 'debug'\n\
+    let text = "[calls]\ntenant-concurrency-max = 1\n[log]\nfilter = 'debug'\n\
                 [limits.default]\ncpu-ms-max = 77\n[http]\nconnections-max = 9";
     let told = hang_up(text, "when the host is started again").await?;
     ensure!(told.contains("the settings were reloaded") && told.contains("http.connections-max"), "{told}");

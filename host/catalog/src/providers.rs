@@ -117,8 +117,15 @@ impl Snapshot {
         names.filter_map(|name| self.components.get_key_value(name))
     }
 
+    /// Interfaces on the shelf whose names are most like the wanted one, with the version in which they are offered.
     pub(crate) fn nearest_interfaces(&self, wanted: &str) -> Vec<String> {
-        nearest(wanted, self.offers.keys().map(AsRef::as_ref))
+        let names = nearest(wanted, self.offers.keys().map(AsRef::as_ref));
+        names.into_iter().map(|name| self.versioned(&name).unwrap_or(name)).collect()
+    }
+
+    fn versioned(&self, interface: &str) -> Option<String> {
+        let latest = self.offering(interface).find_map(|(_, entry)| entry.latest())?;
+        latest.summary.interfaces.iter().find(|full| unversioned(full) == interface).cloned()
     }
 
     pub(crate) fn put_choice(&mut self, choice: ProviderRecord) {

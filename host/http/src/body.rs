@@ -16,6 +16,10 @@ const DISCARDED_BYTES_MAX: usize = 16 << 20;
 /// Bytes more that are taken at once for a body that comes in pieces.
 const GROWTH_BYTES_MIN: usize = 16 << 10;
 
+/// Bytes from which on a body that is announced has room for all of it at once, so that it is never there twice while it grows.
+/// The allocator takes as much from the system by itself, where nothing is used until it has come, and gives it back.
+const LARGE_BYTES_MIN: usize = 16 << 20;
+
 /// The whole body, if it is within its limit; `what` names it in the problem. The request holds what came, piece by piece.
 pub(crate) async fn read(mut body: Body, bytes_max: u64, what: &str, ongoing: &Ongoing) -> Result<Bytes, Problem> {
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
@@ -38,11 +42,13 @@ pub(crate) async fn read(mut body: Body, bytes_max: u64, what: &str, ongoing: &O
             ongoing.grow(length as u64).await?;
             (first, held) = (Some(data), length);
         } else {
-            if whole.capacity() < length {
-                let room = (whole.capacity() / 2 * 3).max(GROWTH_BYTES_MIN).min(expected).min(most).max(length);
-                ongoing.grow((room - held.min(room)) as u64).await?;
-                held = held.max(room);
-                whole.reserve_exact(room - whole.len());
+            if held < length {
+                let room = (held / 2 * 3).max(GROWTH_BYTES_MIN).min(expected).min(most).max(length);
+                ongoing.grow((room - held) as u64).await?;
+                held = room;
+                let is_large = (LARGE_BYTES_MIN..=most).contains(&expected);
+                let capacity = if is_large { expected.max(room) } else { room };
+                whole.reserve_exact(capacity - whole.len());
             }
             whole.extend_from_slice(&first.take().unwrap_or_default());
             whole.extend_from_slice(&data);

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -78,12 +78,14 @@ pub async fn serve(
     let (jobs, worker) = Jobs::start(calls.clone(), job_policy(config), drain.requests).await?;
     // Not before: jobs that ran when the host ended are looked up in the ledger.
     let beside = work_beside(config, reload, &catalog, &jobs, engine, metrics.clone());
+    let stopped = Arc::<OnceLock<Instant>>::default();
     let stop = {
-        let (jobs, draining) = (jobs.clone(), draining.clone());
+        let (jobs, draining, stopped) = (jobs.clone(), draining.clone(), Arc::clone(&stopped));
         async move {
             stop.await;
             draining.announce();
             tokio::time::sleep(drain.delay).await;
+            let _ = stopped.set(Instant::now());
             jobs.close();
         }
     };
@@ -95,7 +97,8 @@ pub async fn serve(
         tracing::warn!(seconds = config.drain_seconds_max, "some requests did not end in time and were cut off");
     }
     // It has been draining since the stop, and cuts off by itself what does not end.
-    match timeout(FLUSH_MAX, worker).await {
+    let waited = stopped.get().map(Instant::elapsed).unwrap_or_default();
+    match timeout((drain.requests + FLUSH_MAX).saturating_sub(waited), worker).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "the worker of jobs failed"),
         Err(_) => tracing::warn!("the worker of jobs did not end"),

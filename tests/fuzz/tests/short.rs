@@ -32,7 +32,7 @@ const TEXTS: [&str; 6] = [
 ];
 
 const COMPONENTS: [&str; 3] = [
-    include_str!("../../guests/number.wat"),
+    include_str!("../../guests/waits.wat"),
     include_str!("../../guests/hostile.wat"),
     "(component (component) (core module) (type (instance (type (component)))) (import \"a:b/c@1.0.0\" (instance)))",
 ];
