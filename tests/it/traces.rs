@@ -4,7 +4,7 @@
 use crate::outbound::shelf::Shelf;
 use crate::outbound::upstream::Upstream;
 use crate::program::{self, Unheard};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -176,7 +176,8 @@ async fn a_request_that_a_component_sends_is_a_span_below_its_call() -> Result<(
     let path = format!("/serve/test/outbound/plain?http://{address}/seen");
     let request = shelf.host.request(reqwest::Method::GET, &path, &shelf.key);
     let response = request.header("traceparent", format!("00-{TRACE}-{PARENT}-01")).send().await?;
-    let text = response.error_for_status()?.text().await?;
+    let (status, text) = (response.status(), response.text().await?);
+    ensure!(status.is_success(), "{status}: {text}");
     let sent = collector.span(|seen| {
         // What is recorded last of a request.
         seen.attributes.contains_key("server.address") && seen.attributes.contains_key("wares.outcome")

@@ -8,7 +8,7 @@ mod tls;
 pub(crate) mod upstream;
 
 use crate::command;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shelf::{GRANTS, Shelf, call_id, error, usual_grants};
@@ -40,7 +40,8 @@ async fn a_component_that_sends_requests_takes_no_traffic_until_they_are_granted
     let path = format!("/serve/test/outbound/plain?{url}/seen");
     let response = shelf.host.request(Method::GET, &path, &shelf.key).send().await?;
     let call = call_id(&response)?;
-    let text = response.error_for_status()?.text().await?;
+    let (status, text) = (response.status(), response.text().await?);
+    ensure!(status.is_success(), "{status}: {text}, {:#}", shelf.entry(&call).await?);
     assert!(text.starts_with("GET /seen HTTP/1.1\r\n"), "{text}");
     assert!(text.contains(&format!("\r\nhost: good.wares.test:{}\r\n", upstream.port())), "{text}");
     assert_eq!(shelf.entry(&call).await?["outcome"], "ok");

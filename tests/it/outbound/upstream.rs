@@ -98,7 +98,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, told: &watch::S
     let target = head.split(' ').nth(1).unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     answer(&mut socket, path, query, &head, body).await?;
-    Ok(socket.shutdown().await?)
+    socket.shutdown().await?;
+    // A socket that is closed with something unread takes back what it has sent: the end of a request may come after its answer.
+    tokio::io::copy(&mut socket, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
