@@ -7,12 +7,15 @@ use super::watch::Watch;
 use bytes::Bytes;
 use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
@@ -82,6 +85,28 @@ fn again(code: &Error) -> Error {
         Error::HttpRequestBodySize(bytes) => Error::HttpRequestBodySize(*bytes),
         Error::HttpRequestDenied => Error::HttpRequestDenied,
         _ => Error::HttpProtocolError,
+    }
+}
+
+/// A server may answer before it has all of a request, and the connection lets go of the body then. The guest goes on writing it
+/// to its end, as it would to a server that reads no more; what it writes goes nowhere, and no more of it than might be sent.
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.inner.is_end_stream() || self.cut.lock().is_some() {
+            return;
+        }
+        let (mut inner, mut bytes_left) = (mem::take(&mut self.inner), self.bytes_max.saturating_sub(self.sent));
+        // Ends with the call at the latest, which takes the guest's end of the body with it.
+        let rest = async move {
+            while let Some(Ok(frame)) = inner.frame().await {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let Some(left) = bytes_left.checked_sub(bytes) else { return };
+                bytes_left = left;
+            }
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn(rest));
+        }
     }
 }
 
