@@ -1,4 +1,5 @@
-//! What the repository promises of itself: crates import downwards only, and no guest or plugin is there that no test names.
+//! What the repository promises of itself: crates import downwards only, no guest or plugin is there that no test
+//! names, and no defence is claimed without its test.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -71,6 +72,27 @@ fn every_guest_and_plugin_is_named_by_a_test() -> Result<()> {
                 [format!("\"{name}\""), format!("-{name}\""), format!("{folder}/{name}\""), format!("{name}.wat")];
             let is_named = written.iter().any(|written| code.contains(written));
             ensure!(is_named, "no test names {folder}/{name}: it is of no use, or a test is missing");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_defence_has_the_test_that_is_named_for_it() -> Result<()> {
+    let root = guests::root();
+    let mut code = String::new();
+    for folder in ["tests/it", "tests/fuzz/tests", "host"] {
+        read_all(&root.join(folder), &mut code)?;
+    }
+    let page = std::fs::read_to_string(root.join("SECURITY.md"))?;
+    let rows =
+        page.lines().filter(|line| line.starts_with('|') && !line.starts_with("| ---") && !line.ends_with("| test |"));
+    for row in rows {
+        let tests = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        ensure!(!names.is_empty(), "no test is named: {row}");
+        for name in names {
+            ensure!(code.contains(&format!("fn {name}(")), "there is no test {name}");
         }
     }
     Ok(())
