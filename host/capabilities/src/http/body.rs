@@ -206,7 +206,7 @@ impl ResponseBody {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.pass(frame))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Failure::of_hyper(&error)))),
             Poll::Pending => {
-                if !std::mem::replace(&mut self.is_waiting, true) {
+                if !mem::replace(&mut self.is_waiting, true) {
                     let until = self.measure.next_deadline();
                     self.timer.as_mut().reset(until);
                 }
