@@ -17,6 +17,8 @@ use wares_it::wait;
 
 /// In which a host works again after a fault.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
+/// For a tracer to let go of what it traces when it is asked to.
+const LIFT_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for a tracer, and for what a host does by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -66,7 +68,10 @@ impl Fault {
     pub(crate) async fn lift(mut self) -> Result<usize> {
         let pid = self.tracer.id().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?));
         rustix::process::kill_process(pid.context("the tracer has ended")?, rustix::process::Signal::INT)?;
-        tokio::time::timeout(PATIENCE, self.tracer.wait()).await.context("strace does not end")??;
+        if tokio::time::timeout(LIFT_MAX, self.tracer.wait()).await.is_err() {
+            // It waits for a process that was being started just then. What it traces goes on when it is killed.
+            self.tracer.kill().await?;
+        }
         Ok(tokio::fs::read_to_string(&self.report).await?.matches("(INJECTED)").count())
     }
 }
