@@ -121,6 +121,11 @@ async fn kill_at(host: &Host, call: &str, point: usize) -> Result<Child> {
     let kill = format!("inject={call}:signal=SIGKILL:when={point}");
     let mut command = Command::new("strace");
     command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &kill, "-p", &pid]);
+    attach(command).await
+}
+
+/// Starts a tracer, and waits until it traces.
+pub(crate) async fn attach(mut command: Command) -> Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut tracer = command.spawn().context("strace: install the package of this name")?;
     let mut lines = BufReader::new(tracer.stderr.take().context("stderr")?).lines();
@@ -137,7 +142,8 @@ async fn kill_at(host: &Host, call: &str, point: usize) -> Result<Child> {
     Ok(tracer)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let (path, to) = {

@@ -5,12 +5,11 @@ mod changes;
 mod disk;
 mod shelf;
 
-use anyhow::{Context as _, Result, bail};
+use crate::faults::attach;
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wares_it::host::Host;
 use wares_it::wait;
@@ -48,19 +47,8 @@ impl Fault {
         let calls = injection.split(':').next().context("calls")?;
         let mut command = Command::new("strace");
         command.args(["-f", "-e", &format!("trace={calls}"), "-e", &format!("inject={injection}"), "-p", &pid, "-o"]);
-        command.arg(report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut tracer = command.spawn().context("strace: install the package of this name")?;
-        let mut lines = BufReader::new(tracer.stderr.take().context("stderr")?).lines();
-        let attached = async {
-            while let Some(line) = lines.next_line().await? {
-                if line.contains("attached") {
-                    return Ok(());
-                }
-            }
-            bail!("strace did not attach to the host; it needs the right to trace")
-        };
-        tokio::time::timeout(PATIENCE, attached).await.context("strace does not attach")??;
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        command.arg(report);
+        let tracer = attach(command).await?;
         Ok(Self { tracer, report: report.to_owned() })
     }
 

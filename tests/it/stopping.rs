@@ -1,5 +1,6 @@
 //! A host that stops: nobody is turned away for it, and it ends in time whatever runs.
 
+use crate::faults::copy;
 use crate::recovery::{readiness, until};
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
@@ -275,21 +276,6 @@ async fn one_of_two_stops(
     let counted = entries(&first).await? + entries(&hosts[1]).await?;
     println!("behind {program}: {answered} calls, none failed, {counted} counted");
     assert_eq!(answered, counted, "each call is made once");
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let (path, to) = {
-            let entry = entry?;
-            (entry.path(), to.join(entry.file_name()))
-        };
-        match path.is_dir() {
-            true => copy(&path, &to)?,
-            false => drop(std::fs::copy(&path, &to)?),
-        }
-    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use wares_it::guests;
 use wares_it::host::{Host, client};
+use wares_it::wait;
 
 /// Longest wait for what the host does by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,13 +72,9 @@ impl Scene {
 
     /// The same, as soon as the host has let go of what it was given; and then it holds nothing any more.
     pub(super) async fn until_normal(&self) -> Result<()> {
-        let normal = async { while self.is_normal().await.is_err() {} };
-        tokio::time::timeout(PATIENCE, normal).await.context("the host does not recover")?;
-        let metrics = || self.host.request(Method::GET, "/metrics", &self.host.admin_key).send();
-        let nothing = async {
-            while !metrics().await?.text().await?.lines().any(|line| line == "wares_requests_held_bytes 0") {}
-            anyhow::Ok(())
-        };
+        let normal = wait::until("the host is as before", async || Ok(self.is_normal().await));
+        tokio::time::timeout(PATIENCE, normal).await.context("the host does not recover")??;
+        let nothing = self.host.until_metric("wares_requests_held_bytes", |held| held == 0.0);
         tokio::time::timeout(PATIENCE, nothing).await.context("the host still holds something")?
     }
 
