@@ -62,7 +62,7 @@ pub enum Full {
     Key(usize),
     /// The tenant, or whoever else the key is of, holds as much as it may.
     Tenant(u64),
-    /// All together do.
+    /// All open requests of the host together hold so many bytes, which is as much as they may.
     Host(u64),
     /// It is more than there ever is for one request.
     Never(u64),

@@ -32,7 +32,7 @@ pub struct Holders {
 }
 
 impl Holders {
-    /// Nobody yet.
+    /// Budgets within these bounds, of which nobody holds anything yet.
     pub fn new(bounds: OpenBounds) -> Self {
         Self {
             bounds,

@@ -184,7 +184,7 @@ pub struct Prepared {
 pub enum Preparation {
     /// It is there already, with the same bytes.
     Done(Published),
-    /// It is new.
+    /// It is new, and ready to be kept by [`Catalog::publish`].
     Keep(Box<Prepared>),
 }
 

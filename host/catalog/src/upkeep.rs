@@ -13,7 +13,7 @@ use wares_model::Timestamp;
 use wares_model::time::{ABSENCE_BELIEVED_MAX, judged};
 use wares_store::{DatabaseSize, LogBounds, StoreError};
 
-/// Between two runs.
+/// Time between two looks at what is too old or too much.
 pub const INTERVAL: Duration = Duration::from_secs(60);
 /// Tenants that warnings name.
 const TENANTS_NAMED: u32 = 3;
@@ -27,7 +27,7 @@ pub struct UpkeepPolicy {
     pub retention: Duration,
     /// Bytes of the whole database from which on logs make room for entries.
     pub ledger_bytes_max: u64,
-    /// Bytes of logs.
+    /// How many bytes of logs are kept, for each tenant and in total.
     pub logs: LogBounds,
 }
 

@@ -35,7 +35,7 @@ pub enum CompileError {
     /// The compiler crashed.
     #[error("the compiler crashed on the component ({0}); the host is unharmed")]
     Crashed(String),
-    /// Too many wait.
+    /// Too many components wait to be compiled.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     /// This host failed.

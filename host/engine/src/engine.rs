@@ -136,7 +136,7 @@ impl Engine {
         &self.1
     }
 
-    /// What reads components.
+    /// Reads components in bounded processes, in the same queue as compilations.
     pub fn reader(&self) -> &Reader {
         &self.0.reader
     }

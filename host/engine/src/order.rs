@@ -27,14 +27,14 @@ pub(crate) struct Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Work {
-    /// Describe the component.
+    /// Read the component into its description.
     Describe,
     /// Compare two WIT texts; the earlier one has so many bytes.
     Compare {
         /// Where the later one begins.
         earlier_bytes: u64,
     },
-    /// Compile the component.
+    /// Make native code of the component for this configuration.
     Compile(Concurrency),
 }
 

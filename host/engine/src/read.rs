@@ -50,7 +50,7 @@ pub enum ReadError {
     /// What reads it crashed.
     #[error("what reads components crashed on this one ({0}); the host is unharmed: build it with other tools")]
     Crashed(String),
-    /// Too many wait.
+    /// Too many components wait to be read.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     /// This host failed.

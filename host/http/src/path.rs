@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
-/// Bytes of it.
+/// Bytes of a body that is read as JSON, other than the arguments of calls.
 const JSON_BYTES_MAX: u64 = 2 << 20;
 
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {

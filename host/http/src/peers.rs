@@ -13,7 +13,7 @@ use std::time::Instant;
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerBounds {
-    /// Open at once.
+    /// Connections open at once, from all peers.
     pub open_max: usize,
     /// Of these, from one peer: an address of IPv4, or a network of 64 bits of IPv6.
     pub peer_max: usize,

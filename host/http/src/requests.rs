@@ -220,7 +220,7 @@ impl Ongoing {
         Ok(())
     }
 
-    /// What it holds.
+    /// What it holds of its budgets; nothing as long as no key was shown.
     pub(crate) fn held(&self) -> Option<&Held> {
         self.0.held.get()
     }
@@ -241,7 +241,7 @@ impl Ongoing {
         }
     }
 
-    /// So much less.
+    /// Gives back so many bytes of what it holds.
     pub(crate) fn shrink(&self, bytes: u64) {
         self.held().into_iter().for_each(|held| held.shrink(bytes));
     }

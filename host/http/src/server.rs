@@ -95,7 +95,7 @@ impl From<Router> for Api {
 
 /// Where connections come in.
 pub struct Listener {
-    /// The socket.
+    /// The socket that listens.
     pub socket: TcpListener,
     /// Whether another process holds it too, and whoever serves it next takes what waits there.
     pub is_shared: bool,

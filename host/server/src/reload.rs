@@ -31,19 +31,19 @@ pub type Load = Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 pub struct Reload {
     /// Comes when they are to be read again.
     pub asked: Signal,
-    /// Reads them.
+    /// Reads the settings again from where they came from.
     pub load: Load,
-    /// What is logged.
+    /// Says which events the log shows, and is set anew.
     pub filter: LogFilter,
 }
 
 /// What of a running host goes by settings that are reloaded.
 pub struct Reloaded {
-    /// The shelf.
+    /// The shelf, for limits and concurrency.
     pub catalog: Arc<Catalog>,
     /// The queue of jobs.
     pub jobs: Jobs,
-    /// What is removed.
+    /// Tells the upkeep how much is kept, and for how long.
     pub upkeep: watch::Sender<UpkeepPolicy>,
 }
 

@@ -36,7 +36,7 @@ pub(crate) const BROKEN: &str = "broken.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MissingArtifact {
-    /// Which.
+    /// The digest by which it is known.
     pub digest: Digest,
     /// What was wrong with it.
     pub reason: String,

@@ -91,7 +91,7 @@ pub struct SqliteOptions {
 pub struct LogBounds {
     /// Of all tenants together.
     pub bytes_max: u64,
-    /// Of each tenant.
+    /// Of one tenant, the same for each.
     pub tenant_bytes_max: u64,
 }
 
