@@ -8,13 +8,9 @@ use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
 pub(crate) struct Config;
 
-const INTERFACES: &[Interface] = &[Interface {
-    name: "wasi:config/store",
-    version: "0.2.0-rc.1",
-    link: |linker| {
-        wasmtime_wasi_config::add_to_linker(linker, |state: &mut CallState| WasiConfig::from(state.config_values()))
-    },
-}];
+const INTERFACES: &[Interface] = &[Interface::new("wasi:config/store", "0.2.0-rc.1", |linker| {
+    wasmtime_wasi_config::add_to_linker(linker, |state: &mut CallState| WasiConfig::from(state.config_values()))
+})];
 
 /// What configuration holds for one call.
 #[derive(Default)]

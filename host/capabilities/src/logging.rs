@@ -11,11 +11,9 @@ use bindings::wasi::logging::logging::{self as generated, Level};
 
 pub(crate) struct Logging;
 
-const INTERFACES: &[Interface] = &[Interface {
-    name: "wasi:logging/logging",
-    version: "0.1.0-draft",
-    link: |linker| generated::add_to_linker::<CallState, HasLog>(linker, |state| Messages(state.log())),
-}];
+const INTERFACES: &[Interface] = &[Interface::new("wasi:logging/logging", "0.1.0-draft", |linker| {
+    generated::add_to_linker::<CallState, HasLog>(linker, |state| Messages(state.log()))
+})];
 
 impl Capability for Logging {
     fn interfaces(&self) -> &'static [Interface] {

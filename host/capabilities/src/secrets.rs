@@ -48,11 +48,9 @@ const SECRET_READ_CPU_NS: u64 = 50_000;
 
 pub(crate) struct Secrets;
 
-const INTERFACES: &[Interface] = &[Interface {
-    name: "wares:secrets/store",
-    version: "0.1.0",
-    link: |linker| generated::add_to_linker::<CallState, HasState>(linker, |state| state),
-}];
+const INTERFACES: &[Interface] = &[Interface::new("wares:secrets/store", "0.1.0", |linker| {
+    generated::add_to_linker::<CallState, HasState>(linker, |state| state)
+})];
 
 impl Capability for Secrets {
     fn interfaces(&self) -> &'static [Interface] {

@@ -23,7 +23,7 @@ impl Capability for Wasi {
 type State = CallState;
 
 const fn of(name: &'static str, link: fn(&mut Linker<State>) -> wasmtime::Result<()>) -> Interface {
-    Interface { name, version: "0.2.12", link }
+    Interface::new(name, "0.2.12", link)
 }
 
 const INTERFACES: &[Interface] = &[

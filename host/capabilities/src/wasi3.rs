@@ -26,7 +26,7 @@ impl Capability for Wasi3 {
 type State = CallState;
 
 const fn of(name: &'static str, link: fn(&mut Linker<State>) -> wasmtime::Result<()>) -> Interface {
-    Interface { name, version: VERSION, link }
+    Interface::new(name, VERSION, link)
 }
 
 const INTERFACES: &[Interface] = &[

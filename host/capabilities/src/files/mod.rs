@@ -37,12 +37,10 @@ pub(crate) struct FileSystem;
 
 const VERSION: &str = "0.2.12";
 const INTERFACES: &[Interface] = &[
-    Interface {
-        name: "wasi:filesystem/types",
-        version: VERSION,
-        link: |linker| types::add_to_linker::<CallState, HasFiles>(linker, CallState::files),
-    },
-    Interface { name: "wasi:filesystem/preopens", version: VERSION, link: link_preopens },
+    Interface::new("wasi:filesystem/types", VERSION, |linker| {
+        types::add_to_linker::<CallState, HasFiles>(linker, CallState::files)
+    }),
+    Interface::new("wasi:filesystem/preopens", VERSION, link_preopens),
 ];
 
 /// What wasmtime has for this cannot wait while the directory is made and opened.

@@ -51,17 +51,13 @@ const OWN_FIELDS_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Http;
 
 const INTERFACES: &[Interface] = &[
-    Interface { name: "wasi:http/types", version: "0.2.12", link: types::link_p2 },
-    Interface {
-        name: "wasi:http/outgoing-handler",
-        version: "0.2.12",
-        link: |linker| outgoing_handler::add_to_linker::<CallState, WasiHttp>(linker, CallState::http),
-    },
-    Interface {
-        name: "wasi:http/client",
-        version: wasi3::VERSION,
-        link: |linker| client::add_to_linker::<CallState, WasiHttp>(linker, CallState::http),
-    },
+    Interface::new("wasi:http/types", "0.2.12", types::link_p2),
+    Interface::new("wasi:http/outgoing-handler", "0.2.12", |linker| {
+        outgoing_handler::add_to_linker::<CallState, WasiHttp>(linker, CallState::http)
+    }),
+    Interface::new("wasi:http/client", wasi3::VERSION, |linker| {
+        client::add_to_linker::<CallState, WasiHttp>(linker, CallState::http)
+    }),
 ];
 
 impl Capability for Http {

@@ -67,21 +67,15 @@ pub(crate) struct KeyValue;
 
 const VERSION: &str = "0.2.0-draft";
 const INTERFACES: &[Interface] = &[
-    Interface {
-        name: "wasi:keyvalue/store",
-        version: VERSION,
-        link: |linker| store::add_to_linker::<_, HasBuckets>(linker, HasBuckets::of),
-    },
-    Interface {
-        name: "wasi:keyvalue/atomics",
-        version: VERSION,
-        link: |linker| atomics::add_to_linker::<_, HasBuckets>(linker, HasBuckets::of),
-    },
-    Interface {
-        name: "wasi:keyvalue/batch",
-        version: VERSION,
-        link: |linker| batch::add_to_linker::<_, HasBuckets>(linker, HasBuckets::of),
-    },
+    Interface::new("wasi:keyvalue/store", VERSION, |linker| {
+        store::add_to_linker::<_, HasBuckets>(linker, HasBuckets::of)
+    }),
+    Interface::new("wasi:keyvalue/atomics", VERSION, |linker| {
+        atomics::add_to_linker::<_, HasBuckets>(linker, HasBuckets::of)
+    }),
+    Interface::new("wasi:keyvalue/batch", VERSION, |linker| {
+        batch::add_to_linker::<_, HasBuckets>(linker, HasBuckets::of)
+    }),
 ];
 
 impl Capability for KeyValue {
