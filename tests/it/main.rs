@@ -57,3 +57,4 @@ mod swap;
 mod traces;
 mod tree;
 mod vendor;
+mod watch;

@@ -1,5 +1,6 @@
 //! Registries that answer without end, and publishers who would have them asked: nothing is read that is not wanted.
 
+use crate::watch::status_bytes;
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::json;
@@ -13,7 +14,7 @@ use wares_it::host::{Host, code, problem};
 /// Bytes of an endless answer that may be on their way before its reader has gone: what sockets hold.
 const ON_THEIR_WAY_BYTES: u64 = 16 << 20;
 /// By how much the host may grow meanwhile.
-const GROWTH_KIB_MAX: u64 = 64 << 10;
+const GROWTH_BYTES_MAX: u64 = 64 << 20;
 
 /// What is without end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,13 +76,6 @@ async fn answer(mut socket: TcpStream, addr: SocketAddr, endless: Endless, sent:
     }
 }
 
-/// Memory of the host's process in KiB.
-fn rss_kib(host: &Host) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid().context("a pid")?))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
 async fn pull(host: &Host, key: &str) -> Result<(u16, serde_json::Value)> {
     let path = "/v1/components?pull=true&name=acme:tool&version=1.0.0";
     problem(host.request(Method::POST, path, key).send().await?).await
@@ -97,6 +91,7 @@ async fn take_from(host: &Host, registry: &Registry) -> Result<()> {
 async fn answers_without_end_are_not_read() -> Result<()> {
     let data = tempfile::tempdir()?;
     let host = Host::start(data.path()).await?;
+    let pid = host.pid().context("a pid")?;
     for (endless, status, expected) in [
         (Endless::Manifest, 413, "too-large"),
         (Endless::Error, 404, "not-found"),
@@ -105,13 +100,13 @@ async fn answers_without_end_are_not_read() -> Result<()> {
     ] {
         let registry = Registry::start(endless).await?;
         take_from(&host, &registry).await?;
-        let before = rss_kib(&host)?;
+        let before = status_bytes(pid, "VmRSS")?;
         let (got, document) = pull(&host, &host.admin_key).await?;
         assert_eq!((got, code(&document)), (status, expected), "{endless:?}: {document:#}");
-        let (grown, sent) = (rss_kib(&host)?.saturating_sub(before), registry.sent.load(Ordering::SeqCst));
+        let (grown, sent) = (status_bytes(pid, "VmRSS")?.saturating_sub(before), registry.sent.load(Ordering::SeqCst));
         println!("{endless:?}: {sent} bytes were sent, the host grew by {grown} KiB");
         assert!(sent < ON_THEIR_WAY_BYTES, "{endless:?}: {sent} bytes were sent");
-        assert!(grown < GROWTH_KIB_MAX, "{endless:?}: the host grew by {grown} KiB");
+        assert!(grown < GROWTH_BYTES_MAX, "{endless:?}: the host grew by {grown} bytes");
     }
     Ok(())
 }

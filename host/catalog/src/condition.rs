@@ -96,8 +96,8 @@ impl Catalog {
             if began.elapsed() > LOOK_INTERVAL {
                 return;
             }
-            let (bytes, fault) = match self.artifacts.get(&digest).await {
-                Ok(Some(bytes)) => (bytes.len() as u64, None),
+            let (bytes, fault) = match self.artifacts.check(&digest).await {
+                Ok(Some(bytes)) => (bytes, None),
                 Ok(None) => (0, Some("missing")),
                 Err(StoreError::CorruptArtifact(_)) => (COMPONENT_BYTES_MAX, Some("damaged")),
                 Err(_) => (0, Some("unreadable")),

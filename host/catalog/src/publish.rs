@@ -241,7 +241,7 @@ impl Catalog {
     /// Keeps the bytes of a version that is there already, if what was kept of them is missing or damaged.
     async fn mend(&self, digest: &Digest, wasm: Bytes) -> Result<(), StoreError> {
         let _publishing = self.publishing.read().await;
-        match self.artifacts.get(digest).await {
+        match self.artifacts.check(digest).await {
             Ok(Some(_)) => Ok(()),
             _ => self.artifacts.put(digest, wasm).await,
         }

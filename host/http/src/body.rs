@@ -22,42 +22,75 @@ const LARGE_BYTES_MIN: usize = 16 << 20;
 
 /// The whole body, if it is within its limit; `what` names it in the problem. The request holds what came, piece by piece.
 pub(crate) async fn read(mut body: Body, bytes_max: u64, what: &str, ongoing: &Ongoing) -> Result<Bytes, Problem> {
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
-    let mut first: Option<Bytes> = None;
-    let mut whole = Vec::new();
-    let (mut length, mut held) = (0usize, 0usize);
+    let mut parts =
+        Parts { ongoing, most, expected: announced.unwrap_or(usize::MAX), first: None, whole: Vec::new(), held: 0 };
+    let mut length = 0usize;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(unreadable)?.into_data() else { continue };
         length = length.saturating_add(data.len());
-        if length > most {
-            (first, whole) = (None, Vec::new());
-            ongoing.shrink(mem::take(&mut held) as u64);
-            if length - most > DISCARDED_BYTES_MAX {
-                // What is left of the body would be taken for the next request.
-                return Err(too_large(bytes_max, what).with_header(header::CONNECTION, "close"));
-            }
-        } else if length == data.len() {
-            // Most bodies come in one piece, which is passed on as it is.
-            ongoing.grow(length as u64).await?;
-            (first, held) = (Some(data), length);
-        } else {
-            if held < length {
-                let room = (held / 2 * 3).max(GROWTH_BYTES_MIN).min(expected).min(most).max(length);
-                ongoing.grow((room - held) as u64).await?;
-                held = room;
-                let is_large = (LARGE_BYTES_MIN..=most).contains(&expected);
-                let capacity = if is_large { expected.max(room) } else { room };
-                whole.reserve_exact(capacity - whole.len());
-            }
-            whole.extend_from_slice(&first.take().unwrap_or_default());
-            whole.extend_from_slice(&data);
+        match length > most {
+            false => parts.add(data, length).await?,
+            true => parts.drop_all(),
+        }
+        if length.saturating_sub(most) > DISCARDED_BYTES_MAX {
+            // What is left of the body would be taken for the next request.
+            return Err(too_large(bytes_max, what).with_header(header::CONNECTION, "close"));
         }
     }
-    if length > most {
-        return Err(too_large(bytes_max, what));
+    match length > most {
+        false => Ok(parts.first.unwrap_or_else(|| parts.whole.into())),
+        true => Err(too_large(bytes_max, what)),
     }
-    Ok(first.unwrap_or_else(|| whole.into()))
+}
+
+/// What came of a body.
+struct Parts<'a> {
+    ongoing: &'a Ongoing,
+    /// Bytes that it may have.
+    most: usize,
+    /// Bytes that were announced.
+    expected: usize,
+    /// Most bodies come in one piece, which is passed on as it is.
+    first: Option<Bytes>,
+    whole: Vec<u8>,
+    /// Bytes that the request holds for them.
+    held: usize,
+}
+
+impl Parts<'_> {
+    /// One piece more, with which the body has this length.
+    async fn add(&mut self, data: Bytes, length: usize) -> Result<(), Problem> {
+        if length == data.len() {
+            self.ongoing.grow(length as u64).await?;
+            (self.first, self.held) = (Some(data), length);
+            return Ok(());
+        }
+        if self.held < length {
+            self.make_room(length).await?;
+        }
+        self.whole.extend_from_slice(&self.first.take().unwrap_or_default());
+        self.whole.extend_from_slice(&data);
+        Ok(())
+    }
+
+    /// Room for a body that has come to this length, and for some of what comes next.
+    async fn make_room(&mut self, length: usize) -> Result<(), Problem> {
+        let room = (self.held / 2 * 3).max(GROWTH_BYTES_MIN).min(self.expected).min(self.most).max(length);
+        self.ongoing.grow((room - self.held) as u64).await?;
+        self.held = room;
+        let is_large = (LARGE_BYTES_MIN..=self.most).contains(&self.expected);
+        let capacity = if is_large { self.expected.max(room) } else { room };
+        self.whole.reserve_exact(capacity - self.whole.len());
+        Ok(())
+    }
+
+    /// The body is over its limit: nothing of it is of use.
+    fn drop_all(&mut self) {
+        (self.first, self.whole) = (None, Vec::new());
+        self.ongoing.shrink(mem::take(&mut self.held) as u64);
+    }
 }
 
 /// Why a body did not come to its end.

@@ -68,6 +68,13 @@ impl Artifacts {
         }
     }
 
+    /// The size of this artifact in bytes, if all of it is there and undamaged. It is read piece by piece, whatever its size.
+    pub async fn check(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let Some(mut reader) = self.read(digest).await? else { return Ok(None) };
+        while reader.piece().await?.is_some() {}
+        Ok(Some(reader.size()))
+    }
+
     /// Whether there are bytes under this digest. It does not read them.
     pub async fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
         match self.objects.head(&path(digest)).await {
@@ -226,6 +233,7 @@ mod tests {
             let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
             let digest = Digest::of(&bytes);
             assert!(artifacts.read(&digest).await.unwrap().is_none());
+            assert_eq!(artifacts.check(&digest).await.unwrap(), None);
             artifacts.put(&digest, bytes.clone().into()).await.unwrap();
             let read = async || {
                 let mut reader = artifacts.read(&digest).await.unwrap().unwrap();
@@ -237,12 +245,15 @@ mod tests {
                 Ok::<_, StoreError>(whole)
             };
             assert!(read().await.unwrap() == bytes, "{length}");
+            assert_eq!(artifacts.check(&digest).await.unwrap(), Some(length as u64));
             let hex = digest.hex();
             let mut damaged = bytes;
             let Some(first) = damaged.first_mut() else { continue };
             *first ^= 1;
             fs::write(dir.path().join("sha256").join(&hex[..2]).join(hex), damaged).unwrap();
-            assert!(matches!(read().await, Err(StoreError::CorruptArtifact(found)) if found == digest), "{length}");
+            for failure in [read().await.err(), artifacts.check(&digest).await.err()] {
+                assert!(matches!(failure, Some(StoreError::CorruptArtifact(found)) if found == digest), "{length}");
+            }
         }
     }
 

@@ -1,17 +1,15 @@
 //! Components whose documents would be large: what anybody may ask for stays within bounds.
 
-use super::measure::Watch;
+use super::bounds;
+use crate::watch::{Neighbour, Watch};
 use anyhow::Result;
 use std::fmt::Write as _;
-use std::time::Duration;
 use wares_it::host::{Host, code, problem, success};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
 /// By which the host may grow while it makes the largest documents.
 const RSS_GROWTH_MAX: u64 = 128 << 20;
-/// In which others are answered meanwhile.
-const HEALTH_MAX: Duration = Duration::from_millis(100);
 
 /// A component that implements the only world of `wit`.
 fn of_wit(wit: &str) -> Result<Vec<u8>> {
@@ -63,11 +61,11 @@ async fn what_functions_share_is_written_once() -> Result<()> {
 
     // About as many places of types as a component may have at all.
     success(host.publish(sharing(60, 300)?, "name=test:many&version=1.0.0&compile=later").await?).await?;
-    let watch = Watch::begin(&host).await?;
+    let watch = Watch::begin(&host, &Neighbour::new(&host).await?).await?;
     for path in ["/v1/components/test/many/versions/1.0.0", "/v1/components/test/many/openapi.json"] {
         host.get(path).await?;
     }
-    watch.end().await?.within("documents of 300 functions", RSS_GROWTH_MAX, HEALTH_MAX)?;
+    watch.end("documents of 300 functions", bounds(RSS_GROWTH_MAX)).await?;
 
     let refused = host.publish(unnamed(600)?, "name=test:more&version=1.0.0&compile=later").await?;
     let (status, document) = problem(refused).await?;

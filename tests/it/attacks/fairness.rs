@@ -1,7 +1,8 @@
 //! Work that one publisher causes: others do not wait for it, and it ends with who asked for it.
 
-use super::measure::{Watch, children};
+use super::bounds;
 use super::wasm::slow_to_compile;
+use crate::watch::{Neighbour, Watch, children};
 use anyhow::{Context as _, Result};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::{Method, Response};
@@ -18,8 +19,6 @@ use wares_model::limits::WAITING_COMPONENTS_MAX;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the host holds of four bombs: their bytes.
 const RSS_GROWTH_MAX: u64 = 192 << 20;
-/// In which others are answered meanwhile.
-const HEALTH_MAX: Duration = Duration::from_millis(100);
 
 /// A key that publishes into this namespace.
 async fn publisher(host: &Host, namespace: &str) -> Result<String> {
@@ -50,7 +49,7 @@ async fn bombs_of_one_publisher_keep_nobody_waiting() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let host = Arc::new(Host::start(dir.path()).await?);
     let (bad, good) = (publisher(&host, "bad").await?, publisher(&host, "good").await?);
-    let watch = Watch::begin(&host).await?;
+    let watch = Watch::begin(&host, &Neighbour::new(&host).await?).await?;
     let bombs: Vec<_> =
         (0..4).map(|n| publish(&host, &bad, &format!("bad:bomb{n}"), slow_to_compile(1 + n, 400_000))).collect();
     until_children(&host, true).await?;
@@ -63,7 +62,7 @@ async fn bombs_of_one_publisher_keep_nobody_waiting() -> Result<()> {
         bomb.abort();
     }
     until_children(&host, false).await?;
-    watch.end().await?.within("four bombs", RSS_GROWTH_MAX, HEALTH_MAX)
+    watch.end("four bombs", bounds(RSS_GROWTH_MAX)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,10 @@
 //! Components that are dear to read: each is refused soon, and nobody else feels it.
 
-use super::measure::Watch;
+use super::bounds;
 use super::wasm::{
     component, core_types, custom, leb, list, module, nested_components, nested_lists, nested_types, section, text,
 };
+use crate::watch::{Neighbour, Watch};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
@@ -16,9 +17,6 @@ use wares_it::host::{Host, code, problem};
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 /// By which the host may grow meanwhile, its bytes included.
 const RSS_GROWTH_MAX: u64 = 64 << 20;
-/// In which others are answered meanwhile.
-const HEALTH_MAX: Duration = Duration::from_millis(100);
-
 /// Bytes of what it is answered with.
 const DETAIL_BYTES_MAX: usize = 5_000;
 
@@ -117,41 +115,40 @@ const SPENDERS: [Attack; 4] = [
     }),
 ];
 
-/// A host, and a key that publishes into `test`.
-async fn host_and_vendor(dir: &Path) -> Result<(Host, String)> {
+/// A host, somebody else on it, and a key that publishes into `test`.
+async fn host_and_vendor(dir: &Path) -> Result<(Host, Neighbour, String)> {
     let host = Host::start(dir).await?;
     let vendor = host.post("/v1/keys", json!({"role": "publisher", "namespace": "test"})).await?;
     let vendor = vendor["key"].as_str().context("key")?.to_owned();
-    // So that what any publication takes once is taken.
-    host.publish(guests::number(1)?, "name=test:first&version=1.0.0").await?.error_for_status()?;
-    Ok((host, vendor))
+    // What any publication takes once is taken by the neighbour's.
+    let neighbour = Neighbour::new(&host).await?;
+    Ok((host, neighbour, vendor))
 }
 
 /// Publishes it, watches what is felt of it, and checks that it is refused. How long that took.
-async fn refused(host: &Host, vendor: &str, (what, word, wasm): Attack) -> Result<Duration> {
+async fn refused(host: &Host, neighbour: &Neighbour, vendor: &str, (what, word, wasm): Attack) -> Result<Duration> {
     let wasm = wasm();
-    let watch = Watch::begin(host).await?;
+    let watch = Watch::begin(host, neighbour).await?;
     let began = Instant::now();
     let request = host.request(Method::POST, "/v1/components?name=test:attack&version=1.0.0", vendor);
     let answer = request.body(wasm).send().await.with_context(|| what.to_owned())?;
     let (status, document) = problem(answer).await.with_context(|| what.to_owned())?;
     let took = began.elapsed();
-    let felt = watch.end().await?;
     let detail = document["detail"].as_str().unwrap_or_default();
     println!("{what}: {took:?}, {detail:.200}");
     assert_eq!((status, code(&document)), (422, "invalid-component"), "{what}: {detail:.200}");
     assert!(detail.contains(word), "{what}: {detail:.200}");
     assert!(detail.len() < DETAIL_BYTES_MAX, "{what}: {} bytes of detail", detail.len());
-    felt.within(what, RSS_GROWTH_MAX, HEALTH_MAX)?;
+    watch.end(what, bounds(RSS_GROWTH_MAX)).await?;
     Ok(took)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_dear_to_read_is_refused_soon_and_felt_by_nobody() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let (host, vendor) = host_and_vendor(dir.path()).await?;
+    let (host, neighbour, vendor) = host_and_vendor(dir.path()).await?;
     for attack in ATTACKS {
-        let took = refused(&host, &vendor, attack).await?;
+        let took = refused(&host, &neighbour, &vendor, attack).await?;
         ensure!(took < REFUSED_WITHIN, "{}: refused after {took:?}", attack.0);
     }
     // Nothing is left of them, and the next is read as ever.
@@ -163,9 +160,9 @@ async fn what_is_dear_to_read_is_refused_soon_and_felt_by_nobody() -> Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn what_spends_all_that_reading_has_is_felt_by_nobody() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let (host, vendor) = host_and_vendor(dir.path()).await?;
+    let (host, neighbour, vendor) = host_and_vendor(dir.path()).await?;
     for attack in SPENDERS {
-        refused(&host, &vendor, attack).await?;
+        refused(&host, &neighbour, &vendor, attack).await?;
     }
     Ok(())
 }
