@@ -87,6 +87,12 @@ impl Host {
         Ok(Self { url, admin_key, client, process })
     }
 
+    /// The same host, spoken to by another client.
+    pub fn through(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
     /// Starts a host whose clock says this time in UTC (`2026-11-25 12:00:00`) when it starts, and goes on from there.
     pub async fn start_at(
         time: &str,

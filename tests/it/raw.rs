@@ -19,7 +19,7 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn connect(host: &Host) -> Result<Self> {
-        let address = host.url.strip_prefix("http://").context("an address")?;
+        let (_, address) = host.url.split_once("://").context("an address")?;
         Ok(Self { stream: TcpStream::connect(address).await?, unread: Vec::new() })
     }
 

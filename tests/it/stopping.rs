@@ -187,65 +187,48 @@ impl Proxy {
     }
 }
 
-fn nginx(hosts: &[Host; 2]) -> impl Fn(&Path, &Path) -> String + use<> {
-    let [a, b] = hosts.each_ref().map(|host| host.url.replace("http://", ""));
-    move |folder, socket| {
-        let (folder, socket) = (folder.display(), socket.display());
+/// A file that operators start from, with the addresses of these hosts.
+fn example(file: &str, hosts: &[Host; 2]) -> Result<String> {
+    let mut text = std::fs::read_to_string(guests::root().join("host/deploy").join(file))?;
+    for (host, address) in hosts.iter().zip(["127.0.0.1:8787", "127.0.0.1:8788"]) {
+        ensure!(text.contains(address), "{file} names no {address}");
+        text = text.replace(address, &host.url.replace("http://", ""));
+    }
+    Ok(text)
+}
+
+fn nginx(hosts: &[Host; 2]) -> Result<impl Fn(&Path, &Path) -> String + use<>> {
+    let example = example("nginx.conf", hosts)?;
+    ensure!(example.contains("listen 80;"), "{example}");
+    Ok(move |folder: &Path, socket: &Path| {
+        let example = example.replace("listen 80;", &format!("listen unix:{};", socket.display()));
+        let folder = folder.display();
         format!(
             "daemon off; master_process off; pid {folder}/pid; events {{}}
             http {{
                 access_log off;
                 client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
                 uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-                upstream hosts {{
-                    server {a} fail_timeout=1s; server {b} fail_timeout=1s;
-                    keepalive 16;
-                }}
-                server {{
-                    listen unix:{socket};
-                    location / {{
-                        proxy_pass http://hosts;
-                        proxy_http_version 1.1;
-                        proxy_set_header Connection '';
-                        # A connection that comes in the moment the host closes its socket is reset unread.
-                        proxy_next_upstream error timeout non_idempotent;
-                    }}
-                }}
+                {example}
             }}"
         )
-    }
+    })
 }
 
-fn haproxy(hosts: &[Host; 2]) -> impl Fn(&Path, &Path) -> String + use<> {
-    let [a, b] = hosts.each_ref().map(|host| host.url.replace("http://", ""));
-    move |_, socket| {
-        let socket = socket.display();
-        format!(
-            "defaults
-                mode http
-                timeout connect 5s
-                timeout client 60s
-                timeout server 60s
-            frontend calls
-                bind unix@{socket}
-                default_backend hosts
-            backend hosts
-                option httpchk GET /readyz
-                option redispatch
-                default-server check inter 100ms fall 1 rise 1
-                server a {a}
-                server b {b}\n"
-        )
-    }
+fn haproxy(hosts: &[Host; 2]) -> Result<impl Fn(&Path, &Path) -> String + use<>> {
+    let example = example("haproxy.cfg", hosts)?;
+    ensure!(example.contains("bind :80"), "{example}");
+    Ok(move |_: &Path, socket: &Path| example.replace("bind :80", &format!("bind unix@{}", socket.display())))
 }
 
 /// Callers behind a proxy see nothing of it when one of two hosts stops.
 async fn one_of_two_stops(
     program: &str,
-    config: impl FnOnce(&[Host; 2]) -> Box<dyn Fn(&Path, &Path) -> String>,
+    delay_seconds: &str,
+    config: impl FnOnce(&[Host; 2]) -> Result<Box<dyn Fn(&Path, &Path) -> String>>,
 ) -> Result<()> {
     let data = [tempfile::tempdir()?, tempfile::tempdir()?];
-    let variables = [("WARES_DRAIN_DELAY_SECONDS", "1")];
+    let variables = [("WARES_DRAIN_DELAY_SECONDS", delay_seconds)];
     let first = Host::start_in(data[0].path(), None, &[], &variables).await?;
     let tenant = first.tenant("district").await?;
     first.publish_and_deploy(guests::number(7)?, "test:swap", "1.0.0").await?;
@@ -257,7 +240,7 @@ async fn one_of_two_stops(
         Host::start_in(data[0].path(), Some(&admin_key), &[], &variables).await?,
         Host::start_in(data[1].path(), Some(&admin_key), &[], &variables).await?,
     ];
-    let mut proxy = Proxy::start(program, config(&hosts)).await?;
+    let mut proxy = Proxy::start(program, config(&hosts)?).await?;
     let answers = async || {
         ensure!(proxy.process.try_wait()?.is_none(), "{program} has ended");
         let request = proxy.client()?.get("http://shelf/healthz").send().await;
@@ -281,12 +264,12 @@ async fn one_of_two_stops(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_behind_nginx_lose_no_call_when_a_host_stops() -> Result<()> {
-    one_of_two_stops("nginx", |hosts| Box::new(nginx(hosts))).await
+    one_of_two_stops("nginx", "1", |hosts| Ok(Box::new(nginx(hosts)?))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_behind_haproxy_lose_no_call_when_a_host_stops() -> Result<()> {
-    one_of_two_stops("haproxy", |hosts| Box::new(haproxy(hosts))).await
+    one_of_two_stops("haproxy", "2", |hosts| Ok(Box::new(haproxy(hosts)?))).await
 }
 
 /// A host that serves a socket which somebody else holds, as systemd does.

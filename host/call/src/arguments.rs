@@ -9,7 +9,7 @@ const SMALL_BODY_BYTES_MAX: usize = 1 << 10;
 /// Bytes of memory for the values of each byte of such a body, and for those of any body.
 const SMALL_BODY_BYTES_PER_BYTE: usize = 64;
 const VALUES_BYTES_MIN: usize = 8 << 10;
-/// Times as much memory after an attempt for which it was too little: attempts that fail cost little beside the last one.
+/// Times as much memory after an attempt for which there was none at once: attempts that fail cost little beside the last one.
 const GROWTH: usize = 4;
 
 /// Reads the arguments. What the values take is held with the request, and is a part of what the call uses.
@@ -18,7 +18,13 @@ pub(crate) async fn read(prepared: &Prepared, body: &[u8], held: &Held) -> Resul
     let mut room = room_at_first(body.len());
     loop {
         held.grow(room as u64).await.map_err(|full| CallError::full(prepared.call, full))?;
-        match wares_typed::read_arguments_within(description, function, body, room) {
+        let at_first = room;
+        let mut more = |bytes: usize| {
+            let grows = held.grow_now(bytes as u64);
+            room += if grows { bytes } else { 0 };
+            grows
+        };
+        match wares_typed::read_arguments_within(description, function, body, at_first, &mut more) {
             Ok((values, bytes)) => {
                 held.shrink((room - bytes) as u64);
                 prepared.meter.held_by_host(bytes as u64);

@@ -199,6 +199,17 @@ impl Held {
         Ok(())
     }
 
+    /// The same if there is room for them now.
+    pub(crate) fn grow_now(&self, bytes: u64) -> bool {
+        let missing = self.missing(bytes);
+        let grows = missing == 0 || self.budget().take(missing, Room::large_max).is_ok();
+        if grows {
+            self.taken.fetch_add(missing, Ordering::Relaxed);
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+        grows
+    }
+
     /// So many bytes more, for as long as the request is open.
     pub async fn keep(&self, bytes: u64) -> Result<(), Full> {
         self.grow(bytes).await?;

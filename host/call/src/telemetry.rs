@@ -5,10 +5,10 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
-use wares_model::{JobState, Outcome};
-use wares_store::JobCounts;
+use wares_model::{ComponentName, JobState, Outcome, ProblemCode};
+use wares_store::{JobCounts, VersionRecord};
 
 const CALLS: &str = "wares_calls_total";
 const REFUSED: &str = "wares_calls_refused_total";
@@ -23,6 +23,9 @@ const RUNNING: &str = "wares_calls_running";
 const QUEUE: &str = "wares_call_queue_seconds";
 const RUN: &str = "wares_call_run_seconds";
 const LEDGER: &str = "wares_call_ledger_seconds";
+const COMPONENT: &str = "wares_component_seconds";
+/// Components whose times are told apart; those of all others are told together, as `other`.
+const COMPONENTS_MAX: usize = 500;
 
 /// Tells the metrics recorder what the call metrics mean.
 pub fn describe_metrics() {
@@ -41,11 +44,19 @@ pub fn describe_metrics() {
     );
     describe_counter!(JOBS_REFUSED, "Jobs that were not queued, because too much of the tenant's waits");
     describe_counter!(DUE, "Due times of schedules, by what came of them");
+    // From the beginning, so that the first of each is seen as an increase.
+    for code in ProblemCode::ALL {
+        counter!(REFUSED, "code" => code.as_str()).absolute(0);
+    }
+    for state in [JobState::Succeeded, JobState::Dead, JobState::Cancelled] {
+        counter!(JOBS_ENDED, "state" => state.as_str()).absolute(0);
+    }
     describe_gauge!(RUNNING, "Calls between admission and ledger entry");
     gauge!(RUNNING).set(0);
     describe_histogram!(QUEUE, Unit::Seconds, "Time that calls waited for a slot");
     describe_histogram!(RUN, Unit::Seconds, "Time from instantiation to result");
     describe_histogram!(LEDGER, Unit::Seconds, "Time that calls waited for their ledger entry to be durable");
+    describe_histogram!(COMPONENT, Unit::Seconds, "Time of calls from their admission to their end, by component");
 }
 
 /// What open requests hold now.
@@ -69,8 +80,17 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
     ledger: histogram!(LEDGER),
 });
 
-/// Handles of the counters of versions, by outcome; a few that are called most are enough to be quick.
-static COUNTERS: LazyLock<RwLock<HashMap<(u64, Outcome), Counter>>> = LazyLock::new(RwLock::default);
+/// What is counted of the calls of a version that ended in one way.
+#[derive(Clone)]
+struct OfVersion {
+    calls: Counter,
+    seconds: Histogram,
+}
+
+/// Handles of those, by version and outcome; a few that are called most are enough to be quick.
+static COUNTERS: LazyLock<RwLock<HashMap<(u64, Outcome), OfVersion>>> = LazyLock::new(RwLock::default);
+/// The components whose times are told apart.
+static COMPONENTS: LazyLock<RwLock<HashSet<ComponentName>>> = LazyLock::new(RwLock::default);
 /// Handles remembered; beyond it the memory starts again, so that it has a bound.
 const COUNTERS_MAX: usize = 10_000;
 
@@ -83,7 +103,9 @@ pub(crate) fn left() {
 }
 
 pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
-    count(prepared, outcome);
+    let of_version = of_version(prepared, outcome);
+    of_version.calls.increment(1);
+    of_version.seconds.record(timing.queue + timing.instantiate + timing.run + timing.ledger);
     HANDLES.queue.record(timing.queue);
     HANDLES.run.record(timing.instantiate + timing.run);
     HANDLES.ledger.record(timing.ledger);
@@ -96,7 +118,7 @@ pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
 }
 
 pub(crate) fn abandoned(prepared: &Prepared, outcome: Outcome) {
-    count(prepared, outcome);
+    of_version(prepared, outcome).calls.increment(1);
     prepared.context.end_trace();
     tracing::debug!(call = %prepared.call, %outcome, "call without a listener");
 }
@@ -132,22 +154,37 @@ pub(crate) fn due(what: &'static str) {
     counter!(DUE, "result" => what).increment(1);
 }
 
-fn count(prepared: &Prepared, outcome: Outcome) {
+fn of_version(prepared: &Prepared, outcome: Outcome) -> OfVersion {
     let key = (prepared.version.serial(), outcome);
-    if let Some(counter) = COUNTERS.read().get(&key) {
-        return counter.increment(1);
+    if let Some(known) = COUNTERS.read().get(&key) {
+        return known.clone();
     }
-    let record = &prepared.version.record;
-    let labels = [
-        ("component", record.component.to_string()),
-        ("version", record.version.to_string()),
-        ("outcome", outcome.as_str().to_owned()),
-    ];
-    let counter = counter!(CALLS, &labels);
-    counter.increment(1);
+    let of_version = OfVersion::of(&prepared.version.record, outcome);
     let mut counters = COUNTERS.write();
     if counters.len() >= COUNTERS_MAX {
         counters.clear();
     }
-    counters.insert(key, counter);
+    counters.insert(key, of_version.clone());
+    of_version
+}
+
+impl OfVersion {
+    fn of(record: &VersionRecord, outcome: Outcome) -> Self {
+        let labels = [
+            ("component", record.component.to_string()),
+            ("version", record.version.to_string()),
+            ("outcome", outcome.as_str().to_owned()),
+        ];
+        let component =
+            if is_told_apart(&record.component) { record.component.to_string() } else { "other".to_owned() };
+        Self { calls: counter!(CALLS, &labels), seconds: histogram!(COMPONENT, "component" => component) }
+    }
+}
+
+fn is_told_apart(component: &ComponentName) -> bool {
+    let mut components = COMPONENTS.write();
+    if components.len() < COMPONENTS_MAX {
+        components.insert(component.clone());
+    }
+    components.contains(component)
 }

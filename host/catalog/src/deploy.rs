@@ -5,7 +5,7 @@ use crate::resolve::ResolveError;
 use crate::rollout::Rollout;
 use crate::snapshot::{Snapshot, VersionEntry};
 use crate::tenancy::check_reason;
-use crate::{Catalog, CompositionError, LoadError, StandingError, Ungranted};
+use crate::{Catalog, CompositionError, LoadError, StandingError, Ungranted, telemetry};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -234,6 +234,9 @@ impl Catalog {
             other => DeployError::Store(other),
         })?;
         let rollout = Rollout::after(running.as_deref(), &change, &deployment, &self.tending);
+        if running.is_some() {
+            telemetry::rollout_ended(&change);
+        }
         self.publish_snapshot(changing, |next| {
             next.put_rollout(&deployment.component, rollout);
             next.deployed(deployment.clone());

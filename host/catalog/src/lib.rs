@@ -28,6 +28,7 @@ pub mod secrets;
 pub mod slots;
 pub mod snapshot;
 pub mod standing;
+mod telemetry;
 pub mod tenancy;
 pub mod trial;
 pub mod upkeep;
@@ -65,6 +66,7 @@ pub use review::ReviewError;
 pub use rollout::{RolloutRequest, RolloutView};
 pub use secrets::{KeySource, SecretsError, Vault};
 pub use standing::StandingError;
+pub use telemetry::describe_metrics;
 pub use tenancy::{Caller, Role, TenancyError};
 pub use used::{Used, UsedCalls};
 

@@ -36,6 +36,7 @@ mod serve;
 pub mod server;
 mod streams;
 mod submissions;
+mod telemetry;
 mod tenants;
 mod traced;
 mod usage;
@@ -51,6 +52,7 @@ use wares_call::jobs::Jobs;
 use wares_catalog::Catalog;
 
 pub use problem::Problem;
+pub use telemetry::describe_metrics;
 
 /// What the handlers work with. Clones share everything.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 //! out. When all are busy, what is left is for operators and probes.
 
 use crate::requests::Requests;
+use crate::telemetry;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -68,13 +69,17 @@ impl Peers {
         let requests = match is_full(&open) {
             false => Requests::default(),
             true if open.connections.len() < open_max => Requests::reserved(),
-            true => return None,
+            true => {
+                telemetry::refused();
+                return None;
+            }
         };
         let requests = Arc::new(requests);
         open.last += 1;
         let number = open.last;
         open.connections.insert(number, Known { peer, requests: Arc::clone(&requests) });
         *open.peers.entry(peer).or_default() += 1;
+        telemetry::open(open.connections.len());
         Some(Place { peers: Arc::clone(self), number, requests })
     }
 }
@@ -125,7 +130,9 @@ impl Open {
 impl Drop for Place {
     fn drop(&mut self) {
         // One that made room has none any more.
-        self.peers.open.lock().remove(self.number);
+        let mut open = self.peers.open.lock();
+        open.remove(self.number);
+        telemetry::open(open.connections.len());
     }
 }
 

@@ -23,8 +23,12 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
@@ -99,6 +103,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// Whether another process holds it too, and whoever serves it next takes what waits there.
     pub is_shared: bool,
+    /// How connections are encrypted, if they are.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Serves until `stop` completes, then drains: no new connections, and what has come in ends within the drain time. What does
@@ -112,8 +118,8 @@ pub async fn serve(
     connections: Connections,
     stop: impl Future<Output = ()>,
 ) -> bool {
-    let Listener { socket, is_shared } = listener;
-    let server = Server::new(api.into(), connections);
+    let Listener { socket, is_shared, tls } = listener;
+    let server = Server::new(api.into(), connections, tls.map(TlsAcceptor::from));
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -126,7 +132,7 @@ pub async fn serve(
         server.take_waiting(socket);
     }
     server.open.close();
-    let ended = tokio::time::timeout(connections.drain_timeout, server.open.wait()).await.is_ok();
+    let ended = timeout(connections.drain_timeout, server.open.wait()).await.is_ok();
     server.cut.cancel();
     ended
 }
@@ -136,6 +142,7 @@ struct Server {
     api: Api,
     connections: Connections,
     peers: Arc<Peers>,
+    tls: Option<TlsAcceptor>,
     http: auto::Builder<Streams>,
     /// The same where only operators and probes are served.
     reserved: auto::Builder<Streams>,
@@ -145,7 +152,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(api: Api, connections: Connections) -> Arc<Self> {
+    fn new(api: Api, connections: Connections, tls: Option<TlsAcceptor>) -> Arc<Self> {
         let peers = Peers::new(connections.peers);
         let http = builder(connections.head_timeout);
         let reserved = builder(connections.head_timeout.min(RESERVED_HEAD_MAX));
@@ -153,6 +160,7 @@ impl Server {
             api,
             connections,
             peers,
+            tls,
             http,
             reserved,
             open: TaskTracker::new(),
@@ -182,7 +190,18 @@ impl Server {
         }
     }
 
+    /// Agrees on how the connection is encrypted, in the time in which the head of its first request must come.
     async fn connection(self: Arc<Self>, stream: TcpStream, place: Place) {
+        let Some(tls) = self.tls.clone() else { return self.serve_on(stream, place).await };
+        let agreed = timeout(self.connections.head_timeout(&place.requests), tls.accept(stream));
+        match self.cut.run_until_cancelled(agreed).await {
+            Some(Ok(Ok(stream))) => self.serve_on(stream, place).await,
+            Some(Ok(Err(error))) => tracing::debug!(%error, "a connection could not be encrypted"),
+            Some(Err(_)) | None => tracing::debug!("a connection was cut before it was encrypted"),
+        }
+    }
+
+    async fn serve_on(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Send + 'static, place: Place) {
         let requests = Arc::clone(&place.requests);
         let service = {
             let (server, requests) = (Arc::clone(&self), Arc::clone(&requests));

@@ -7,7 +7,7 @@ pub use sources::{ConfigError, SECRETS_KEY, Sources};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wares_call::jobs::JobPolicy;
 use wares_catalog::Undeployed;
@@ -58,6 +58,8 @@ pub struct Config {
     pub keyvalue: KeyValue,
     /// How secrets are sealed.
     pub secrets: Secrets,
+    /// Encryption of connections.
+    pub tls: Tls,
     /// Where traces of calls go.
     pub traces: Traces,
 }
@@ -268,6 +270,35 @@ pub struct Secrets {
     pub key_file: String,
 }
 
+/// Section `tls`. Read again on SIGHUP, for connections that begin after it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Tls {
+    /// A PEM file: this host's certificate, then those between it and one that clients trust. Empty: connections are not encrypted.
+    pub certificate_file: PathBuf,
+    /// A PEM file with its private key, which not everybody may read.
+    pub key_file: PathBuf,
+}
+
+impl Tls {
+    /// The files of certificate and key, if connections are encrypted.
+    pub fn files(&self) -> Option<(&Path, &Path)> {
+        let is_set = |path: &Path| !path.as_os_str().is_empty();
+        is_set(&self.certificate_file).then_some((&*self.certificate_file, &*self.key_file))
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        let (certificate, key) = (self.certificate_file.as_os_str(), self.key_file.as_os_str());
+        let name = match (certificate.is_empty(), key.is_empty()) {
+            (true, false) => "tls.certificate-file",
+            (false, true) => "tls.key-file",
+            _ => return None,
+        };
+        let message = "tls.certificate-file and tls.key-file belong together: set both or neither".to_owned();
+        Some(Fault { name: name.to_owned(), message })
+    }
+}
+
 /// Section `traces`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -358,6 +389,7 @@ impl Default for Config {
             outbound: Outbound::default(),
             keyvalue: KeyValue::default(),
             secrets: Secrets::default(),
+            tls: Tls::default(),
             traces: Traces::default(),
         }
     }
@@ -547,7 +579,7 @@ impl Config {
                 return Some(Fault { name: default, message });
             }
         }
-        if let Some(fault) = self.traces.fault() {
+        if let Some(fault) = self.traces.fault().or_else(|| self.tls.fault()) {
             return Some(fault);
         }
         let filter = self.log.filter.parse::<tracing_subscriber::EnvFilter>().err()?;

@@ -11,6 +11,7 @@ mod descriptors;
 #[cfg(test)]
 mod documents;
 mod exit;
+mod observe;
 mod output;
 mod problem;
 mod reading;
@@ -20,6 +21,7 @@ mod serve;
 mod shell;
 mod signer_file;
 mod telemetry;
+mod tls;
 mod traces;
 mod vendor;
 

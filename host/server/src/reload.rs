@@ -3,6 +3,8 @@
 use crate::config::Config;
 use crate::serve::{job_policy, policy, upkeep_policy};
 use crate::telemetry::LogFilter;
+use crate::tls::Certificate;
+use anyhow::ensure;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use wares_catalog::Catalog;
 use wares_catalog::upkeep::UpkeepPolicy;
 
 /// How the names of settings begin that take effect at once. All others do at the next start.
-const RELOADED: [&str; 8] = [
+const RELOADED: [&str; 9] = [
     "calls.tenant-concurrency-max",
     "calls.undeployed",
     "jobs.",
@@ -22,6 +24,7 @@ const RELOADED: [&str; 8] = [
     "limits.",
     "log.filter",
     "logs.",
+    "tls.",
 ];
 
 /// Reads the settings again, from wherever they came from.
@@ -45,6 +48,8 @@ pub struct Reloaded {
     pub jobs: Jobs,
     /// Tells the upkeep how much is kept, and for how long.
     pub upkeep: watch::Sender<UpkeepPolicy>,
+    /// What connections are encrypted with, if they are.
+    pub certificate: Option<Certificate>,
 }
 
 impl Reload {
@@ -52,6 +57,7 @@ impl Reload {
     pub async fn run(mut self, host: Reloaded, mut now: Config) {
         while self.asked.recv().await.is_some() {
             let changed = (self.load)().and_then(|new| {
+                host.check(&new)?;
                 self.filter.set(&new.log)?;
                 Ok(new)
             });
@@ -78,6 +84,15 @@ impl Reload {
 }
 
 impl Reloaded {
+    /// What may be refused: nothing else is changed then.
+    fn check(&self, new: &Config) -> anyhow::Result<()> {
+        ensure!(
+            self.certificate.is_some() == new.tls.files().is_some(),
+            "whether connections are encrypted is decided when the host starts"
+        );
+        self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.reload(&new.tls))
+    }
+
     async fn apply(&self, new: &Config) {
         self.catalog.set_policy(policy(new)).await;
         self.jobs.set_policy(job_policy(new));

@@ -1,12 +1,12 @@
 //! One running host: every part made from the configuration and wired to the next, then served until told to stop.
 
 use crate::config::{Config, SECRETS_KEY};
-use crate::descriptors;
 use crate::reload::{Reload, Reloaded};
+use crate::tls::Certificate;
+use crate::{descriptors, observe};
 use anyhow::Context as _;
 use listenfd::ListenFd;
-use metrics::{describe_gauge, gauge};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::HashMap;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -28,13 +28,8 @@ use wares_http::server::{Connections, Listener, PeerBounds};
 use wares_http::{App, Draining};
 use wares_store::{Artifacts, DataDir, KeyValueStore, RedisStore, SqliteOptions, SqliteStore, Store};
 
-/// Bounds of the buckets of time metrics, in seconds: from a warm call to the longest wall time.
-const SECONDS_BUCKETS: [f64; 14] =
-    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 /// How often instances that were kept too long are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often metrics are folded.
-const FOLD_INTERVAL: Duration = Duration::from_secs(60);
 /// For the ledger to be written when the host ends.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -42,6 +37,8 @@ const FLUSH_MAX: Duration = Duration::from_secs(1);
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Whether connections to it are encrypted.
+    pub is_encrypted: bool,
     /// The first admin key, when the shelf was new; it is not shown again.
     pub admin_key: Option<String>,
 }
@@ -67,16 +64,18 @@ pub async fn serve(
     let entries_max = capacity.running_max + capacity.shadows_max + capacity.instances_below();
     let (ledger, writer) = Ledger::start(store, entries_max);
     let calls = Calls::new(Arc::clone(&catalog), ledger, capacity, open_bounds(config));
-    let metrics = install_metrics()?;
+    let metrics = observe::install()?;
     let drain = Drain::of(config);
 
-    let listener = listen(config).await?;
-    let addr = listener.socket.local_addr()?;
+    let certificate = Certificate::open(&config.tls)?;
+    let listener = listen(config, certificate.as_ref()).await?;
+    let (addr, is_encrypted) = (listener.socket.local_addr()?, listener.tls.is_some());
     // Only now: a key that was made before a start that failed would never be shown.
     let admin_key = first_admin_key(&catalog).await?;
     let draining = Draining::default();
     let (jobs, worker) = Jobs::start(calls.clone(), job_policy(config), drain.requests).await?;
     // Not before: jobs that ran when the host ended are looked up in the ledger.
+    let reload = reload.map(|reload| (reload, certificate));
     let beside = work_beside(config, reload, &catalog, &jobs, engine, metrics.clone());
     let stopped = Arc::<OnceLock<Instant>>::default();
     let stop = {
@@ -91,7 +90,7 @@ pub async fn serve(
     };
     let app = App::new(catalog, calls, jobs, metrics, draining);
     tracing::info!(%addr, data_dir = %config.data_dir.display(), "serving");
-    ready(Running { addr, admin_key });
+    ready(Running { addr, is_encrypted, admin_key });
 
     if !wares_http::server::serve(listener, app, connections(config, drain), stop).await {
         tracing::warn!(seconds = config.drain_seconds_max, "some requests did not end in time and were cut off");
@@ -130,22 +129,23 @@ impl Drain {
 }
 
 /// The socket that whoever started this process holds for it, or one of its own.
-async fn listen(config: &Config) -> anyhow::Result<Listener> {
+async fn listen(config: &Config, certificate: Option<&Certificate>) -> anyhow::Result<Listener> {
+    let tls = certificate.map(Certificate::server_config).transpose()?;
     if let Some(socket) = ListenFd::from_env().take_tcp_listener(0).context("the socket that was passed on")? {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket).context("the socket that was passed on")?;
         tracing::info!(addr = %socket.local_addr()?, "serving a socket that was passed on; the setting listen is not used");
-        return Ok(Listener { socket, is_shared: true });
+        return Ok(Listener { socket, is_shared: true, tls });
     }
     let socket = TcpListener::bind(config.listen).await;
     let refused = || format!("cannot listen on {}: choose another address with --listen", config.listen);
-    Ok(Listener { socket: socket.with_context(refused)?, is_shared: false })
+    Ok(Listener { socket: socket.with_context(refused)?, is_shared: false, tls })
 }
 
 /// What is done beside the calls, until this is dropped.
 fn work_beside(
     config: &Config,
-    reload: Option<Reload>,
+    reload: Option<(Reload, Option<Certificate>)>,
     catalog: &Arc<Catalog>,
     jobs: &Jobs,
     engine: Engine,
@@ -153,15 +153,15 @@ fn work_beside(
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (upkeep, policy) = watch::channel(upkeep_policy(config));
+    tasks.spawn(observe::keep_up(metrics, engine.clone(), Arc::clone(catalog), config.data_dir.clone()));
     tasks.spawn(sweep(engine));
-    tasks.spawn(fold(metrics));
     tasks.spawn(Arc::clone(catalog).keep_tidy(policy));
     let shelf = Arc::clone(catalog);
     tasks.spawn(async move { shelf.tend_rollouts().await });
     let shelf = Arc::clone(catalog);
     tasks.spawn(async move { shelf.watch_artifacts().await });
-    if let Some(reload) = reload {
-        let host = Reloaded { catalog: Arc::clone(catalog), jobs: jobs.clone(), upkeep };
+    if let Some((reload, certificate)) = reload {
+        let host = Reloaded { catalog: Arc::clone(catalog), jobs: jobs.clone(), upkeep, certificate };
         tasks.spawn(reload.run(host, config.clone()));
     }
     tasks
@@ -307,35 +307,11 @@ async fn first_admin_key(catalog: &Catalog) -> anyhow::Result<Option<String>> {
     Ok(Some(key.text))
 }
 
-fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
-        .install_recorder()
-        .context("metrics")?;
-    wares_call::describe_metrics();
-    wares_engine::describe_metrics();
-    crate::traces::describe_metrics();
-    describe_gauge!("wares_database_bytes", "Bytes of all that is in the database");
-    describe_gauge!("wares_log_bytes", "Bytes of the logs of calls");
-    describe_gauge!("wares_instances_kept", "Instances kept for further calls of the tenant they served");
-    Ok(handle)
-}
-
-/// Folds metrics.
-async fn fold(metrics: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(FOLD_INTERVAL);
-    loop {
-        ticks.tick().await;
-        metrics.run_upkeep();
-    }
-}
-
 /// Drops instances that were kept for further calls which did not come.
 async fn sweep(engine: Engine) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         ticks.tick().await;
-        gauge!("wares_instances_kept").set(engine.instances_kept());
         engine.sweep();
     }
 }

@@ -45,7 +45,7 @@ type Read<T> = Result<T, ArgumentError>;
 ///
 /// Parameters that are options may be left out; so may the whole body if none is left.
 pub fn read_arguments(description: &Description, function: &Function, json: &[u8]) -> Result<Vec<Val>, ArgumentError> {
-    match read_arguments_within(description, function, json, usize::MAX) {
+    match read_arguments_within(description, function, json, usize::MAX, &mut |_| false) {
         Ok((values, _)) => Ok(values),
         Err(ReadError::Arguments(error)) => Err(error),
         // There is no such bound here.
@@ -53,30 +53,31 @@ pub fn read_arguments(description: &Description, function: &Function, json: &[u8
     }
 }
 
-/// The same with so many bytes of host memory at most, and how many the values take.
+/// The same with so many bytes of host memory, and as many more as `more` gives when it is asked for them; and how many the
+/// values take.
 pub fn read_arguments_within(
     description: &Description,
     function: &Function,
     json: &[u8],
-    bytes_max: usize,
+    bytes: usize,
+    more: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(Vec<Val>, usize), ReadError> {
     let text = std::str::from_utf8(json).map_err(|error| {
         let message = format!("the body is not UTF-8 at byte {}", error.valid_up_to());
         ArgumentError { pointer: String::new(), message }
     })?;
-    let reasonable = ARGUMENT_BYTES_MIN.saturating_add(text.len().saturating_mul(ARGUMENT_BYTES_PER_BYTE_MAX));
-    let bytes_left = reasonable.min(bytes_max);
+    let bytes_max = ARGUMENT_BYTES_MIN.saturating_add(text.len().saturating_mul(ARGUMENT_BYTES_PER_BYTE_MAX));
+    let bytes = bytes.min(bytes_max);
     let mut arguments = Arguments {
         text,
         json: Reader::new(text),
         types: &description.types,
         places: Vec::new(),
-        bytes_left,
-        is_exhausted: false,
+        memory: Memory { bytes_left: bytes, bytes, bytes_max, more, is_refused: false },
     };
     match arguments.read(&function.params) {
-        Ok(values) => Ok((values, bytes_left - arguments.bytes_left)),
-        Err(_) if arguments.is_exhausted && bytes_max < reasonable => Err(ReadError::Memory),
+        Ok(values) => Ok((values, arguments.memory.bytes - arguments.memory.bytes_left)),
+        Err(_) if arguments.memory.is_refused => Err(ReadError::Memory),
         Err(error) => Err(error.into()),
     }
 }
@@ -87,10 +88,44 @@ struct Arguments<'a> {
     types: &'a Types,
     /// Where in the text the reader is. Not unwound by an error, which names it.
     places: Vec<Place<'a>>,
-    /// Host memory that values may still take.
+    memory: Memory<'a>,
+}
+
+/// Host memory for the values.
+struct Memory<'a> {
+    /// Bytes that they may still take.
     bytes_left: usize,
-    /// Whether they would have taken more.
-    is_exhausted: bool,
+    /// All that there are for them now, and that there may be for a text of its length.
+    bytes: usize,
+    bytes_max: usize,
+    more: &'a mut dyn FnMut(usize) -> bool,
+    /// Whether there were no more when they were asked for.
+    is_refused: bool,
+}
+
+impl Memory<'_> {
+    /// Takes so many bytes, if there are as many or more are given.
+    fn take(&mut self, bytes: usize) -> bool {
+        let missing = bytes.saturating_sub(self.bytes_left);
+        if missing > 0 && !self.grow(missing) {
+            return false;
+        }
+        self.bytes_left -= bytes;
+        true
+    }
+
+    /// Asks for as many bytes again as there were, or else for no more than are missing.
+    fn grow(&mut self, missing: usize) -> bool {
+        let most = self.bytes_max - self.bytes;
+        if missing > most {
+            return false;
+        }
+        let given = [self.bytes.clamp(missing, most), missing].into_iter().find(|bytes| (self.more)(*bytes));
+        self.is_refused = given.is_none();
+        self.bytes += given.unwrap_or_default();
+        self.bytes_left += given.unwrap_or_default();
+        given.is_some()
+    }
 }
 
 impl<'a> Arguments<'a> {
@@ -204,15 +239,9 @@ impl<'a> Arguments<'a> {
 
     /// Accounts for host memory before it is taken.
     fn take(&mut self, bytes: usize) -> Read<()> {
-        match self.bytes_left.checked_sub(bytes) {
-            Some(left) => {
-                self.bytes_left = left;
-                Ok(())
-            }
-            None => {
-                self.is_exhausted = true;
-                Err(self.error(TOO_MUCH_MEMORY.to_owned()))
-            }
+        match self.memory.take(bytes) {
+            true => Ok(()),
+            false => Err(self.error(TOO_MUCH_MEMORY.to_owned())),
         }
     }
 

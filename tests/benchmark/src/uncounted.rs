@@ -60,7 +60,7 @@ pub async fn run() -> Result<()> {
         body_bytes_per_second_min: 0,
         drain_timeout: minute,
     };
-    let listener = Listener { socket: listener, is_shared: false };
+    let listener = Listener { socket: listener, is_shared: false, tls: None };
     serve(listener, router, connections, std::future::pending()).await;
     Ok(())
 }

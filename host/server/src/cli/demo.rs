@@ -65,7 +65,7 @@ async fn run(config: &Config, built: &[Built], stop: impl Future<Output = ()>) -
     let stocking = async {
         // Nothing is sent when the host does not come up; it says why itself.
         let Ok(running) = is_up.await else { return Ok(()) };
-        let base = url(running.addr);
+        let base = url(&running);
         let stocked = stock::stock(&base, &config.data_dir, running.admin_key, built).await;
         match stocked.and_then(|stocked| output::text(&introduction(&base, &stocked, built))) {
             Ok(()) => {

@@ -4,6 +4,7 @@ use super::Settings;
 use crate::config::{Config, LogFormat};
 use crate::exit::Exit;
 use crate::reload::Reload;
+use crate::serve::Running;
 use crate::{output, telemetry};
 use anyhow::Context as _;
 use clap::ValueEnum as _;
@@ -70,27 +71,29 @@ impl HostFlags {
 }
 
 /// What a script reads: the key first, so that it is there once the host is.
-fn announce(running: &crate::serve::Running) {
+fn announce(running: &Running) {
     let mut lines = Vec::new();
     if let Some(key) = &running.admin_key {
         output::note("this shelf is new; keep its first admin key, it is not shown again");
         lines.push(format!("admin key: {key}"));
     }
-    lines.push(format!("listening: {}", url(running.addr)));
+    lines.push(format!("listening: {}", url(running)));
     // The host serves whether or not anybody reads this.
     if let Err(error) = output::text(&lines.join("\n")) {
         tracing::warn!(%error, "the address could not be printed");
     }
 }
 
-/// The URL under which a program on this machine reaches the address.
-pub(super) fn url(addr: SocketAddr) -> String {
+/// The URL under which a program on this machine reaches the host.
+pub(super) fn url(running: &Running) -> String {
+    let scheme = if running.is_encrypted { "https" } else { "http" };
+    let addr = running.addr;
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, addr.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, addr.port()))
 }
 
 /// Completes at SIGINT or SIGTERM; a second one ends the process at once.
@@ -120,12 +123,13 @@ mod tests {
     #[test]
     fn an_address_for_all_is_reached_at_this_machine() {
         let cases = [
-            ("0.0.0.0:1", "http://127.0.0.1:1"),
-            ("[::]:1", "http://[::1]:1"),
-            ("10.0.0.7:8787", "http://10.0.0.7:8787"),
+            ("0.0.0.0:1", false, "http://127.0.0.1:1"),
+            ("[::]:1", false, "http://[::1]:1"),
+            ("10.0.0.7:8787", true, "https://10.0.0.7:8787"),
         ];
-        for (addr, expected) in cases {
-            assert_eq!(url(addr.parse().unwrap()), expected);
+        for (addr, is_encrypted, expected) in cases {
+            let running = Running { addr: addr.parse().unwrap(), is_encrypted, admin_key: None };
+            assert_eq!(url(&running), expected);
         }
     }
 }

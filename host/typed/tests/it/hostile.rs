@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
-use wares_typed::{DescribeError, argument_schema, describe, read_arguments, signature};
+use wares_typed::{
+    DescribeError, ReadError, argument_schema, describe, read_arguments, read_arguments_within, signature,
+};
 
 static COMPONENT: LazyLock<Vec<u8>> = LazyLock::new(|| of_wit(ALL_KINDS));
 
@@ -161,4 +163,33 @@ fn what_nests_or_is_many_is_refused_before_it_is_validated() {
         let error = describe(&wasm).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
+}
+
+/// Values are read while more memory is given for them, and counted to the byte.
+#[test]
+fn memory_for_values_is_asked_for_as_they_come() {
+    let description = described("package a:b; interface i { f: func(it: list<u64>); } world w { export i; }");
+    let function = description.function(Some("i"), "f").unwrap();
+    let json = format!("[[{}]]", vec!["1"; 10_000].join(","));
+    let read = |bytes: usize, most: usize| {
+        let (mut given, mut asked) = (bytes.min(most), 0);
+        let mut more = |bytes: usize| {
+            asked += 1;
+            let grows = given + bytes <= most;
+            given += if grows { bytes } else { 0 };
+            grows
+        };
+        let read = read_arguments_within(&description, function, json.as_bytes(), bytes, &mut more);
+        (read.map(|(values, bytes)| (values.len(), bytes)), given, asked)
+    };
+    let (whole, _, asked) = read(usize::MAX, usize::MAX);
+    let (_, needed) = whole.clone().unwrap();
+    assert_eq!(asked, 0);
+    for (bytes, most) in [(1, usize::MAX), (needed, needed), (needed / 3, needed), (needed / 2, 2 * needed)] {
+        let (read, given, asked) = read(bytes, most);
+        assert_eq!(read, whole, "{bytes} of {most} bytes");
+        assert!(given >= needed && asked < 40, "{given} bytes given, asked {asked} times");
+    }
+    let (read, ..) = read(needed / 2, needed - 1);
+    assert_eq!(read, Err(ReadError::Memory));
 }
