@@ -172,7 +172,7 @@ async fn what_fails_is_tried_again_and_a_dead_job_can_be_replayed() -> Result<()
     let at = later(&host, &key, &format!("{HOSTILE}/trap"), &json!({})).await?;
     let dead = until_state(&host, &at, "dead").await?;
     assert_eq!((&dead["attempts"], outcomes(&dead)), (&json!(3), vec!["trap"; 3]), "{dead:#}");
-    assert_eq!((code(&dead["problem"]), &dead["problem"]["status"]), ("trap", &json!(502)));
+    assert_eq!((code(&dead["problem"]), &dead["problem"]["status"]), ("trap", &json!(500)));
     ensure!(dead["problem"]["backtrace"].as_array().is_some_and(|frames| !frames.is_empty()), "{dead:#}");
     for call in dead["calls"].as_array().into_iter().flatten() {
         let entry = host.get(&format!("/v1/calls/{}", call["call"].as_str().context("call")?)).await?;

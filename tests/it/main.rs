@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod asking;
 mod attacks;
 mod backup;
 mod budgets;

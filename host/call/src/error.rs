@@ -44,6 +44,8 @@ pub struct CallError {
     pub call: CallId,
     /// The version that would have served it or did.
     pub version: Option<Arc<VersionEntry>>,
+    /// How it ended, if it was made and counted; none if it was refused.
+    pub outcome: Option<Outcome>,
     /// Why. Boxed, so that an answer that is no error is not moved around in its size.
     pub explanation: Box<Explanation>,
 }
@@ -129,7 +131,12 @@ const FRAME: &str = "\n  at ";
 
 impl CallError {
     pub(crate) fn new(call: CallId, explanation: impl Into<Box<Explanation>>) -> Self {
-        Self { call, version: None, explanation: explanation.into() }
+        Self { call, version: None, outcome: None, explanation: explanation.into() }
+    }
+
+    /// Of a call that is in the ledger.
+    pub(crate) fn ended(self, outcome: Outcome) -> Self {
+        Self { outcome: Some(outcome), ..self }
     }
 
     pub(crate) fn of(self, version: &Arc<VersionEntry>) -> Self {

@@ -329,7 +329,7 @@ impl Calls {
         telemetry::ended(prepared, outcome, &timing);
         match ending {
             Ok(json) => Ok(Answered { json, timing }),
-            Err((_, explanation)) => Err(CallError::new(prepared.call, explanation)),
+            Err((outcome, explanation)) => Err(CallError::new(prepared.call, explanation).ended(outcome)),
         }
     }
 }

@@ -177,7 +177,7 @@ impl Running {
         let queue = queue + wait;
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(&prepared, outcome, &timing);
-        explanation.map_or(Ok(()), |explanation| Err(CallError::new(prepared.call, explanation)))
+        explanation.map_or(Ok(()), |explanation| Err(CallError::new(prepared.call, explanation).ended(outcome)))
     }
 }
 

@@ -4,24 +4,27 @@ use crate::afterwards::drop_afterwards;
 use crate::auth::TenantKey;
 use crate::jobs::{self, When};
 use crate::lifecycle;
+use crate::media::JsonBody;
 use crate::path::{self, Path};
-use crate::problem::{CALL_ID, COMPONENT, VERSION};
+use crate::problem::{CALL_ID, COMPONENT, OUTCOME, VERSION};
 use crate::requests::Ongoing;
 use crate::traced::Traced;
 use crate::{App, Problem, body};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::post;
 use std::fmt::Write as _;
 use wares_call::{Prepared, Request, Timing};
 use wares_catalog::Target;
 use wares_engine::TraceParent;
-use wares_model::ComponentName;
+use wares_model::{ComponentName, Outcome};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// How a call ended that has a result.
+pub(crate) const OK: (HeaderName, HeaderValue) = (OUTCOME, HeaderValue::from_static(Outcome::Ok.as_str()));
 /// What a value of it usually takes.
 const SERVER_TIMING_BYTES: usize = 112;
 
@@ -36,6 +39,7 @@ async fn by_world(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    _: JsonBody,
     Traced(trace): Traced,
     ongoing: Ongoing,
     Path((namespace, name, function)): Path<(String, String, String)>,
@@ -48,6 +52,7 @@ async fn by_component(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    _: JsonBody,
     Traced(trace): Traced,
     ongoing: Ongoing,
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
@@ -61,6 +66,7 @@ async fn by_interface(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    _: JsonBody,
     Traced(trace): Traced,
     ongoing: Ongoing,
     Path((package, interface, function)): Path<(String, String, String)>,
@@ -108,7 +114,7 @@ async fn answer(app: App, when: When, request: Request, ongoing: Ongoing, body: 
     let response = match ended {
         Ok(answered) => {
             let notices = AppendHeaders(lifecycle::notices(prepared.version()));
-            (headers(&prepared, &answered.timing), notices, answered.json).into_response()
+            (headers(&prepared, &answered.timing), [OK], notices, answered.json).into_response()
         }
         Err(error) => Problem::from(error).into_response(),
     };

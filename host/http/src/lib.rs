@@ -13,11 +13,13 @@ mod config;
 mod connection;
 mod deployments;
 mod etag;
+mod form;
 mod garbage;
 mod grants;
 mod jobs;
 mod lifecycle;
 mod logs;
+mod media;
 mod namespaces;
 mod operations;
 mod pace;
@@ -146,6 +148,7 @@ pub fn router(app: App) -> Router {
         .merge(schedules::routes())
         .fallback(problem::no_such_address)
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
+        .layer(axum::middleware::from_fn(media::require_known))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()

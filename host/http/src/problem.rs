@@ -24,6 +24,8 @@ pub(crate) const PROBLEMS_PATH: &str = "/problems";
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("wares-call-id");
 pub(crate) const COMPONENT: HeaderName = HeaderName::from_static("wares-component");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("wares-version");
+/// How a call ended, as the ledger has it. A call that was refused is not in the ledger.
+pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("wares-outcome");
 
 /// Seconds after which a publication may find room: what is before it is read or compiled in some of them.
 const PUBLISH_AGAIN_SECONDS: u64 = 5;
@@ -69,6 +71,20 @@ impl Problem {
     pub(crate) fn host(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed in the host");
         Self::new(ProblemCode::HostError, "the host failed; its log says more")
+    }
+
+    /// The same in other words; a fault of the host stays unexplained.
+    fn with_detail(mut self, detail: String) -> Self {
+        if self.document.status < StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
+            self.document.detail = detail;
+        }
+        self
+    }
+
+    /// The same with another of its code's statuses.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.document.status = status.as_u16();
+        self
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -128,6 +144,8 @@ impl From<CallError> for Problem {
         let mut problem = Self::from(*error.explanation);
         problem.document.call_id = Some(error.call.to_string());
         let problem = problem.with_header(CALL_ID, error.call.to_string());
+        let problem =
+            error.outcome.into_iter().fold(problem, |problem, outcome| problem.with_header(OUTCOME, outcome.as_str()));
         match error.version {
             None => problem,
             Some(entry) => {
@@ -245,6 +263,13 @@ impl From<ReviewError> for Problem {
 
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
+        let detail = error.to_string();
+        let error = match error {
+            PublishError::Undeployable(why) | PublishError::Undeployed(why) => {
+                return Self::from(*why).with_detail(detail);
+            }
+            other => other,
+        };
         let code = match &error {
             PublishError::TooLarge { .. } => ProblemCode::TooLarge,
             PublishError::Conflict { .. }
@@ -256,17 +281,19 @@ impl From<PublishError> for Problem {
             PublishError::Untrusted(_) => ProblemCode::Untrusted,
             PublishError::Statement(_) => ProblemCode::BadRequest,
             PublishError::Overloaded(_) => {
-                return Self::new(ProblemCode::Overloaded, error.to_string())
+                return Self::new(ProblemCode::Overloaded, detail)
                     .with_header(header::RETRY_AFTER, PUBLISH_AGAIN_SECONDS.to_string());
             }
             PublishError::Host(_)
+            | PublishError::Undeployable(_)
+            | PublishError::Undeployed(_)
             | PublishError::Read(ReadError::Host(_))
             | PublishError::Compile(CompileError::Host(_)) => return Self::host(&error),
             PublishError::Read(_) | PublishError::Import(_) | PublishError::Compile(_) | PublishError::Invalid(_) => {
                 ProblemCode::InvalidComponent
             }
         };
-        Self::new(code, error.to_string())
+        Self::new(code, detail)
     }
 }
 
@@ -369,8 +396,25 @@ pub(crate) async fn no_such_address(OriginalUri(uri): OriginalUri) -> Problem {
     Problem::new(ProblemCode::NotFound, format!("there is nothing at {}; /docs lists the API", uri.path()))
 }
 
+/// Methods that are known here or elsewhere (RFC 9110, RFC 5789).
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::CONNECT,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::PATCH,
+];
+
 pub(crate) async fn no_such_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
-    Problem::new(ProblemCode::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+    let (status, detail) = match METHODS.contains(&method) {
+        true => (StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path())),
+        false => (StatusCode::NOT_IMPLEMENTED, format!("no address takes the method {method}")),
+    };
+    Problem::new(ProblemCode::Unsupported, detail).with_status(status)
 }
 
 /// A handler that panicked: logged, and answered like any fault of the host.

@@ -8,11 +8,11 @@ use crate::pace::{Pace, Paced};
 use crate::peers::{Peers, Place};
 use crate::requests::{OpenBody, Requests};
 use crate::streams::Streams;
-use crate::{App, Draining, auth, operations, problem};
+use crate::{App, Draining, Problem, auth, form, operations, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, HeaderValue, Request, Version, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -205,7 +205,8 @@ impl Server {
     ) -> Result<Response<OpenBody>, Infallible> {
         let version = request.version();
         let ongoing = requests.begin(version);
-        let refusal = self.refusal(&requests, request.uri().path(), request.headers());
+        let refusal = form::refusal(&request).map(Problem::into_response);
+        let refusal = refusal.or_else(|| self.refusal(&requests, request.uri().path(), request.headers()));
         let mut answer = match refusal {
             Some(refusal) => refusal,
             None => {

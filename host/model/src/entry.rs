@@ -46,7 +46,7 @@ impl Outcome {
     ];
 
     /// The word the ledger, the API and the metrics use.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::ComponentError => "component-error",

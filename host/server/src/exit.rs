@@ -99,7 +99,7 @@ impl Exit {
             | ProblemCode::Overloaded
             | ProblemCode::LedgerUnavailable
             | ProblemCode::Draining => Self::Unavailable,
-            ProblemCode::MethodNotAllowed | ProblemCode::InvalidComponent | ProblemCode::HostError => Self::Failed,
+            ProblemCode::Unsupported | ProblemCode::InvalidComponent | ProblemCode::HostError => Self::Failed,
         }
     }
 }

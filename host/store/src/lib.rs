@@ -86,6 +86,10 @@ pub trait Store:
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
 
+    /// Adds a version and a revision that gives it traffic: both or neither. A version that is there already, with whatever
+    /// bytes, is a [`StoreError::VersionConflict`]; see also [`Store::set_deployment`].
+    async fn launch_version(&self, new: NewVersion, revision: NewRevision) -> Result<Deployment, StoreError>;
+
     /// All versions, in the order they were published.
     async fn versions(&self) -> Result<Vec<VersionRecord>, StoreError>;
 

@@ -177,8 +177,15 @@ fn after_failure(job: &JobRecord, explanation: &Explanation, at: Timestamp) -> O
 
 /// When a job is tried again that was not let in, if waiting helps.
 fn after_refusal(job: &JobRecord, explanation: &Explanation, at: Timestamp) -> Option<Timestamp> {
-    // Too much to do, or a fault of the host: the statuses after which a client would try again too.
-    let passes = matches!(explanation.code.status(), 429 | 500 | 503);
+    // Too much to do, or a fault of the host.
+    let passes = matches!(
+        explanation.code,
+        ProblemCode::RateLimited
+            | ProblemCode::HostError
+            | ProblemCode::Overloaded
+            | ProblemCode::LedgerUnavailable
+            | ProblemCode::Draining
+    );
     let asked = explanation.retry_after.map(Duration::from_secs).unwrap_or_default();
     let next = at.plus(backoff::after_refusals(job.refusals + 1).max(asked));
     (passes && next < job.deadline_at).then_some(next)

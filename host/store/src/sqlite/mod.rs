@@ -254,6 +254,10 @@ impl Store for SqliteStore {
         self.insert_version_row(new).await
     }
 
+    async fn launch_version(&self, new: NewVersion, revision: NewRevision) -> Result<Deployment, StoreError> {
+        self.launch(new, revision).await
+    }
+
     async fn versions(&self) -> Result<Vec<VersionRecord>, StoreError> {
         self.version_rows().await
     }
