@@ -218,3 +218,61 @@ async fn the_same_publication_with_traffic_many_times_at_once_is_one() -> Result
     assert_eq!(deployment["traffic"], json!({"1.0.0": 100}));
     Ok(())
 }
+
+/// The id that an answer names, of its call or of the request.
+fn id(response: &Response) -> &str {
+    [header(response, "wares-call-id"), header(response, "wares-request-id")].into_iter().find(|id| !id.is_empty()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_has_an_id_that_leads_to_it() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (host, key) = shelf(dir.path()).await?;
+    let other = host.tenant("south").await?;
+    let (norths, nobody) = (key.clone(), "nobody".to_owned());
+    for (key, method, path, expected, is_norths) in [
+        (&key, Method::POST, format!("{HOSTILE}/add"), "bad-arguments", true),
+        (&key, Method::POST, format!("{HOSTILE}/ad"), "not-found", true),
+        (&key, Method::POST, "/v1/call/test/nothing/add".to_owned(), "not-found", true),
+        (&key, Method::GET, format!("{HOSTILE}/add"), "unsupported", false),
+        (&key, Method::GET, "/serve/test/hostile/".to_owned(), "not-found", true),
+        (&key, Method::GET, "/v1/tenants".to_owned(), "forbidden", true),
+        (&host.admin_key, Method::PUT, "/v1/components/test/hostile/deployment".to_owned(), "bad-request", false),
+        (&nobody, Method::POST, format!("{HOSTILE}/add"), "unauthenticated", false),
+    ] {
+        let request = host.request(method.clone(), &path, key).header("x-request-id", "mine-7").body("{");
+        let answer = request.header("content-type", "application/json").send().await?;
+        assert_eq!(header(&answer, "x-request-id"), "mine-7", "{path}");
+        let (id, status) = (id(&answer).to_owned(), answer.status().as_u16());
+        let (_, document) = problem(answer).await?;
+        let named = if document["call_id"].is_null() { &document["request_id"] } else { &document["call_id"] };
+        assert_eq!(named, &json!(id), "{path}: {document:#}");
+
+        let kept = host.get(&format!("/v1/calls/{id}")).await.with_context(|| path.clone())?;
+        let seen = (&kept["outcome"], &kept["code"], &kept["status"], &kept["path"], &kept["request-id"]);
+        assert_eq!(seen, (&json!("refused"), &json!(expected), &json!(status), &json!(path), &json!("mine-7")), "{kept:#}");
+        assert_eq!((&kept["method"], &kept["detail"]), (&json!(method.as_str()), &document["detail"]));
+        for (asks, sees) in [(&host.admin_key, true), (&other, false), (&norths, is_norths)] {
+            let status = host.request(Method::GET, &format!("/v1/calls/{id}"), asks).send().await?.status();
+            assert_eq!(status, if sees { 200 } else { 404 }, "{path}");
+        }
+    }
+    let usage = host.get("/v1/usage").await?;
+    assert_eq!(usage["items"], json!([]), "what is refused is not counted");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_request_is_kept_with_its_call() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (host, key) = shelf(dir.path()).await?;
+    let long = "x".repeat(129);
+    for (name, kept) in [("order-7", json!("order-7")), (long.as_str(), json!(null)), ("two words", json!(null))] {
+        let request = host.request(Method::POST, &format!("{HOSTILE}/add"), &key).header("x-request-id", name);
+        let answer = request.json(&json!([1, 2])).send().await?;
+        assert_eq!(header(&answer, "x-request-id"), kept.as_str().unwrap_or_default());
+        let entry = host.get(&format!("/v1/calls/{}", id(&answer))).await?;
+        assert_eq!((&entry["outcome"], &entry["request-id"]), (&json!("ok"), &kept));
+    }
+    Ok(())
+}

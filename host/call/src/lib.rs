@@ -59,6 +59,8 @@ pub struct Request {
     pub function: String,
     /// The trace that the call continues.
     pub trace: TraceParent,
+    /// The caller's own name for its request.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// A call that has found its version and function.
@@ -83,6 +85,7 @@ pub struct Prepared {
     caller: Option<Arc<Caller>>,
     /// The call that made it, if a component did.
     parent: Option<CallId>,
+    request_id: Option<Arc<str>>,
 }
 
 /// What serves a call, and whose call it is.
@@ -97,6 +100,7 @@ struct Found {
     looked_at: Option<Arc<ComponentEntry>>,
     /// The trace that the call continues.
     trace: TraceParent,
+    request_id: Option<Arc<str>>,
 }
 
 /// A call that was answered.
@@ -222,7 +226,7 @@ impl Calls {
         resolved: Result<Resolved, ResolveError>,
         entry: impl FnOnce(&Live, Option<&str>, &str) -> Result<(Arc<str>, Arc<str>), Box<Explanation>>,
     ) -> Result<Found, CallError> {
-        let Request { tenant, application, interface, function, trace, .. } = request;
+        let Request { tenant, application, interface, function, trace, request_id, .. } = request;
         let resolved = resolved.map_err(|error| CallError::unresolved(call, error))?;
         let version = resolved.version;
         let live = self.admission.loaded(&self.catalog, call, &version).await;
@@ -231,13 +235,14 @@ impl Calls {
         let (interface, function) = entry(&live, interface.as_deref(), &function)
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
         let (resolve, looked_at) = (Duration::ZERO, resolved.looked_at);
-        Ok(Found { tenant, application, version, live, interface, function, resolve, looked_at, trace })
+        Ok(Found { tenant, application, version, live, interface, function, resolve, looked_at, trace, request_id })
     }
 
     /// A call that is ready to be made, by another one if there is one above.
     fn prepared(&self, call: CallId, found: Found, meter: Arc<Meter>, above: Option<&Above<'_>>) -> Arc<Prepared> {
         let caller = Caller::of(self, call, &found, &meter, above);
-        let Found { tenant, application, version, live, interface, function, resolve, looked_at, trace } = found;
+        let Found { tenant, application, version, live, interface, function, resolve, looked_at, trace, request_id } =
+            found;
         let context = context(call, &tenant, &version);
         let context = match &caller {
             None => context,
@@ -263,6 +268,7 @@ impl Calls {
             looked_at,
             caller,
             parent,
+            request_id,
         })
     }
 

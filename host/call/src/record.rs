@@ -66,6 +66,7 @@ impl Record {
         explanation: Option<&Explanation>,
         logs: Written,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        explanation.into_iter().for_each(|explanation| explanation.log_fault(self.prepared.call));
         let detail = explanation.map(|explanation| explanation.for_the_record(DETAIL_BYTES_MAX));
         let entry = LedgerEntry { answer: self.answer.take(), ..self.entry(outcome, detail, logs) };
         let entering = self.slot.take().map(|slot| slot.enter(entry));
@@ -121,6 +122,7 @@ pub(crate) fn identify(prepared: &Prepared, started: Timestamp, usage: Usage) ->
         logs: None,
         log_marks: Vec::new(),
         shadow: None,
+        request_id: prepared.request_id.clone(),
         answer: None,
     }
 }

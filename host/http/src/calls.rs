@@ -7,6 +7,7 @@ use crate::lifecycle;
 use crate::media::JsonBody;
 use crate::path::{self, Path};
 use crate::problem::{CALL_ID, COMPONENT, OUTCOME, VERSION};
+use crate::request_id::RequestId;
 use crate::requests::Ongoing;
 use crate::traced::Traced;
 use crate::{App, Problem, body};
@@ -17,6 +18,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::post;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use wares_call::{Prepared, Request, Timing};
 use wares_catalog::Target;
 use wares_engine::TraceParent;
@@ -41,11 +43,12 @@ async fn by_world(
     when: When,
     _: JsonBody,
     Traced(trace): Traced,
+    RequestId(id): RequestId,
     ongoing: Ongoing,
     Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace)?, ongoing, body).await
+    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace, id)?, ongoing, body).await
 }
 
 async fn by_component(
@@ -54,11 +57,12 @@ async fn by_component(
     when: When,
     _: JsonBody,
     Traced(trace): Traced,
+    RequestId(id): RequestId,
     ongoing: Ongoing,
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace)?, ongoing, body)
+    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace, id)?, ongoing, body)
         .await
 }
 
@@ -68,6 +72,7 @@ async fn by_interface(
     when: When,
     _: JsonBody,
     Traced(trace): Traced,
+    RequestId(id): RequestId,
     ongoing: Ongoing,
     Path((package, interface, function)): Path<(String, String, String)>,
     body: Body,
@@ -80,7 +85,7 @@ async fn by_interface(
     path::check_name("the interface's name", &interface)?;
     let (interface, requirement) = path::with_requirement(&interface)?;
     let target = Target::Interface { package, interface: interface.to_owned(), requirement };
-    answer(app, when, request(key, target, None, function, trace)?, ongoing, body).await
+    answer(app, when, request(key, target, None, function, trace, id)?, ongoing, body).await
 }
 
 pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
@@ -94,11 +99,12 @@ fn request(
     interface: Option<String>,
     function: String,
     trace: TraceParent,
+    request_id: Option<Arc<str>>,
 ) -> Result<Request, Problem> {
     path::check_name("the interface's name", interface.as_deref().unwrap_or_default())?;
     path::check_name("the function's name", &function)?;
     let TenantKey { tenant, application } = key;
-    Ok(Request { tenant, application, target, interface, function, trace })
+    Ok(Request { tenant, application, target, interface, function, trace, request_id })
 }
 
 async fn answer(app: App, when: When, request: Request, ongoing: Ongoing, body: Body) -> Result<Response, Problem> {

@@ -29,7 +29,9 @@ mod peers;
 mod problem;
 mod providers;
 mod publications;
+mod refusals;
 mod reports;
+mod request_id;
 mod requests;
 mod rollouts;
 mod schedules;
@@ -46,6 +48,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use changes::Turns;
 use metrics_exporter_prometheus::PrometheusHandle;
+use refusals::Refusals;
 use std::sync::Arc;
 use tokio::sync::watch;
 use wares_call::Calls;
@@ -63,12 +66,13 @@ pub struct App {
     metrics: PrometheusHandle,
     draining: Draining,
     turns: Arc<Turns>,
+    refusals: Arc<Refusals>,
 }
 
 impl App {
     /// The API over this shelf.
     pub fn new(catalog: Arc<Catalog>, calls: Calls, jobs: Jobs, metrics: PrometheusHandle, draining: Draining) -> Self {
-        Self { catalog, calls, jobs, metrics, draining, turns: Turns::new() }
+        Self { catalog, calls, jobs, metrics, draining, turns: Turns::new(), refusals: Arc::default() }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::auth::TenantKey;
 use crate::pace::TooSlow;
 use crate::problem::OUTCOME;
+use crate::request_id::RequestId;
 use crate::requests::Ongoing;
 use crate::traced::Traced;
 use crate::{App, Problem, ahead, calls, lifecycle};
@@ -38,7 +39,8 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let Address { namespace, name, prefix, path } = Address::of(&parts.uri)?;
     let target = calls::component(&namespace, &name)?;
     let Ok(Traced(trace)) = Traced::from_request_parts(&mut parts, &app).await;
-    let prepared = app.calls.prepare_http(tenant, application, target, trace).await?;
+    let Ok(RequestId(id)) = RequestId::from_request_parts(&mut parts, &app).await;
+    let prepared = app.calls.prepare_http(tenant, application, target, trace, id).await?;
     let bytes_max = prepared.version().limits.body_bytes_max;
     // What says no length is stopped on the way.
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());

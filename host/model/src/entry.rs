@@ -161,6 +161,9 @@ pub struct LedgerEntry {
     /// Set for a call that only repeats another one: it is kept apart from all sums and never billed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowOf>,
+    /// The caller's own name for its request (`X-Request-Id`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Arc<str>>,
     /// The result for the job that the call was made for, on its way to the store; none in what is read back.
     #[serde(skip)]
     pub answer: Option<JobAnswer>,

@@ -96,6 +96,7 @@ impl Subjects {
             logs: None,
             log_marks: Vec::new(),
             shadow: None,
+            request_id: None,
             answer: None,
         }
     }

@@ -105,7 +105,7 @@ impl Inner {
 
     /// The end of an attempt in which the host itself failed.
     pub(super) fn failed_in_host(&self, job: &JobRecord, error: &dyn fmt::Display) -> AttemptEnd {
-        end(&self.policy(), job, Ended::Made(Err(Box::new(Explanation::host(error)))))
+        end(&self.policy(), job, Ended::Made(Err(Box::new(Explanation::host_of_job(job.id, error)))))
     }
 }
 

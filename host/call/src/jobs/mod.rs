@@ -294,7 +294,7 @@ impl Inner {
         arguments: &[u8],
         retry: Retry,
     ) -> Result<NewJob, JobError> {
-        let Request { tenant, application, target, interface, function, trace } = request;
+        let Request { tenant, application, target, interface, function, trace, .. } = request;
         let named = Named { target: target.clone(), interface: interface.clone(), function: function.clone() };
         let call = named.to_json()?;
         let created_at = Timestamp::now();
@@ -334,7 +334,7 @@ impl Inner {
 
     /// What a job calls, for whom.
     fn request(&self, job: &JobRecord) -> Result<Request, Box<Explanation>> {
-        let named = Named::of(job).map_err(|error| Box::new(Explanation::host(&error)))?;
+        let named = Named::of(job).map_err(|error| Box::new(Explanation::host_of_job(job.id, &error)))?;
         let tenant: Option<Arc<TenantEntry>> = self.calls.catalog.snapshot().tenant(&job.tenant).cloned();
         let tenant = tenant.ok_or_else(|| {
             Box::new(Explanation::new(ProblemCode::NotFound, format!("there is no tenant {}", job.tenant)))
@@ -343,7 +343,7 @@ impl Inner {
         let application = job.application.as_str().into();
         let trace =
             job.traceparent.as_deref().map_or(TraceParent::None, |parent| TraceParent::of_headers(parent, None));
-        Ok(Request { tenant, application, target, interface, function, trace })
+        Ok(Request { tenant, application, target, interface, function, trace, request_id: None })
     }
 }
 

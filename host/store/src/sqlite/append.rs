@@ -26,8 +26,8 @@ const SUBJECT: &str = "INSERT INTO subjects (tenant, application, component, ver
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET function = excluded.function RETURNING id";
 const ENTRIES: &str =
     "INSERT INTO entries (call, subject, outcome, started, cpu_us, wall_us, memory_peak_bytes, bytes_in,
-    bytes_out, parent, detail) VALUES ";
-const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    bytes_out, parent, detail, request_id) VALUES ";
+const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 /// Entries that one statement writes, because running a statement costs something besides its rows.
 const ENTRIES_AT_ONCE: usize = 16;
 const LOG: &str = "INSERT INTO logs (call, text, marks) VALUES (?, ?, ?)";
@@ -225,6 +225,7 @@ fn insert<'a>(
             signed(bytes_out),
             entry.parent.as_ref().map(|parent| parent.as_bytes()),
             entry.detail.as_deref(),
+            entry.request_id.as_deref(),
         ];
         for (value, place) in values.iter().zip(&mut place) {
             statement.raw_bind_parameter(place, value)?;

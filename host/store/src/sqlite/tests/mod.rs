@@ -53,6 +53,7 @@ fn entry(function: &str, outcome: Outcome, started: i64) -> LedgerEntry {
         logs: None,
         log_marks: Vec::new(),
         shadow: None,
+        request_id: None,
         answer: None,
     }
 }

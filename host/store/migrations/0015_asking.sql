@@ -1,0 +1,3 @@
+-- Calls as their callers name them.
+
+ALTER TABLE entries ADD COLUMN request_id TEXT;
