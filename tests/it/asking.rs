@@ -1,6 +1,7 @@
 //! How requests are answered that are not calls that end well: statuses, what they say of the ledger, and that nothing of what
 //! is refused stays.
 
+use crate::command::done;
 use crate::raw::{Raw, exchange};
 use crate::serve::Shelf;
 use anyhow::{Context as _, Result};
@@ -274,5 +275,38 @@ async fn the_name_of_a_request_is_kept_with_its_call() -> Result<()> {
         let entry = host.get(&format!("/v1/calls/{}", id(&answer))).await?;
         assert_eq!((&entry["outcome"], &entry["request-id"]), (&json!("ok"), &kept));
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_the_host_stands_in_its_log_under_the_id_of_the_answer() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (host, key) = shelf(dir.path()).await?;
+    let admin_key = host.admin_key.clone();
+    host.kill().await?;
+    for folder in ["artifacts", "native"].map(|folder| dir.path().join(folder)) {
+        std::fs::remove_dir_all(&folder)?;
+        std::fs::create_dir(&folder)?;
+    }
+    let log = dir.path().join("log");
+    let mut command = Host::command(dir.path(), &[], &[])?;
+    command.stderr(std::fs::File::create(&log)?);
+    let host = Host::run(command, Some(&admin_key)).await?;
+    let answer = host.call("test/hostile/add", &key, &json!([1, 2])).await?;
+    let id = id(&answer).to_owned();
+    let (status, document) = problem(answer).await?;
+    assert_eq!((status, code(&document)), (500, "host-error"), "{document:#}");
+    let text = std::fs::read_to_string(&log)?;
+    assert!(text.lines().any(|line| line.contains("ERROR") && line.contains(&id)), "no {id} in {text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_shows_a_refusal() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (host, key) = shelf(dir.path()).await?;
+    let refused = host.call("test/hostile/ad", &key, &json!([1, 2])).await?;
+    let shown = done(dir.path(), &host, &key, &["calls", "show", id(&refused)])?;
+    assert!(shown.contains("refused: not-found (404)") && shown.contains("POST /v1/call/test/hostile/ad"), "{shown}");
     Ok(())
 }

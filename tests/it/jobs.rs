@@ -152,7 +152,7 @@ async fn the_same_key_is_the_same_job() -> Result<()> {
     assert_ne!(queue(&host, &other).await?, first, "keys are a tenant's own");
     for (path, body) in [(add.clone(), json!([1, 3])), (format!("{HOSTILE}/sleep"), json!([1]))] {
         let (status, refused) = problem(ask(&host, &key, &path, &body, Some("order 7")).await?).await?;
-        assert_eq!((status, code(&refused)), (409, "conflict"), "{refused}");
+        assert_eq!((status, code(&refused)), (422, "key-reused"), "{refused}");
     }
     let both = |jobs: &Value| jobs["items"].as_array().map(Vec::len) == Some(2);
     host.until("/v1/jobs?state=succeeded", both).await?;

@@ -33,6 +33,7 @@ mod loading;
 mod logs;
 mod mirror;
 mod older;
+mod once;
 mod operations;
 mod outbound;
 mod program;

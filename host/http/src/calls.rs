@@ -10,16 +10,16 @@ use crate::problem::{CALL_ID, COMPONENT, OUTCOME, VERSION};
 use crate::request_id::RequestId;
 use crate::requests::Ongoing;
 use crate::traced::Traced;
-use crate::{App, Problem, body};
+use crate::{App, Problem, body, once};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::post;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use wares_call::{Prepared, Request, Timing};
+use wares_call::{Answered, CallError, Held, Prepared, Request, Timing};
 use wares_catalog::Target;
 use wares_engine::TraceParent;
 use wares_model::{ComponentName, Outcome};
@@ -108,26 +108,41 @@ fn request(
 }
 
 async fn answer(app: App, when: When, request: Request, ongoing: Ongoing, body: Body) -> Result<Response, Problem> {
-    if let When::Later(key) = when {
-        return jobs::queue(&app.jobs, request, key, &ongoing, body).await;
+    match when {
+        When::Now => {}
+        When::Once(key) => return once::answer(app, key, request, ongoing, body).await,
+        When::Later(key) => return jobs::queue(&app.jobs, request, key, &ongoing, body).await,
     }
     let prepared = app.calls.prepare(request).await?;
     let body = body::read(body, prepared.version().limits.body_bytes_max, "the arguments are", &ongoing).await?;
-    // A key was shown.
-    let held = ongoing.held().ok_or_else(|| Problem::host(&"a call holds nothing"))?;
-    let ended = app.calls.run(&prepared, &body, held).await;
-    let repeat = app.calls.repeat(&prepared, &body, &ended);
+    let ended = app.calls.run(&prepared, &body, held(&ongoing)?).await;
+    Ok(respond(&app, &prepared, &body, ended))
+}
+
+/// What a call's request holds: a key was shown.
+pub(crate) fn held(ongoing: &Ongoing) -> Result<&Held, Problem> {
+    ongoing.held().ok_or_else(|| Problem::host(&"a call holds nothing"))
+}
+
+/// The answer to a call that has ended, which may be made again in another version.
+pub(crate) fn respond(
+    app: &App,
+    prepared: &Arc<Prepared>,
+    body: &Bytes,
+    ended: Result<Answered, CallError>,
+) -> Response {
+    let repeat = app.calls.repeat(prepared, body, &ended);
     let response = match ended {
         Ok(answered) => {
             let notices = AppendHeaders(lifecycle::notices(prepared.version()));
-            (headers(&prepared, &answered.timing), [OK], notices, answered.json).into_response()
+            (headers(prepared, &answered.timing), [OK], notices, answered.json).into_response()
         }
         Err(error) => Problem::from(error).into_response(),
     };
-    Ok(match repeat {
+    match repeat {
         None => response,
         Some(repeat) => drop_afterwards(response, repeat),
-    })
+    }
 }
 
 /// Which call an answer is of, and what served it.

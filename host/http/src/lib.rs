@@ -21,6 +21,7 @@ mod lifecycle;
 mod logs;
 mod media;
 mod namespaces;
+mod once;
 mod operations;
 mod pace;
 mod page;

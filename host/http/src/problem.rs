@@ -78,6 +78,13 @@ impl Problem {
         Self::new(ProblemCode::BadRequest, detail)
     }
 
+    /// A call that ended so, as it stands in the ledger.
+    pub(crate) fn of_call(call: CallId, explanation: Explanation) -> Self {
+        let mut problem = Self::from(explanation);
+        problem.document.call_id = Some(call.to_string());
+        Self { id: Some(call), is_counted: true, ..problem }
+    }
+
     /// A fault of the host: the log has the cause, under the request's id.
     pub(crate) fn host(error: &dyn std::fmt::Display) -> Self {
         Self::fault(error, "the host failed; its log says more under the request id".to_owned())

@@ -63,7 +63,9 @@ problems! {
     Unsupported "unsupported" 415 | 405 | 501 "The request has a form that is not taken here"
         "415: the body's `Content-Type` or `Content-Encoding` is not one that the address takes; `Accept-Encoding` lists the encodings. 405: the address exists, but not with this method; `Allow` lists those that work. 501: the host knows no such method, or it is CONNECT.";
     Conflict "conflict" 409 "It conflicts with what is there"
-        "A published version exists with other bytes, the state changed since it was read (`If-Match`), or an `Idempotency-Key` was used for another call. Read the current state, then decide.";
+        "A published version exists with other bytes, the state changed since it was read (`If-Match`), or the call with the same `Idempotency-Key` still runs. Read the current state, then decide.";
+    KeyReused "key-reused" 422 "The key belongs to another call"
+        "The `Idempotency-Key` was used for another call, or with other arguments; they are compared as JSON values. Choose another key for another call.";
     TooLarge "too-large" 413 "The body is over its limit"
         "The request's body is larger than the limit in `detail`, or the host would hold more for it than it does for one request.";
     InvalidComponent "invalid-component" 422 "The component cannot be taken"

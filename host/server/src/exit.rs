@@ -87,7 +87,7 @@ impl Exit {
             ProblemCode::ComponentError => Self::ComponentError,
             ProblemCode::NotFound | ProblemCode::Stopped => Self::NotFound,
             ProblemCode::Unauthenticated | ProblemCode::Forbidden | ProblemCode::Untrusted => Self::Refused,
-            ProblemCode::Conflict => Self::Conflict,
+            ProblemCode::Conflict | ProblemCode::KeyReused => Self::Conflict,
             ProblemCode::Trap
             | ProblemCode::LimitCpu
             | ProblemCode::LimitWall

@@ -98,6 +98,7 @@ impl Subjects {
             shadow: None,
             request_id: None,
             answer: None,
+            kept: None,
         }
     }
 }

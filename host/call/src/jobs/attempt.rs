@@ -1,7 +1,7 @@
 //! One attempt at a job: an ordinary call, and what its end means to the job.
 
 use super::{Inner, JobPolicy, backoff};
-use crate::{Answered, CallError, Calls, Explanation, Full, Held, Prepared, Request, telemetry};
+use crate::{Answered, CallError, Calls, Explanation, Full, Held, Prepared, Purpose, Request, telemetry};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl Calls {
             Ok(held) => held,
             Err(full) => return Ended::Refused(Box::new(full.into())),
         };
-        match self.run_for(&prepared, arguments, &held, Some(attempt)).await {
+        match self.run_for(&prepared, arguments, &held, Purpose::Attempt(attempt)).await {
             Ok(Answered { json, .. }) => Ended::Made(Ok(json.len() as u64)),
             Err(error) if attempt.has_begun() => Ended::Made(Err(error.explanation)),
             Err(error) => Ended::Refused(error.explanation),

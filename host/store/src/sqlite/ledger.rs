@@ -194,5 +194,6 @@ fn read_entry(call: CallId, row: &SqliteRow) -> Result<LedgerEntry, StoreError> 
         },
         request_id: row.try_get::<Option<&str>, _>("request_id")?.map(Into::into),
         answer: None,
+        kept: None,
     })
 }

@@ -1,5 +1,6 @@
 //! The database of one machine: SQLite in WAL mode, one writer and a few readers.
 
+mod answers;
 mod append;
 mod checkpoint;
 mod config;
