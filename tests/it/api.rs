@@ -9,7 +9,7 @@ use wares_it::host::{Host, client, code, problem};
 /// Method, path, body, and the status, code and word of the answer; sent with the operator's key.
 const OPERATOR: [(&str, &str, &str, u16, &str, &str); 18] = [
     ("GET", "/v1/nothing", "", 404, "not-found", "/v1/nothing"),
-    ("DELETE", "/v1/components", "", 405, "method-not-allowed", "DELETE"),
+    ("DELETE", "/v1/components", "", 405, "unsupported", "DELETE"),
     ("GET", "/v1/components/test/nothing", "", 404, "not-found", "test:nothing"),
     ("GET", "/v1/components/Test/swap", "", 400, "bad-request", "kebab-case"),
     ("GET", "/v1/components?limit=many", "", 400, "bad-request", "limit"),

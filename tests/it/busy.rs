@@ -63,7 +63,7 @@ async fn what_the_host_does_for_a_guest_is_charged_to_its_call() -> Result<()> {
         let answer = host.call(&format!("test/busy/{function}"), &key, &json!({})).await?;
         let call = answer.headers().get("wares-call-id").context("wares-call-id")?.to_str()?.to_owned();
         let (status, document) = problem(answer).await?;
-        assert_eq!((status, code(&document)), (504, "limit-cpu"), "{function}: {document:#}");
+        assert_eq!((status, code(&document)), (500, "limit-cpu"), "{function}: {document:#}");
         let entry = host.get(&format!("/v1/calls/{call}")).await?;
         let used = entry["cpu-us"].as_u64().context("cpu-us")? / 1_000;
         let all = cpu_ms(&host)? - before;

@@ -80,7 +80,7 @@ async fn calls_of_a_tree_are_counted_and_the_sixty_fifth_is_refused() -> Result<
     assert!(middle.map(|entry| below(&entry.call)).all(|calls| calls == 7), "{entries:#?}");
 
     let (status, problem) = problem(go(&host, &key, "fork", 5).await?).await?;
-    assert_eq!((status, code(&problem)), (502, "trap"), "{problem:#}");
+    assert_eq!((status, code(&problem)), (500, "trap"), "{problem:#}");
     ensure!(detail(&problem).contains("64 calls of components"), "{problem:#}");
     let made = tree::entries(dir.path())?.len() - entries.len();
     assert_eq!(made, 1 + 64, "what was refused is no call");
@@ -93,7 +93,7 @@ async fn a_tree_of_calls_stays_within_the_cpu_time_of_its_root() -> Result<()> {
     let host = diamond(&dir, LONG).await?;
     let key = host.tenant("district").await?;
     let (status, problem) = problem(go(&host, &key, "fork", 4).await?).await?;
-    assert_eq!((status, code(&problem)), (504, "limit-cpu"), "{problem:#}");
+    assert_eq!((status, code(&problem)), (500, "limit-cpu"), "{problem:#}");
     ensure!(detail(&problem).contains("test:bottom@1.0.0"), "{problem:#}");
     let entries = tree::entries(dir.path())?;
     let used: u64 = entries.iter().map(|entry| entry.cpu_us).sum();
@@ -111,7 +111,7 @@ async fn components_call_each_other_eight_deep_and_no_deeper() -> Result<()> {
     chain(&host, "deep", 10, 0, "").await?;
     assert_eq!(success(go(&host, &key, "deep1", 0).await?).await?, json!(8));
     let (status, problem) = problem(go(&host, &key, "deep0", 0).await?).await?;
-    assert_eq!((status, code(&problem)), (502, "trap"));
+    assert_eq!((status, code(&problem)), (500, "trap"));
     ensure!(detail(&problem).contains("8 deep"), "{problem:#}");
     Ok(())
 }
@@ -138,7 +138,7 @@ async fn nobody_waits_for_himself() -> Result<()> {
     host.publish_and_deploy(back, "test:other", "1.0.0").await?;
     host.put("/v1/providers/test:ring1/links", json!({"component": "test:other", "tenant": "district"})).await?;
     let (status, document) = problem(go(&host, &key, "ring0", 0).await?).await?;
-    assert_eq!((status, code(&document)), (502, "trap"), "{document:#}");
+    assert_eq!((status, code(&document)), (500, "trap"), "{document:#}");
     ensure!(detail(&document).contains("test:ring0 -> test:other -> test:ring0"), "{document:#}");
     Ok(())
 }
@@ -172,7 +172,7 @@ async fn a_component_is_called_only_by_those_who_may() -> Result<()> {
 
     grant(&host, "test:top", &[]).await?;
     let (status, problem) = problem(go(&host, &key, "top", 0).await?).await?;
-    assert_eq!((status, code(&problem)), (502, "trap"));
+    assert_eq!((status, code(&problem)), (500, "trap"));
     ensure!(detail(&problem).contains("`wares grants add test:top --component test:base`"), "{problem:#}");
     Ok(())
 }
@@ -185,7 +185,7 @@ async fn a_failure_says_whose_it_was() -> Result<()> {
     chain(&host, "bad", 3, 0, "unreachable").await?;
     chain(&host, "busy", 2, 0, FOREVER).await?;
     let (status, document) = problem(go(&host, &key, "bad0", 0).await?).await?;
-    assert_eq!((status, code(&document)), (502, "trap"), "{document:#}");
+    assert_eq!((status, code(&document)), (500, "trap"), "{document:#}");
     let entries = tree::entries(dir.path())?;
     let failed = tree::of(&entries, "test:bad2")?;
     for words in ["calling test:bad2/links@1.0.0#go", "test:bad2@1.0.0", "unreachable"] {
@@ -196,7 +196,7 @@ async fn a_failure_says_whose_it_was() -> Result<()> {
     assert!(entries.iter().all(|entry| entry.outcome == "trap"), "{entries:#?}");
 
     let (status, document) = problem(go(&host, &key, "busy0", 0).await?).await?;
-    assert_eq!((status, code(&document)), (504, "limit-cpu"), "{document:#}");
+    assert_eq!((status, code(&document)), (500, "limit-cpu"), "{document:#}");
     let entries = tree::entries(dir.path())?;
     for component in ["test:busy0", "test:busy1"] {
         assert_eq!(tree::of(&entries, component)?.outcome, "limit-cpu");

@@ -152,7 +152,7 @@ async fn the_same_key_is_the_same_job() -> Result<()> {
     assert_ne!(queue(&host, &other).await?, first, "keys are a tenant's own");
     for (path, body) in [(add.clone(), json!([1, 3])), (format!("{HOSTILE}/sleep"), json!([1]))] {
         let (status, refused) = problem(ask(&host, &key, &path, &body, Some("order 7")).await?).await?;
-        assert_eq!((status, code(&refused)), (409, "conflict"), "{refused}");
+        assert_eq!((status, code(&refused)), (422, "key-reused"), "{refused}");
     }
     let both = |jobs: &Value| jobs["items"].as_array().map(Vec::len) == Some(2);
     host.until("/v1/jobs?state=succeeded", both).await?;
@@ -172,7 +172,7 @@ async fn what_fails_is_tried_again_and_a_dead_job_can_be_replayed() -> Result<()
     let at = later(&host, &key, &format!("{HOSTILE}/trap"), &json!({})).await?;
     let dead = until_state(&host, &at, "dead").await?;
     assert_eq!((&dead["attempts"], outcomes(&dead)), (&json!(3), vec!["trap"; 3]), "{dead:#}");
-    assert_eq!((code(&dead["problem"]), &dead["problem"]["status"]), ("trap", &json!(502)));
+    assert_eq!((code(&dead["problem"]), &dead["problem"]["status"]), ("trap", &json!(500)));
     ensure!(dead["problem"]["backtrace"].as_array().is_some_and(|frames| !frames.is_empty()), "{dead:#}");
     for call in dead["calls"].as_array().into_iter().flatten() {
         let entry = host.get(&format!("/v1/calls/{}", call["call"].as_str().context("call")?)).await?;

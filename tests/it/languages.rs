@@ -15,7 +15,7 @@ async fn an_http_component_in_javascript_answers() -> Result<()> {
     assert!(drops.starts_with("drop 0\n") && drops.ends_with("drop 9\n"), "{drops}");
     let spinning = host.request(Method::GET, "/serve/test/answers-js/spin", &key).send().await?;
     let (status, document) = problem(spinning).await?;
-    assert_eq!((status, code(&document)), (504, "limit-cpu"), "{document:#}");
+    assert_eq!((status, code(&document)), (500, "limit-cpu"), "{document:#}");
     Ok(())
 }
 
@@ -26,7 +26,7 @@ async fn an_http_component_in_python_answers() -> Result<()> {
     let key = host.tenant("district").await?;
     let raised = host.request(Method::GET, "/serve/test/answers-python/raise", &key).send().await?;
     let (status, document) = problem(raised).await?;
-    assert_eq!((status, code(&document)), (502, "trap"), "{document:#}");
+    assert_eq!((status, code(&document)), (500, "trap"), "{document:#}");
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod asking;
 mod attacks;
 mod backup;
 mod budgets;
@@ -32,6 +33,7 @@ mod loading;
 mod logs;
 mod mirror;
 mod older;
+mod once;
 mod operations;
 mod operators_files;
 mod outbound;

@@ -107,9 +107,9 @@ async fn a_response_streams_while_the_component_runs() -> Result<()> {
 async fn failures_before_the_response_are_problems() -> Result<()> {
     let shelf = Shelf::new().await?;
     let cases = [
-        ("/spin", 504, "limit-cpu"),
+        ("/spin", 500, "limit-cpu"),
         ("/sleep", 504, "limit-wall"),
-        ("/panic", 502, "trap"),
+        ("/panic", 500, "trap"),
         ("/error", 422, "component-error"),
     ];
     for (path, status, expected) in cases {

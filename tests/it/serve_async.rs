@@ -71,10 +71,10 @@ async fn bodies_stream_both_ways_with_trailers() -> Result<()> {
 async fn limits_hold_and_failures_are_counted() -> Result<()> {
     let shelf = Shelf::of("answers-async").await?;
     for (path, status, expected) in [
-        ("/spin", 504, "limit-cpu"),
+        ("/spin", 500, "limit-cpu"),
         ("/sleep", 504, "limit-wall"),
-        ("/eat", 502, "limit-memory"),
-        ("/panic", 502, "trap"),
+        ("/eat", 500, "limit-memory"),
+        ("/panic", 500, "trap"),
         ("/error", 422, "component-error"),
     ] {
         let response = shelf.request(Method::GET, path).send().await?;
@@ -120,7 +120,7 @@ async fn asynchronous_functions_are_called_with_json() -> Result<()> {
     let doubled = host.call("test/waits/double", &key, &json!({"number": 21})).await?;
     assert_eq!(success(doubled).await?, 42);
     let (status, document) = problem(host.call("test/waits/hoard", &key, &json!({})).await?).await?;
-    assert_eq!((status, code(&document)), (502, "limit-memory"), "{document:#}");
+    assert_eq!((status, code(&document)), (500, "limit-memory"), "{document:#}");
     let again = host.call("test/waits/double", &key, &json!({"number": 4})).await?;
     assert_eq!(success(again).await?, 8);
     let usage = host.get("/v1/usage?group_by=outcome").await?;

@@ -188,7 +188,7 @@ async fn a_response_that_is_not_what_its_head_says_never_seems_whole() -> Result
         assert!(!whole, "{path}");
     }
     let interim = shelf.exchange("GET /interim", "\r\n").await?;
-    assert!(interim.starts_with("HTTP/1.1 502 ") && interim.contains("status 103"), "{interim}");
+    assert!(interim.starts_with("HTTP/1.1 500 ") && interim.contains("status 103"), "{interim}");
     shelf.until_outcomes(json!({"trap": 3})).await
 }
 

@@ -211,7 +211,7 @@ async fn calls_that_fail_say_so_and_secrets_are_in_no_span() -> Result<()> {
 
     host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
     let refused = host.call("test/hostile/trap", &key, &json!({})).await?;
-    assert_eq!(refused.status(), 502, "{}", refused.text().await?);
+    assert_eq!(refused.status(), 500, "{}", refused.text().await?);
     let seen = collector.span(|seen| seen.attributes.contains_key("wares.ledger_us")).await?;
     assert_eq!(seen.attributes["wares.outcome"], "Str(trap)", "{seen:?}");
     Ok(())

@@ -222,6 +222,7 @@ impl Caller {
             resolve: Duration::ZERO,
             looked_at: resolved.looked_at,
             trace: caller.below(),
+            request_id: None,
         })
     }
 

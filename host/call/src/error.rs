@@ -10,7 +10,7 @@ use wares_catalog::ledger::LedgerError;
 use wares_catalog::nearest::nearest;
 use wares_catalog::snapshot::{Live, VersionEntry};
 use wares_engine::{Failure, Spent};
-use wares_model::{CallId, Outcome, ProblemCode};
+use wares_model::{CallId, JobId, Outcome, ProblemCode};
 use wares_typed::{ArgumentError, Description, Function};
 
 /// What a caller is told of a component's own error.
@@ -35,6 +35,9 @@ pub struct Explanation {
     /// Seconds after which to try again.
     #[serde(skip)]
     pub retry_after: Option<u64>,
+    /// What went wrong in the host, for its log alone.
+    #[serde(skip)]
+    pub fault: Option<String>,
 }
 
 /// A call that was refused or failed.
@@ -44,6 +47,8 @@ pub struct CallError {
     pub call: CallId,
     /// The version that would have served it or did.
     pub version: Option<Arc<VersionEntry>>,
+    /// How it ended, if it was made and counted; none if it was refused.
+    pub outcome: Option<Outcome>,
     /// Why. Boxed, so that an answer that is no error is not moved around in its size.
     pub explanation: Box<Explanation>,
 }
@@ -59,8 +64,8 @@ impl std::error::Error for CallError {}
 impl Explanation {
     /// A problem of this kind.
     pub fn new(code: ProblemCode, detail: String) -> Self {
-        let (pointer, error, retry_after) = (None, None, None);
-        Self { code, detail, pointer, error, backtrace: Vec::new(), nearest: Vec::new(), retry_after }
+        let (pointer, error, retry_after, fault) = (None, None, None, None);
+        Self { code, detail, pointer, error, backtrace: Vec::new(), nearest: Vec::new(), retry_after, fault }
     }
 
     /// What stands for the parts that were not written down.
@@ -68,10 +73,23 @@ impl Explanation {
         Self::new(ProblemCode::HostError, String::new())
     }
 
-    /// A fault of the host: the caller is told that much, the log has the rest.
+    /// A fault of the host: the caller is told that much, the log has the rest once it is known which call it is.
     pub(crate) fn host(error: &dyn fmt::Display) -> Self {
-        tracing::error!(%error, "a call failed in the host");
-        Self::new(ProblemCode::HostError, "the host failed; its log says more under the call id".to_owned())
+        let detail = "the host failed; its log says more under the call id".to_owned();
+        Self { fault: Some(error.to_string()), ..Self::new(ProblemCode::HostError, detail) }
+    }
+
+    /// The same in an attempt at a job that came to no call.
+    pub(crate) fn host_of_job(job: JobId, error: &dyn fmt::Display) -> Self {
+        tracing::error!(%error, %job, "an attempt at a job failed in the host");
+        Self::new(ProblemCode::HostError, "the host failed; its log says more under the job's id".to_owned())
+    }
+
+    /// Writes what went wrong in the host, if that is it, to the log.
+    pub(crate) fn log_fault(&self, call: CallId) {
+        if let Some(error) = &self.fault {
+            tracing::error!(%error, %call, "a call failed in the host");
+        }
     }
 
     pub(crate) fn with_error(self, error: Box<RawValue>) -> Self {
@@ -129,7 +147,12 @@ const FRAME: &str = "\n  at ";
 
 impl CallError {
     pub(crate) fn new(call: CallId, explanation: impl Into<Box<Explanation>>) -> Self {
-        Self { call, version: None, explanation: explanation.into() }
+        Self { call, version: None, outcome: None, explanation: explanation.into() }
+    }
+
+    /// Of a call that is in the ledger.
+    pub(crate) fn ended(self, outcome: Outcome) -> Self {
+        Self { outcome: Some(outcome), ..self }
     }
 
     pub(crate) fn of(self, version: &Arc<VersionEntry>) -> Self {
@@ -141,7 +164,9 @@ impl CallError {
     }
 
     pub(crate) fn host(call: CallId, error: &dyn fmt::Display) -> Self {
-        Self::new(call, Explanation::host(error))
+        let explanation = Explanation::host(error);
+        explanation.log_fault(call);
+        Self::new(call, explanation)
     }
 
     /// A version that does not load: the caller is told why if it may not run, and that the host failed otherwise.

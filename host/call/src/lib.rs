@@ -11,6 +11,7 @@ mod error;
 mod follow;
 mod holders;
 pub mod jobs;
+mod once;
 mod record;
 mod serve;
 mod shadow;
@@ -22,12 +23,14 @@ pub use budget::{Full, Held, Holder};
 pub use error::{CallError, Explanation};
 pub use follow::{Followed, Followers, Following, TooManyFollowers};
 pub use holders::{Holders, OpenBounds};
+pub use once::{Asked, IdempotencyKey, Once, OnceError, ParseIdempotencyKeyError, Replay};
 pub use shadow::Repeat;
 pub use telemetry::describe_metrics;
 
 use admission::{Admission, Patience, Permits};
 use compose::{Above, Caller};
 use jobs::Attempt;
+use once::Taken;
 use record::{Record, Traffic};
 use std::fmt;
 use std::sync::Arc;
@@ -59,6 +62,8 @@ pub struct Request {
     pub function: String,
     /// The trace that the call continues.
     pub trace: TraceParent,
+    /// The caller's own name for its request.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// A call that has found its version and function.
@@ -83,6 +88,7 @@ pub struct Prepared {
     caller: Option<Arc<Caller>>,
     /// The call that made it, if a component did.
     parent: Option<CallId>,
+    request_id: Option<Arc<str>>,
 }
 
 /// What serves a call, and whose call it is.
@@ -97,6 +103,7 @@ struct Found {
     looked_at: Option<Arc<ComponentEntry>>,
     /// The trace that the call continues.
     trace: TraceParent,
+    request_id: Option<Arc<str>>,
 }
 
 /// A call that was answered.
@@ -133,6 +140,28 @@ pub struct Calls {
     shadows: Arc<Semaphore>,
     followers: Followers,
     holders: Arc<Holders>,
+    /// Keys of callers under which calls run.
+    taken: Arc<Taken>,
+}
+
+/// What a call is made for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// For whoever waits for its answer.
+    Caller,
+    /// For a job.
+    Attempt(&'a Attempt),
+    /// For whoever asks for it under this key, once.
+    Once(&'a Once),
+}
+
+impl<'a> Purpose<'a> {
+    fn attempt(self) -> Option<&'a Attempt> {
+        match self {
+            Self::Attempt(attempt) => Some(attempt),
+            Self::Caller | Self::Once(_) => None,
+        }
+    }
 }
 
 impl Calls {
@@ -146,6 +175,7 @@ impl Calls {
             shadows,
             followers: Followers::default(),
             holders: Arc::new(Holders::new(open)),
+            taken: Arc::default(),
         }
     }
 
@@ -176,25 +206,25 @@ impl Calls {
 
     /// Runs a prepared call with the JSON of its arguments, which is held already.
     pub async fn run(&self, prepared: &Arc<Prepared>, body: &[u8], held: &Held) -> Result<Answered, CallError> {
-        self.run_for(prepared, body, held, None).await
+        self.run_for(prepared, body, held, Purpose::Caller).await
     }
 
-    /// The same, for an attempt at a job if it is one.
+    /// The same, for whatever it is for.
     async fn run_for(
         &self,
         prepared: &Arc<Prepared>,
         body: &[u8],
         held: &Held,
-        attempt: Option<&Attempt>,
+        purpose: Purpose<'_>,
     ) -> Result<Answered, CallError> {
-        let patience = attempt.map_or(Patience::Caller, |_| Patience::Job);
+        let patience = purpose.attempt().map_or(Patience::Caller, |_| Patience::Job);
         let refused = |error: &CallError| trace::refused(prepared, error);
         let entered =
             self.enter(prepared, body, held, patience).await.inspect_err(telemetry::refused).inspect_err(refused);
         let answered = match entered {
             Ok(entered) => {
-                attempt.iter().for_each(|attempt| attempt.begin());
-                self.execute(prepared, entered, body.len(), attempt).await
+                purpose.attempt().iter().for_each(|attempt| attempt.begin());
+                self.execute(prepared, entered, body.len(), purpose).await
             }
             Err(refused) => Err(refused),
         };
@@ -222,7 +252,7 @@ impl Calls {
         resolved: Result<Resolved, ResolveError>,
         entry: impl FnOnce(&Live, Option<&str>, &str) -> Result<(Arc<str>, Arc<str>), Box<Explanation>>,
     ) -> Result<Found, CallError> {
-        let Request { tenant, application, interface, function, trace, .. } = request;
+        let Request { tenant, application, interface, function, trace, request_id, .. } = request;
         let resolved = resolved.map_err(|error| CallError::unresolved(call, error))?;
         let version = resolved.version;
         let live = self.admission.loaded(&self.catalog, call, &version).await;
@@ -231,13 +261,14 @@ impl Calls {
         let (interface, function) = entry(&live, interface.as_deref(), &function)
             .map_err(|explanation| CallError::new(call, explanation).of(&version))?;
         let (resolve, looked_at) = (Duration::ZERO, resolved.looked_at);
-        Ok(Found { tenant, application, version, live, interface, function, resolve, looked_at, trace })
+        Ok(Found { tenant, application, version, live, interface, function, resolve, looked_at, trace, request_id })
     }
 
     /// A call that is ready to be made, by another one if there is one above.
     fn prepared(&self, call: CallId, found: Found, meter: Arc<Meter>, above: Option<&Above<'_>>) -> Arc<Prepared> {
         let caller = Caller::of(self, call, &found, &meter, above);
-        let Found { tenant, application, version, live, interface, function, resolve, looked_at, trace } = found;
+        let Found { tenant, application, version, live, interface, function, resolve, looked_at, trace, request_id } =
+            found;
         let context = context(call, &tenant, &version);
         let context = match &caller {
             None => context,
@@ -263,6 +294,7 @@ impl Calls {
             looked_at,
             caller,
             parent,
+            request_id,
         })
     }
 
@@ -293,7 +325,7 @@ impl Calls {
         prepared: &Arc<Prepared>,
         (admitted, arguments): (Admitted, Vec<Val>),
         bytes_in: usize,
-        attempt: Option<&Attempt>,
+        purpose: Purpose<'_>,
     ) -> Result<Answered, CallError> {
         let Admitted { _permits, slot, queue } = admitted;
         let traffic = Arc::new(Traffic::of(bytes_in, 0));
@@ -321,7 +353,11 @@ impl Calls {
             Err((outcome, explanation)) => (*outcome, Some(explanation.as_ref()), explanation.error_bytes()),
         };
         traffic.bytes_out.store(bytes_out as u64, Ordering::Relaxed);
-        record.answer = attempt.zip(ending.as_ref().ok()).and_then(|(attempt, json)| attempt.answer(json));
+        match purpose {
+            Purpose::Caller => {}
+            Purpose::Attempt(attempt) => record.answer = ending.as_ref().ok().and_then(|json| attempt.answer(json)),
+            Purpose::Once(once) => record.kept = once.keep(&ending),
+        }
         let recorded = record.close(outcome, explanation, logs).await;
         recorded.map_err(|error| CallError::ledger(prepared.call, &error))?;
         let queue = queue + wait;
@@ -329,7 +365,7 @@ impl Calls {
         telemetry::ended(prepared, outcome, &timing);
         match ending {
             Ok(json) => Ok(Answered { json, timing }),
-            Err((_, explanation)) => Err(CallError::new(prepared.call, explanation)),
+            Err((outcome, explanation)) => Err(CallError::new(prepared.call, explanation).ended(outcome)),
         }
     }
 }

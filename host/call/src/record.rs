@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 use wares_catalog::ledger::{LedgerError, Slot};
 use wares_engine::{Meter, Written};
-use wares_model::{JobAnswer, LedgerEntry, Outcome, Timestamp, Usage};
+use wares_model::{JobAnswer, KeptAnswer, LedgerEntry, Outcome, Timestamp, Usage};
 
 /// Bytes of an entry's `detail`.
 const DETAIL_BYTES_MAX: usize = 4 << 10;
@@ -35,13 +35,15 @@ pub(crate) struct Record {
     pub(crate) is_telling: bool,
     /// The result for the job that the call is made for.
     pub(crate) answer: Option<JobAnswer>,
+    /// The answer for whoever asks for the same again.
+    pub(crate) kept: Option<Box<KeptAnswer>>,
 }
 
 impl Record {
     pub(crate) fn open(prepared: Arc<Prepared>, slot: Slot, traffic: Arc<Traffic>) -> Self {
         telemetry::began();
         let (slot, started, clock) = (Some(slot), Timestamp::now(), Instant::now());
-        Self { prepared, slot, traffic, started, clock, is_telling: true, answer: None }
+        Self { prepared, slot, traffic, started, clock, is_telling: true, answer: None, kept: None }
     }
 
     /// Writes the entry and waits until it and those of the calls below are durable.
@@ -66,8 +68,10 @@ impl Record {
         explanation: Option<&Explanation>,
         logs: Written,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        explanation.into_iter().for_each(|explanation| explanation.log_fault(self.prepared.call));
         let detail = explanation.map(|explanation| explanation.for_the_record(DETAIL_BYTES_MAX));
-        let entry = LedgerEntry { answer: self.answer.take(), ..self.entry(outcome, detail, logs) };
+        let (answer, kept) = (self.answer.take(), self.kept.take());
+        let entry = LedgerEntry { answer, kept, ..self.entry(outcome, detail, logs) };
         let entering = self.slot.take().map(|slot| slot.enter(entry));
         async {
             match entering {
@@ -121,7 +125,9 @@ pub(crate) fn identify(prepared: &Prepared, started: Timestamp, usage: Usage) ->
         logs: None,
         log_marks: Vec::new(),
         shadow: None,
+        request_id: prepared.request_id.clone(),
         answer: None,
+        kept: None,
     }
 }
 

@@ -55,9 +55,11 @@ impl Calls {
         application: Application,
         target: Target,
         trace: TraceParent,
+        request_id: Option<Arc<str>>,
     ) -> Result<Arc<Prepared>, CallError> {
         let call = CallId::generate();
-        let request = Request { tenant, application, target, interface: None, function: HANDLE.to_owned(), trace };
+        let (interface, function) = (None, HANDLE.to_owned());
+        let request = Request { tenant, application, target, interface, function, trace, request_id };
         let prepared = self.find(call, request, |live, _, _| {
             let mut handlers = HANDLERS.iter().filter_map(|name| live.description.interface(name));
             let handler = handlers.next().filter(|_| live.component.serves_http());
@@ -177,7 +179,7 @@ impl Running {
         let queue = queue + wait;
         let timing = Timing { resolve: prepared.resolve, queue, instantiate, run, ledger: recording.elapsed() };
         telemetry::ended(&prepared, outcome, &timing);
-        explanation.map_or(Ok(()), |explanation| Err(CallError::new(prepared.call, explanation)))
+        explanation.map_or(Ok(()), |explanation| Err(CallError::new(prepared.call, explanation).ended(outcome)))
     }
 }
 

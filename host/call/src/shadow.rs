@@ -121,7 +121,11 @@ impl Shadow {
         };
         let report = prepared.live.component.call(invocation).await;
         let ending = match report.result {
-            Err(failure) => Ending { outcome: error::of_failure(failure).0, json: Vec::new() },
+            Err(failure) => {
+                let (outcome, explanation) = error::of_failure(failure);
+                explanation.log_fault(prepared.call);
+                Ending { outcome, json: Vec::new() }
+            }
             Ok(value) => Ending::of_lifted(lift(&prepared, value.as_ref())),
         };
         let matches = self.expected.is_like(&ending);
@@ -158,8 +162,9 @@ impl Shadow {
         let (interface, function) = (interface.unwrap_or_default().into(), function.name.as_str().into());
         // Counted and shown apart: no part of the caller's trace.
         let (tenant, application) = (Arc::clone(&served.tenant), Arc::clone(&served.application));
-        let (resolve, trace) = (Duration::ZERO, TraceParent::None);
-        let found = Found { tenant, application, version, live, interface, function, resolve, looked_at: None, trace };
+        let (resolve, looked_at, trace, request_id) = (Duration::ZERO, None, TraceParent::None, None);
+        let found =
+            Found { tenant, application, version, live, interface, function, resolve, looked_at, trace, request_id };
         let prepared = self.calls.prepared(CallId::generate(), found, Arc::default(), None);
         trace::repeats(&prepared, served.call);
         Ok(prepared)

@@ -39,6 +39,14 @@ pub struct DeployRequest {
     pub expected: Option<u64>,
 }
 
+impl From<DeployRequest> for NewRevision {
+    fn from(request: DeployRequest) -> Self {
+        let DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected } = request;
+        let (places, rollout, evidence) = (None, RolloutChange::Supersede, None);
+        Self { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence }
+    }
+}
+
 /// A way back.
 #[derive(Debug, Clone)]
 pub struct RollbackRequest {
@@ -100,21 +108,7 @@ impl Catalog {
     /// Gives traffic to versions. Each is loaded before it takes any, so that no call waits or fails for the change: calls that
     /// have begun end on the version they began with, the next one sees the new shares. A running rollout ends.
     pub async fn deploy(&self, request: DeployRequest) -> Result<Arc<Deployment>, DeployError> {
-        let DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected } = request;
-        let (places, rollout, evidence) = (None, RolloutChange::Supersede, None);
-        self.change_deployment(NewRevision {
-            component,
-            traffic,
-            stickiness,
-            places,
-            shadow,
-            actor,
-            reason,
-            expected,
-            rollout,
-            evidence,
-        })
-        .await
+        self.change_deployment(request.into()).await
     }
 
     /// Goes back to the state of an earlier revision: its shares, and each tenant to the version it had. It is a new revision
@@ -139,7 +133,7 @@ impl Catalog {
             None => self.other_traffic(&current).await?,
         };
         let reason = reason.or_else(|| Some(format!("rollback to revision {}", target.revision)));
-        let shadow = target.shadow.filter(|shadow| self.check_shadow(&component, shadow).is_ok());
+        let shadow = target.shadow.filter(|shadow| self.snapshot().check_shadow(&component, shadow).is_ok());
         self.change_deployment(NewRevision {
             component,
             traffic: target.traffic,
@@ -193,13 +187,14 @@ impl Catalog {
         let shadow = revision.shadow.iter().map(|shadow| &shadow.version);
         let mut new = Vec::new();
         for version in revision.traffic.keys().chain(shadow) {
-            let entry = self.usable(&revision.component, version)?;
+            let entry = self.snapshot().usable(&revision.component, version)?;
             self.live(&entry).await.map_err(|source| DeployError::Load { version: version.clone(), source })?;
             if !self.has_traffic(&entry) {
                 new.push(entry);
             }
         }
-        self.check_composition(&revision, &new).await?;
+        let snapshot = Arc::clone(&self.snapshot());
+        self.check_composition(&snapshot, &revision, &new).await?;
         let changing = self.change().await;
         self.commit(&changing, revision).await
     }
@@ -210,29 +205,9 @@ impl Catalog {
         mut revision: NewRevision,
     ) -> Result<Arc<Deployment>, DeployError> {
         // Once more: what may take traffic can have changed while the versions were loaded.
-        for version in revision.traffic.keys() {
-            self.usable(&revision.component, version)?;
-        }
-        self.snapshot().check_circle(&revision)?;
-        if let Some(shadow) = &revision.shadow {
-            self.check_shadow(&revision.component, shadow)?;
-        }
-        let (previous, running) = {
-            let snapshot = self.snapshot();
-            let component = snapshot.find(&revision.component)?;
-            (component.deployment.clone(), component.rollout.clone())
-        };
-        if revision.places.is_none() {
-            revision.places = Some(places::allot(&revision.component, previous.as_deref(), &revision.traffic));
-        }
+        let running = self.snapshot().settle_revision(&mut revision)?;
         let (expected, change) = (revision.expected, revision.rollout.clone());
-        let deployment = self.store().set_deployment(revision).await.map_err(|error| match error {
-            StoreError::RevisionConflict { current } => {
-                DeployError::Conflict { current, expected: expected.unwrap_or_default() }
-            }
-            ended @ StoreError::RolloutEnded { .. } => DeployError::Rollout(ended.to_string()),
-            other => DeployError::Store(other),
-        })?;
+        let deployment = self.store().set_deployment(revision).await.map_err(|error| refused(error, expected))?;
         let rollout = Rollout::after(running.as_deref(), &change, &deployment, &self.tending);
         if running.is_some() {
             telemetry::rollout_ended(&change);
@@ -251,18 +226,49 @@ impl Catalog {
         deployment.is_some_and(|now| now.traffic.contains_key(&version.record.version))
     }
 
+}
+
+/// Why the store did not take a revision.
+pub(crate) fn refused(error: StoreError, expected: Option<u64>) -> DeployError {
+    match error {
+        StoreError::RevisionConflict { current } => {
+            DeployError::Conflict { current, expected: expected.unwrap_or_default() }
+        }
+        ended @ StoreError::RolloutEnded { .. } => DeployError::Rollout(ended.to_string()),
+        other => DeployError::Store(other),
+    }
+}
+
+impl Snapshot {
+    /// Checks what may have changed since a revision was checked first, and says which version has which place. Returns the
+    /// rollout that runs.
+    pub(crate) fn settle_revision(&self, revision: &mut NewRevision) -> Result<Option<Arc<Rollout>>, DeployError> {
+        for version in revision.traffic.keys() {
+            self.usable(&revision.component, version)?;
+        }
+        self.check_circle(revision)?;
+        if let Some(shadow) = &revision.shadow {
+            self.check_shadow(&revision.component, shadow)?;
+        }
+        let component = self.find(&revision.component)?;
+        if revision.places.is_none() {
+            let previous = component.deployment.as_deref();
+            revision.places = Some(places::allot(&revision.component, previous, &revision.traffic));
+        }
+        Ok(component.rollout.clone())
+    }
+
     /// The version, if it may take traffic: one that is held back may not, and one that is yanked only if it does so already.
-    fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
-        let snapshot = self.snapshot();
-        let entry = snapshot.find_version(component, version)?;
-        let deployment = snapshot.find(component)?.deployment.as_ref();
+    pub(crate) fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
+        let entry = self.find_version(component, version)?;
+        let deployment = self.find(component)?.deployment.as_ref();
         // A version that has traffic may be given more or less of it, by a rollout that goes wrong too.
         if deployment.is_some_and(|now| now.traffic.contains_key(version)) {
-            snapshot.check_runs(entry)?;
+            self.check_runs(entry)?;
             return Ok(Arc::clone(entry));
         }
-        snapshot.check_deploys(entry)?;
-        snapshot.check_granted(entry)?;
+        self.check_deploys(entry)?;
+        self.check_granted(entry)?;
         if entry.record.yanked_at.is_some() {
             return Err(DeployError::Invalid(format!("{version} is yanked; deploy another version")));
         }
@@ -295,9 +301,7 @@ impl Catalog {
         }
         Ok(())
     }
-}
 
-impl Snapshot {
     /// Puts a new deployment in place and notes which versions have now been deployed.
     pub(crate) fn deployed(&mut self, deployment: Deployment) {
         for version in deployment.traffic.keys() {
@@ -313,7 +317,7 @@ impl Snapshot {
     }
 }
 
-fn check_shape(request: &NewRevision) -> Result<(), DeployError> {
+pub(crate) fn check_shape(request: &NewRevision) -> Result<(), DeployError> {
     let invalid = |detail: String| Err(DeployError::Invalid(detail));
     if request.traffic.is_empty() || request.traffic.len() > VERSIONS_MAX {
         return invalid(format!("traffic names {} versions; name 1 to {VERSIONS_MAX}", request.traffic.len()));

@@ -203,14 +203,14 @@ impl VersionEntry {
 }
 
 impl Catalog {
-    /// Checks that with this revision in place what these versions of it import of others would be provided, with the same
+    /// Checks that with this revision in place on this shelf what these versions of it import of others would be provided, with the same
     /// types, and granted, and that nobody would wait for himself.
     pub(crate) async fn check_composition(
         &self,
+        snapshot: &Snapshot,
         revision: &NewRevision,
         versions: &[Arc<VersionEntry>],
     ) -> Result<(), CompositionError> {
-        let snapshot = Arc::clone(&self.snapshot());
         snapshot.check_circle(revision)?;
         let next = snapshot.after(revision);
         let mut faults = Vec::new();

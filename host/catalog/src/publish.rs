@@ -4,7 +4,7 @@ use crate::compatibility::Against;
 use crate::review::Change;
 use crate::snapshot::{Summary, VersionEntry};
 use crate::vetting::{Publisher, Vetted};
-use crate::{Catalog, LoadError};
+use crate::{Catalog, DeployError, LoadError};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -142,6 +142,12 @@ pub enum PublishError {
     /// What the namespace asks changed while the version was looked at.
     #[error("what is asked of versions of {0} changed meanwhile: publish again")]
     NamespaceChanged(Namespace),
+    /// It was to have traffic at once, and may not; it is not published either.
+    #[error("the version was not published, because it cannot be deployed: {0}")]
+    Undeployable(Box<DeployError>),
+    /// It was there already, was to have traffic, and may not.
+    #[error("{0}")]
+    Undeployed(Box<DeployError>),
     /// The host failed.
     #[error(transparent)]
     Host(#[from] LoadError),
@@ -150,6 +156,12 @@ pub enum PublishError {
 impl From<StoreError> for PublishError {
     fn from(error: StoreError) -> Self {
         Self::Host(error.into())
+    }
+}
+
+impl From<DeployError> for PublishError {
+    fn from(error: DeployError) -> Self {
+        Self::Undeployable(Box::new(error))
     }
 }
 
@@ -173,11 +185,11 @@ impl From<CompileError> for PublishError {
 
 /// A component that was read, checked and compiled, and is not on the shelf yet.
 pub struct Prepared {
-    examined: Examined,
-    wasm: Bytes,
-    publisher: Publisher,
-    vetted: Vetted,
-    against: Option<Against>,
+    pub(crate) examined: Examined,
+    pub(crate) wasm: Bytes,
+    pub(crate) publisher: Publisher,
+    pub(crate) vetted: Vetted,
+    pub(crate) against: Option<Against>,
 }
 
 /// What publishing a component comes to.
@@ -272,7 +284,7 @@ impl Catalog {
         Ok(Examined { description: Arc::new(description), component, version, limits, asked, digest })
     }
 
-    fn already_there(&self, examined: &Examined) -> Result<Option<Published>, PublishError> {
+    pub(crate) fn already_there(&self, examined: &Examined) -> Result<Option<Published>, PublishError> {
         let snapshot = self.snapshot();
         match snapshot.version(&examined.component, &examined.version) {
             None => Ok(None),
@@ -287,6 +299,20 @@ impl Catalog {
         }
     }
 
+    /// All that the store keeps of a version, if what its namespace asks is still what was checked.
+    pub(crate) fn for_store(
+        &self,
+        record: VersionRecord,
+        examined: &Examined,
+        publisher: &Publisher,
+        vetted: Vetted,
+    ) -> Result<NewVersion, PublishError> {
+        let detail = serde_json::to_string(&*examined.description).map_err(encoding)?;
+        let namespace = self.snapshot().namespace(examined.component.namespace()).cloned();
+        let trust = vetted.for_store(namespace.as_ref(), examined, publisher.key)?;
+        Ok(NewVersion { record, detail, trust })
+    }
+
     async fn keep(
         &self,
         changing: &MutexGuard<'_, ()>,
@@ -296,30 +322,13 @@ impl Catalog {
         vetted: Vetted,
         against: Option<Against>,
     ) -> Result<Published, PublishError> {
-        let encode = |error: serde_json::Error| LoadError::Engine(format!("encoding the description: {error}"));
-        let detail = serde_json::to_string(&*examined.description).map_err(encode)?;
-        let namespace = self.snapshot().namespace(examined.component.namespace()).cloned();
-        let trust = vetted.for_store(namespace.as_ref(), &examined, publisher.key)?;
+        let record = examined.record(size, &publisher, vetted.signature())?;
+        let new = self.for_store(record.clone(), &examined, &publisher, vetted)?;
         let known = TrustRecord {
-            signature: trust.signature,
-            submission: trust.submission.as_ref().map(|one| SubmissionState { id: one.id, decision: None }),
+            signature: new.trust.signature,
+            submission: new.trust.submission.as_ref().map(|one| SubmissionState { id: one.id, decision: None }),
         };
-        let summary = serde_json::to_string(&summarize(&examined, trust.signature.as_ref())).map_err(encode)?;
-        let record = VersionRecord {
-            component: examined.component.clone(),
-            version: examined.version.clone(),
-            digest: examined.digest,
-            size_bytes: size as u64,
-            published_at: Timestamp::now(),
-            publisher: publisher.actor(),
-            deployed_at: None,
-            yanked_at: None,
-            stopped_at: None,
-            deprecation: None,
-            summary,
-        };
-        let inserted = self.store.insert_version(NewVersion { record: record.clone(), detail, trust }).await;
-        match inserted {
+        match self.store.insert_version(new).await {
             Ok(Inserted::Created) => {
                 let version = Arc::new(VersionEntry::new(record)?.with_trust(known));
                 self.publish_snapshot(changing, |next| next.put_version(Arc::clone(&version)));
@@ -335,6 +344,34 @@ impl Catalog {
             Err(other) => Err(other.into()),
         }
     }
+}
+
+impl Examined {
+    /// What is told of the version from now on.
+    pub(crate) fn record(
+        &self,
+        size: usize,
+        publisher: &Publisher,
+        signature: Option<&Signature>,
+    ) -> Result<VersionRecord, LoadError> {
+        Ok(VersionRecord {
+            component: self.component.clone(),
+            version: self.version.clone(),
+            digest: self.digest,
+            size_bytes: size as u64,
+            published_at: Timestamp::now(),
+            publisher: publisher.actor(),
+            deployed_at: None,
+            yanked_at: None,
+            stopped_at: None,
+            deprecation: None,
+            summary: serde_json::to_string(&summarize(self, signature)).map_err(encoding)?,
+        })
+    }
+}
+
+fn encoding(error: serde_json::Error) -> LoadError {
+    LoadError::Engine(format!("encoding the description: {error}"))
 }
 
 /// What a component asks for. It is refused if it imports what its manifest does not ask for, has called at set times what is

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wares_model::Timestamp;
+use wares_model::limits::KEPT_ANSWERS_SECONDS;
 use wares_model::time::{ABSENCE_BELIEVED_MAX, judged};
 use wares_store::{DatabaseSize, LogBounds, StoreError};
 
@@ -62,6 +63,7 @@ impl Catalog {
             0 => {}
             entries => tracing::info!(entries, "removed ledger entries past their retention; aggregates stay"),
         }
+        self.store.prune_answers(at.minus(Duration::from_secs(KEPT_ANSWERS_SECONDS))).await?;
         let size = self.store.size(TENANTS_NAMED).await?;
         let over = size.bytes.saturating_sub(policy.ledger_bytes_max).min(size.log_bytes);
         let over = over.max(size.log_bytes.saturating_sub(policy.logs.bytes_max));

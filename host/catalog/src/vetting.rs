@@ -156,6 +156,15 @@ impl Catalog {
 }
 
 impl Vetted {
+    pub(crate) fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
+    }
+
+    /// Whether somebody has to decide on the version first.
+    pub(crate) fn awaits_review(&self) -> bool {
+        self.submission.is_some()
+    }
+
     /// What is stored with the version. Fails if the namespace asks for something else by now.
     pub(crate) fn for_store(
         self,

@@ -34,7 +34,7 @@ pub(crate) fn is_operator(app: &App, headers: &HeaderMap) -> bool {
 fn enter(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Caller, Problem> {
     let caller = authenticate(app, headers)?;
     if let Some(ongoing) = extensions.get::<Ongoing>() {
-        ongoing.hold(&app.calls.holders().of(&caller))?;
+        ongoing.hold(&caller, &app.calls.holders().of(&caller))?;
     }
     Ok(caller)
 }

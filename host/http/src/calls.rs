@@ -4,24 +4,29 @@ use crate::afterwards::drop_afterwards;
 use crate::auth::TenantKey;
 use crate::jobs::{self, When};
 use crate::lifecycle;
+use crate::media::JsonBody;
 use crate::path::{self, Path};
-use crate::problem::{CALL_ID, COMPONENT, VERSION};
+use crate::problem::{CALL_ID, COMPONENT, OUTCOME, VERSION};
+use crate::request_id::RequestId;
 use crate::requests::Ongoing;
 use crate::traced::Traced;
-use crate::{App, Problem, body};
+use crate::{App, Problem, body, once};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::post;
 use std::fmt::Write as _;
-use wares_call::{Prepared, Request, Timing};
+use std::sync::Arc;
+use wares_call::{Answered, CallError, Held, Prepared, Request, Timing};
 use wares_catalog::Target;
 use wares_engine::TraceParent;
-use wares_model::ComponentName;
+use wares_model::{ComponentName, Outcome};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// How a call ended that has a result.
+pub(crate) const OK: (HeaderName, HeaderValue) = (OUTCOME, HeaderValue::from_static(Outcome::Ok.as_str()));
 /// What a value of it usually takes.
 const SERVER_TIMING_BYTES: usize = 112;
 
@@ -36,24 +41,28 @@ async fn by_world(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    _: JsonBody,
     Traced(trace): Traced,
+    RequestId(id): RequestId,
     ongoing: Ongoing,
     Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace)?, ongoing, body).await
+    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace, id)?, ongoing, body).await
 }
 
 async fn by_component(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    _: JsonBody,
     Traced(trace): Traced,
+    RequestId(id): RequestId,
     ongoing: Ongoing,
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace)?, ongoing, body)
+    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace, id)?, ongoing, body)
         .await
 }
 
@@ -61,7 +70,9 @@ async fn by_interface(
     State(app): State<App>,
     key: TenantKey,
     when: When,
+    _: JsonBody,
     Traced(trace): Traced,
+    RequestId(id): RequestId,
     ongoing: Ongoing,
     Path((package, interface, function)): Path<(String, String, String)>,
     body: Body,
@@ -74,7 +85,7 @@ async fn by_interface(
     path::check_name("the interface's name", &interface)?;
     let (interface, requirement) = path::with_requirement(&interface)?;
     let target = Target::Interface { package, interface: interface.to_owned(), requirement };
-    answer(app, when, request(key, target, None, function, trace)?, ongoing, body).await
+    answer(app, when, request(key, target, None, function, trace, id)?, ongoing, body).await
 }
 
 pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
@@ -88,34 +99,50 @@ fn request(
     interface: Option<String>,
     function: String,
     trace: TraceParent,
+    request_id: Option<Arc<str>>,
 ) -> Result<Request, Problem> {
     path::check_name("the interface's name", interface.as_deref().unwrap_or_default())?;
     path::check_name("the function's name", &function)?;
     let TenantKey { tenant, application } = key;
-    Ok(Request { tenant, application, target, interface, function, trace })
+    Ok(Request { tenant, application, target, interface, function, trace, request_id })
 }
 
 async fn answer(app: App, when: When, request: Request, ongoing: Ongoing, body: Body) -> Result<Response, Problem> {
-    if let When::Later(key) = when {
-        return jobs::queue(&app.jobs, request, key, &ongoing, body).await;
+    match when {
+        When::Now => {}
+        When::Once(key) => return once::answer(app, key, request, ongoing, body).await,
+        When::Later(key) => return jobs::queue(&app.jobs, request, key, &ongoing, body).await,
     }
     let prepared = app.calls.prepare(request).await?;
     let body = body::read(body, prepared.version().limits.body_bytes_max, "the arguments are", &ongoing).await?;
-    // A key was shown.
-    let held = ongoing.held().ok_or_else(|| Problem::host(&"a call holds nothing"))?;
-    let ended = app.calls.run(&prepared, &body, held).await;
-    let repeat = app.calls.repeat(&prepared, &body, &ended);
+    let ended = app.calls.run(&prepared, &body, held(&ongoing)?).await;
+    Ok(respond(&app, &prepared, &body, ended))
+}
+
+/// What a call's request holds: a key was shown.
+pub(crate) fn held(ongoing: &Ongoing) -> Result<&Held, Problem> {
+    ongoing.held().ok_or_else(|| Problem::host(&"a call holds nothing"))
+}
+
+/// The answer to a call that has ended, which may be made again in another version.
+pub(crate) fn respond(
+    app: &App,
+    prepared: &Arc<Prepared>,
+    body: &Bytes,
+    ended: Result<Answered, CallError>,
+) -> Response {
+    let repeat = app.calls.repeat(prepared, body, &ended);
     let response = match ended {
         Ok(answered) => {
             let notices = AppendHeaders(lifecycle::notices(prepared.version()));
-            (headers(&prepared, &answered.timing), notices, answered.json).into_response()
+            (headers(prepared, &answered.timing), [OK], notices, answered.json).into_response()
         }
         Err(error) => Problem::from(error).into_response(),
     };
-    Ok(match repeat {
+    match repeat {
         None => response,
         Some(repeat) => drop_afterwards(response, repeat),
-    })
+    }
 }
 
 /// Which call an answer is of, and what served it.

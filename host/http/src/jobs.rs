@@ -14,8 +14,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use wares_call::jobs::{IdempotencyKey, JobError, Jobs, Named};
-use wares_call::{Explanation, Request};
+use wares_call::jobs::{JobError, Jobs, Named};
+use wares_call::{Explanation, IdempotencyKey, Request};
 use wares_catalog::{Caller, Target};
 use wares_model::{CallId, ComponentName, JobId, JobState, ProblemCode, TenantId, Timestamp};
 use wares_store::{AttemptRecord, JobDetail, JobQuery, JobRecord};
@@ -38,6 +38,8 @@ pub(crate) fn routes() -> Router<App> {
 pub(crate) enum When {
     /// With the response.
     Now,
+    /// With the response, which is kept for whoever asks again.
+    Once(IdempotencyKey),
     /// Later, as a job.
     Later(Option<IdempotencyKey>),
 }
@@ -46,13 +48,16 @@ impl<S: Sync> FromRequestParts<S> for When {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        // Most calls have no such header.
-        if !parts.headers.contains_key(PREFER) || !prefers_later(&parts.headers) {
-            return Ok(Self::Now);
-        }
+        // Most calls have neither header.
         let key = parts.headers.get(IDEMPOTENCY_KEY);
         let key = key.map(|key| key.to_str().unwrap_or_default().parse::<IdempotencyKey>()).transpose();
-        Ok(Self::Later(key?))
+        let key = key.map_err(|error| Problem::bad_request(error.to_string()))?;
+        let is_later = parts.headers.contains_key(PREFER) && prefers_later(&parts.headers);
+        Ok(match (is_later, key) {
+            (true, key) => Self::Later(key),
+            (false, Some(key)) => Self::Once(key),
+            (false, None) => Self::Now,
+        })
     }
 }
 
@@ -251,8 +256,8 @@ impl From<JobError> for Problem {
         let code = match error {
             JobError::Call(call) => return call.into(),
             JobError::Store(_) => return Self::host(&error),
-            JobError::Key => ProblemCode::BadRequest,
-            JobError::OtherCall(_) | JobError::State { .. } => ProblemCode::Conflict,
+            JobError::OtherCall(_) => ProblemCode::KeyReused,
+            JobError::State { .. } => ProblemCode::Conflict,
             JobError::TooLarge(_) => ProblemCode::TooLarge,
             JobError::NoJob(_) => ProblemCode::NotFound,
             JobError::Full(_) => {

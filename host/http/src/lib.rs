@@ -13,12 +13,15 @@ mod config;
 mod connection;
 mod deployments;
 mod etag;
+mod form;
 mod garbage;
 mod grants;
 mod jobs;
 mod lifecycle;
 mod logs;
+mod media;
 mod namespaces;
+mod once;
 mod operations;
 mod pace;
 mod page;
@@ -27,7 +30,9 @@ mod peers;
 mod problem;
 mod providers;
 mod publications;
+mod refusals;
 mod reports;
+mod request_id;
 mod requests;
 mod rollouts;
 mod schedules;
@@ -45,6 +50,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use changes::Turns;
 use metrics_exporter_prometheus::PrometheusHandle;
+use refusals::Refusals;
 use std::sync::Arc;
 use tokio::sync::watch;
 use wares_call::Calls;
@@ -63,12 +69,13 @@ pub struct App {
     metrics: PrometheusHandle,
     draining: Draining,
     turns: Arc<Turns>,
+    refusals: Arc<Refusals>,
 }
 
 impl App {
     /// The API over this shelf.
     pub fn new(catalog: Arc<Catalog>, calls: Calls, jobs: Jobs, metrics: PrometheusHandle, draining: Draining) -> Self {
-        Self { catalog, calls, jobs, metrics, draining, turns: Turns::new() }
+        Self { catalog, calls, jobs, metrics, draining, turns: Turns::new(), refusals: Arc::default() }
     }
 }
 
@@ -148,6 +155,7 @@ pub fn router(app: App) -> Router {
         .merge(schedules::routes())
         .fallback(problem::no_such_address)
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
+        .layer(axum::middleware::from_fn(media::require_known))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()

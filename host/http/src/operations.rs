@@ -71,7 +71,7 @@ async fn metrics(State(app): State<App>, _admin: Admin) -> Response {
 
 async fn problems() -> Html<String> {
     let rows = ProblemCode::ALL.iter().fold(String::new(), |mut rows, code| {
-        let (status, title) = (code.status(), code.title());
+        let (status, title) = (statuses(*code), code.title());
         let _ = write!(rows, "<tr><td><a href=\"{PROBLEMS_PATH}/{code}\">{code}</a><td>{status}<td>{title}");
         rows
     });
@@ -82,8 +82,12 @@ async fn problem(Path(code): Path<String>) -> Result<Html<String>, Problem> {
     let code: ProblemCode = code.parse().map_err(|_| {
         Problem::new(ProblemCode::NotFound, format!("there is no such problem; {PROBLEMS_PATH} lists them"))
     })?;
-    let (status, explanation) = (code.status(), code.explanation());
+    let (status, explanation) = (statuses(code), code.explanation());
     Ok(page(code.title(), &format!("<p><code>{code}</code>, status {status}</p><p>{explanation}</p>")))
+}
+
+fn statuses(code: ProblemCode) -> String {
+    code.statuses().iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 async fn docs() -> Html<String> {

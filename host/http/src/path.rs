@@ -6,7 +6,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use serde::de::DeserializeOwned;
 use wares_model::limits::{ADDRESS_BYTES_MAX, INTERFACE_NAME_BYTES_MAX};
-use wares_model::{ComponentName, Version, VersionReq};
+use wares_model::{ComponentName, ProblemCode, Version, VersionReq};
 
 /// Path parameters, with a problem document when they do not parse or are longer than any.
 pub(crate) struct Path<T>(pub(crate) T);
@@ -64,7 +64,7 @@ impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         match rejection {
             JsonRejection::MissingJsonContentType(_) => {
-                Self::bad_request("the body must be JSON: send `Content-Type: application/json`")
+                Self::new(ProblemCode::Unsupported, "the body must be JSON: send `Content-Type: application/json`")
             }
             other => Self::bad_request(format!("body: {}", other.body_text())),
         }

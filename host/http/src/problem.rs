@@ -1,6 +1,7 @@
 //! The one error type of the API: `application/problem+json` (RFC 9457).
 
 use crate::lifecycle;
+use crate::refusals::Told;
 use axum::extract::OriginalUri;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,15 +16,19 @@ use wares_catalog::{
     PublishError, PullError, ResolveError, ReviewError, SecretsError, StandingError, TenancyError,
 };
 use wares_engine::{CompileError, ReadError};
-use wares_model::ProblemCode;
+use wares_model::{CallId, ProblemCode};
 use wares_registry::RegistryError;
 use wares_store::{StoreError, VersionRecord};
 
 /// Where problem codes are explained.
 pub(crate) const PROBLEMS_PATH: &str = "/problems";
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("wares-call-id");
+/// Names a request that came to no call, as the call's id would.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("wares-request-id");
 pub(crate) const COMPONENT: HeaderName = HeaderName::from_static("wares-component");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("wares-version");
+/// How a call ended, as the ledger has it. A call that was refused is not in the ledger.
+pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("wares-outcome");
 
 /// Seconds after which a publication may find room: what is before it is read or compiled in some of them.
 const PUBLISH_AGAIN_SECONDS: u64 = 5;
@@ -31,6 +36,11 @@ const PUBLISH_AGAIN_SECONDS: u64 = 5;
 /// An answer that says what was wrong, where, and what to do.
 #[derive(Debug)]
 pub struct Problem {
+    code: ProblemCode,
+    /// The call or the request that it is the answer to, once that is known.
+    id: Option<CallId>,
+    /// Whether the call is in the ledger.
+    is_counted: bool,
     document: Box<Document>,
     headers: Vec<(HeaderName, String)>,
 }
@@ -45,6 +55,9 @@ struct Document {
     /// The design's one name with an underscore: RFC 9457 extension members are usually written so.
     #[serde(rename = "call_id", skip_serializing_if = "Option::is_none")]
     call_id: Option<String>,
+    /// Of a request that came to no call; the answer names it.
+    #[serde(rename = "request_id", skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,10 +78,36 @@ impl Problem {
         Self::new(ProblemCode::BadRequest, detail)
     }
 
-    /// A fault of the host: the log has the cause.
+    /// A call that ended so, as it stands in the ledger.
+    pub(crate) fn of_call(call: CallId, explanation: Explanation) -> Self {
+        let mut problem = Self::from(explanation);
+        problem.document.call_id = Some(call.to_string());
+        Self { id: Some(call), is_counted: true, ..problem }
+    }
+
+    /// A fault of the host: the log has the cause, under the request's id.
     pub(crate) fn host(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a request failed in the host");
-        Self::new(ProblemCode::HostError, "the host failed; its log says more")
+        Self::fault(error, "the host failed; its log says more under the request id".to_owned())
+    }
+
+    fn fault(error: &dyn std::fmt::Display, detail: String) -> Self {
+        let request = CallId::generate();
+        tracing::error!(%error, %request, "a request failed in the host");
+        Self { id: Some(request), ..Self::new(ProblemCode::HostError, detail) }
+    }
+
+    /// The same in other words; a fault of the host stays unexplained.
+    fn with_detail(mut self, detail: String) -> Self {
+        if self.document.status < StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
+            self.document.detail = detail;
+        }
+        self
+    }
+
+    /// The same with another of its code's statuses.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.document.status = status.as_u16();
+        self
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -86,13 +125,23 @@ impl Serialize for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.document).unwrap_or_default();
+        let Self { code, id, is_counted, mut document, mut headers } = self;
+        let id = id.unwrap_or_else(CallId::generate);
+        if document.call_id.is_none() {
+            document.request_id = Some(id.to_string());
+            headers.push((REQUEST_ID, id.to_string()));
+        }
+        let status = StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        for (name, value) in self.headers {
+        for (name, value) in headers {
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.headers_mut().insert(name, value);
             }
+        }
+        if !is_counted {
+            let Document { status, detail, .. } = *document;
+            response.extensions_mut().insert(Told { call: id, code, status, detail });
         }
         response
     }
@@ -100,20 +149,22 @@ impl IntoResponse for Problem {
 
 impl From<Explanation> for Problem {
     fn from(explanation: Explanation) -> Self {
-        let Explanation { code, detail, pointer, error, backtrace, nearest, retry_after } = explanation;
+        let Explanation { code, detail, pointer, error, backtrace, nearest, retry_after, .. } = explanation;
         let document = Document {
             r#type: format!("{PROBLEMS_PATH}/{code}"),
             title: code.title(),
             status: code.status(),
             detail,
             call_id: None,
+            request_id: None,
             pointer,
             error,
             backtrace,
             nearest,
         };
         let headers = retry_after.map(|seconds| (header::RETRY_AFTER, seconds.to_string()));
-        Self { document: Box::new(document), headers: headers.into_iter().collect() }
+        let headers = headers.into_iter().collect();
+        Self { code, id: None, is_counted: false, document: Box::new(document), headers }
     }
 }
 
@@ -127,7 +178,11 @@ impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         let mut problem = Self::from(*error.explanation);
         problem.document.call_id = Some(error.call.to_string());
+        problem.id = Some(error.call);
+        problem.is_counted = error.outcome.is_some();
         let problem = problem.with_header(CALL_ID, error.call.to_string());
+        let problem =
+            error.outcome.into_iter().fold(problem, |problem, outcome| problem.with_header(OUTCOME, outcome.as_str()));
         match error.version {
             None => problem,
             Some(entry) => {
@@ -194,8 +249,7 @@ impl From<TakeBackupError> for Problem {
             TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
             // Whoever may take a backup sees everything: the reason too.
             TakeBackupError::Failed(_) => {
-                tracing::error!(%error, "no backup was taken");
-                Self::new(ProblemCode::HostError, error.to_string())
+                Self::fault(&error, error.to_string())
             }
         }
     }
@@ -245,6 +299,13 @@ impl From<ReviewError> for Problem {
 
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
+        let detail = error.to_string();
+        let error = match error {
+            PublishError::Undeployable(why) | PublishError::Undeployed(why) => {
+                return Self::from(*why).with_detail(detail);
+            }
+            other => other,
+        };
         let code = match &error {
             PublishError::TooLarge { .. } => ProblemCode::TooLarge,
             PublishError::Conflict { .. }
@@ -256,17 +317,19 @@ impl From<PublishError> for Problem {
             PublishError::Untrusted(_) => ProblemCode::Untrusted,
             PublishError::Statement(_) => ProblemCode::BadRequest,
             PublishError::Overloaded(_) => {
-                return Self::new(ProblemCode::Overloaded, error.to_string())
+                return Self::new(ProblemCode::Overloaded, detail)
                     .with_header(header::RETRY_AFTER, PUBLISH_AGAIN_SECONDS.to_string());
             }
             PublishError::Host(_)
+            | PublishError::Undeployable(_)
+            | PublishError::Undeployed(_)
             | PublishError::Read(ReadError::Host(_))
             | PublishError::Compile(CompileError::Host(_)) => return Self::host(&error),
             PublishError::Read(_) | PublishError::Import(_) | PublishError::Compile(_) | PublishError::Invalid(_) => {
                 ProblemCode::InvalidComponent
             }
         };
-        Self::new(code, error.to_string())
+        Self::new(code, detail)
     }
 }
 
@@ -369,8 +432,25 @@ pub(crate) async fn no_such_address(OriginalUri(uri): OriginalUri) -> Problem {
     Problem::new(ProblemCode::NotFound, format!("there is nothing at {}; /docs lists the API", uri.path()))
 }
 
+/// Methods that are known here or elsewhere (RFC 9110, RFC 5789).
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::CONNECT,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::PATCH,
+];
+
 pub(crate) async fn no_such_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
-    Problem::new(ProblemCode::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+    let (status, detail) = match METHODS.contains(&method) {
+        true => (StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path())),
+        false => (StatusCode::NOT_IMPLEMENTED, format!("no address takes the method {method}")),
+    };
+    Problem::new(ProblemCode::Unsupported, detail).with_status(status)
 }
 
 /// A handler that panicked: logged, and answered like any fault of the host.

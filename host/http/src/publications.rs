@@ -15,14 +15,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::compatibility::Against;
 use wares_catalog::publish::Compile;
 use wares_catalog::review::Change;
-use wares_catalog::{Catalog, DeployRequest, PublishRequest};
+use wares_catalog::{Catalog, PublishRequest};
 use wares_model::limits::COMPONENT_BYTES_MAX;
-use wares_model::{ComponentName, ProblemCode, Signature, Stickiness, Version};
+use wares_model::{ComponentName, ProblemCode, Signature, Version};
 use wares_typed::Changes;
 
 /// The header that carries a signature.
@@ -101,18 +100,15 @@ async fn publish(
         publisher,
     };
     let prepared = waiting.or_give_up(catalog.prepare(request)).await??;
-    let published = catalog.publish(prepared).await?;
+    let published = match deploy {
+        true => catalog.launch(prepared, actor, Some("deployed as it was published".to_owned())).await?,
+        false => catalog.publish(prepared).await?,
+    };
     let record = &published.version.record;
-    let mut warnings = Vec::new();
-    if deploy {
-        let traffic = BTreeMap::from([(record.version.clone(), wares_catalog::deploy::SHARES_TOTAL)]);
-        let reason = Some("deployed as it was published".to_owned());
-        let component = record.component.clone();
-        let (stickiness, shadow, expected) = (Stickiness::default(), None, None);
-        let request = DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected };
-        catalog.deploy(request).await?;
-        warnings = catalog.broken_by_deployment(&record.component).await;
-    }
+    let warnings = match deploy {
+        true => catalog.broken_by_deployment(&record.component).await,
+        false => Vec::new(),
+    };
     let waiting = published.version.trust.submission.as_ref().filter(|submission| submission.decision.is_none());
     let (status, location) = match waiting {
         Some(submission) => (StatusCode::ACCEPTED, format!("/v1/submissions/{}", submission.id)),

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use wares_call::{Full, Held, Holder};
+use wares_catalog::Caller;
 
 /// Bytes of an answer that go out as one.
 const PIECE_BYTES: usize = 32 << 10;
@@ -52,6 +53,8 @@ pub(crate) struct Ongoing(Arc<State>);
 struct State {
     requests: Arc<Requests>,
     has_ended: AtomicBool,
+    /// Whose key was shown.
+    caller: OnceLock<Caller>,
     held: OnceLock<Held>,
     /// Whether something is there for the client to take.
     is_ready: AtomicBool,
@@ -212,12 +215,17 @@ impl Watched {
 }
 
 impl Ongoing {
-    /// From now on it holds what this key's requests hold.
-    pub(crate) fn hold(&self, holder: &Arc<Holder>) -> Result<(), Full> {
-        let held = holder.begin()?;
+    /// From now on it is this caller's, and holds what his key's requests hold.
+    pub(crate) fn hold(&self, caller: &Caller, holder: &Arc<Holder>) -> Result<(), Full> {
         // A key is looked at once.
-        let _ = self.0.held.set(held);
+        let _ = self.0.caller.set(caller.clone());
+        let _ = self.0.held.set(holder.begin()?);
         Ok(())
+    }
+
+    /// Whose it is, as soon as a key was shown.
+    pub(crate) fn caller(&self) -> Option<&Caller> {
+        self.0.caller.get()
     }
 
     /// What it holds of its budgets; nothing as long as no key was shown.
@@ -283,8 +291,9 @@ impl Default for Ongoing {
 
 impl State {
     fn new(requests: Arc<Requests>, stream: Option<StreamEnd>) -> Self {
-        let (has_ended, held, is_ready, pieces, bytes_left) = Default::default();
-        Self { requests, has_ended, held, is_ready, pieces, bytes_left, stream }
+        let (has_ended, is_ready, pieces, bytes_left) = Default::default();
+        let (caller, held) = (OnceLock::new(), OnceLock::new());
+        Self { requests, has_ended, caller, held, is_ready, pieces, bytes_left, stream }
     }
 
     fn end(&self) {

@@ -2,6 +2,8 @@
 
 use crate::auth::TenantKey;
 use crate::pace::TooSlow;
+use crate::problem::OUTCOME;
+use crate::request_id::RequestId;
 use crate::requests::Ongoing;
 use crate::traced::Traced;
 use crate::{App, Problem, ahead, calls, lifecycle};
@@ -13,7 +15,7 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use wares_engine::{BodyError, hop_by_hop};
 use wares_model::ProblemCode;
@@ -37,7 +39,8 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
     let Address { namespace, name, prefix, path } = Address::of(&parts.uri)?;
     let target = calls::component(&namespace, &name)?;
     let Ok(Traced(trace)) = Traced::from_request_parts(&mut parts, &app).await;
-    let prepared = app.calls.prepare_http(tenant, application, target, trace).await?;
+    let Ok(RequestId(id)) = RequestId::from_request_parts(&mut parts, &app).await;
+    let prepared = app.calls.prepare_http(tenant, application, target, trace, id).await?;
     let bytes_max = prepared.version().limits.body_bytes_max;
     // What says no length is stopped on the way.
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -69,6 +72,11 @@ async fn serve(State(app): State<App>, request: Request) -> Result<Response, Pro
 
     let (mut parts, body) = response.into_parts();
     hop_by_hop::remove(&mut parts.headers);
+    // The ledger's word, not the component's. Of an answer that is still on its way the call has not ended.
+    match body.is_end_stream() {
+        true => drop(parts.headers.insert(OUTCOME, calls::OK.1)),
+        false => drop(parts.headers.remove(OUTCOME)),
+    }
     for (name, value) in calls::identity(&prepared) {
         if let Ok(value) = HeaderValue::try_from(value) {
             parts.headers.insert(name, value);

@@ -6,13 +6,14 @@
 use crate::connection::drive;
 use crate::pace::{Pace, Paced};
 use crate::peers::{Peers, Place};
+use crate::refusals::{Refusals, Said};
 use crate::requests::{OpenBody, Requests};
 use crate::streams::Streams;
-use crate::{App, Draining, auth, operations, problem};
+use crate::{App, Draining, Problem, auth, form, operations, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, HeaderValue, Request, Version, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -79,21 +80,23 @@ impl Connections {
 pub struct Api {
     router: Router,
     draining: Draining,
+    refusals: Arc<Refusals>,
     /// Whether these are of a request with an operator's key.
     is_operator: Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>,
 }
 
 impl From<App> for Api {
     fn from(app: App) -> Self {
-        let (router, draining) = (crate::router(app.clone()), app.draining.clone());
-        Self { router, draining, is_operator: Box::new(move |headers| auth::is_operator(&app, headers)) }
+        let (router, draining, refusals) = (crate::router(app.clone()), app.draining.clone(), Arc::clone(&app.refusals));
+        Self { router, draining, refusals, is_operator: Box::new(move |headers| auth::is_operator(&app, headers)) }
     }
 }
 
 impl From<Router> for Api {
     /// Something without keys, so that nobody is an operator.
     fn from(router: Router) -> Self {
-        Self { router, draining: Draining::default(), is_operator: Box::new(|_| false) }
+        let (draining, refusals) = (Draining::default(), Arc::default());
+        Self { router, draining, refusals, is_operator: Box::new(|_| false) }
     }
 }
 
@@ -224,7 +227,9 @@ impl Server {
     ) -> Result<Response<OpenBody>, Infallible> {
         let version = request.version();
         let ongoing = requests.begin(version);
-        let refusal = self.refusal(&requests, request.uri().path(), request.headers());
+        let said = Said::of(&request);
+        let refusal = form::refusal(&request).map(Problem::into_response);
+        let refusal = refusal.or_else(|| self.refusal(&requests, request.uri().path(), request.headers()));
         let mut answer = match refusal {
             Some(refusal) => refusal,
             None => {
@@ -237,6 +242,7 @@ impl Server {
                 }
             }
         };
+        said.answered(&mut answer, &ongoing, &self.api.refusals);
         if version <= Version::HTTP_11 && self.api.draining.is_announced() {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

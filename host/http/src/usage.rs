@@ -3,6 +3,7 @@
 use crate::auth::LedgerReader;
 use crate::page::{Page, PageQuery, limit_from_text};
 use crate::path::{Path, Query};
+use crate::refusals::{Refusal, Refusals};
 use crate::{App, Problem};
 use axum::Router;
 use axum::extract::State;
@@ -86,14 +87,29 @@ async fn calls(
     Ok(axum::Json(Page { items: found.entries, next: found.next.map(|call| call.to_string()) }))
 }
 
+/// What became of a call or a request.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum CallShape {
+    Counted(Box<LedgerEntry>),
+    Refused(Box<Refusal>),
+}
+
 async fn call(
     State(catalog): State<Arc<Catalog>>,
+    State(refusals): State<Arc<Refusals>>,
     LedgerReader(caller): LedgerReader,
     Path(id): Path<CallId>,
-) -> Result<axum::Json<LedgerEntry>, Problem> {
+) -> Result<axum::Json<CallShape>, Problem> {
+    let own = caller.tenant.as_ref().map(|tenant| &tenant.record.id);
     let entry = catalog.store().call(id).await?;
     // Somebody else's call looks like one that never was.
-    let visible = |entry: &LedgerEntry| caller.tenant.as_ref().is_none_or(|own| own.record.id == entry.tenant);
-    let missing = || Problem::new(ProblemCode::NotFound, format!("the ledger has no call {id}"));
-    entry.filter(visible).map(axum::Json).ok_or_else(missing)
+    if let Some(entry) = entry.filter(|entry| own.is_none_or(|own| *own == entry.tenant)) {
+        return Ok(axum::Json(CallShape::Counted(Box::new(entry))));
+    }
+    let refused = refusals.find(id, own).map(|refusal| axum::Json(CallShape::Refused(Box::new(refusal))));
+    refused.ok_or_else(|| {
+        let detail = format!("the ledger has no call {id}, and no request of this id was refused here a short while ago");
+        Problem::new(ProblemCode::NotFound, detail)
+    })
 }

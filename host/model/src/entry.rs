@@ -1,7 +1,7 @@
 //! What the ledger says of one call.
 
 use crate::log::LogMark;
-use crate::{CallId, ComponentName, JobId, TenantId, Timestamp, Version};
+use crate::{CallId, ComponentName, Digest, JobId, TenantId, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ impl Outcome {
     ];
 
     /// The word the ledger, the API and the metrics use.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::ComponentError => "component-error",
@@ -124,6 +124,20 @@ pub struct JobAnswer {
     pub json: Vec<u8>,
 }
 
+/// The answer of a call that was made under a key of its caller's, kept for whoever asks for the same again. It is written with
+/// the call's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// The key.
+    pub key: String,
+    /// The digest of what was called and its arguments.
+    pub fingerprint: Digest,
+    /// Why there is no result, as JSON.
+    pub problem: Option<String>,
+    /// JSON of the result.
+    pub json: Vec<u8>,
+}
+
 /// One entry of the ledger: an admitted call and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -161,7 +175,13 @@ pub struct LedgerEntry {
     /// Set for a call that only repeats another one: it is kept apart from all sums and never billed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowOf>,
+    /// The caller's own name for its request (`X-Request-Id`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Arc<str>>,
     /// The result for the job that the call was made for, on its way to the store; none in what is read back.
     #[serde(skip)]
     pub answer: Option<JobAnswer>,
+    /// The answer to be kept under the caller's key, on its way to the store; none in what is read back.
+    #[serde(skip)]
+    pub kept: Option<Box<KeptAnswer>>,
 }

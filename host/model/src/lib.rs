@@ -25,7 +25,7 @@ pub mod time;
 
 pub use config::ConfigOverrides;
 pub use digest::Digest;
-pub use entry::{Application, JobAnswer, LedgerEntry, Outcome, ShadowOf, Usage};
+pub use entry::{Application, JobAnswer, KeptAnswer, LedgerEntry, Outcome, ShadowOf, Usage};
 pub use grants::{Asked, Granted, Grants};
 pub use ids::{CallId, JobId, KeyId, SubmissionId};
 pub use interface::InterfaceName;

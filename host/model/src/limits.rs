@@ -345,6 +345,19 @@ pub const JOB_INTERRUPTIONS_MAX: u32 = 10;
 pub const JOB_ATTEMPTS_KEPT_MAX: u32 = 100;
 /// Bytes of an idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of the answers that are kept for one tenant under such keys; the newest stay. Several of the largest results fit, and
+/// a hundred thousand small ones.
+pub const KEPT_ANSWERS_BYTES_MAX: u64 = 64 * MIB;
+/// Seconds for which an answer is kept: whoever tries again does so within a day.
+pub const KEPT_ANSWERS_SECONDS: u64 = 86_400;
+/// Bytes of a client's own name for a request (`X-Request-Id`): a UUID and a trace fit several times.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Refused requests that a host remembers: minutes of them on a busy host.
+pub const REFUSALS_MAX: usize = 10_000;
+/// Bytes of all of them.
+pub const REFUSALS_BYTES_MAX: usize = 8 << 20;
+/// Bytes of what is remembered of a refusal's reason, and of its address.
+pub const REFUSAL_DETAIL_BYTES_MAX: usize = 1 << 10;
 /// Schedules in one manifest.
 pub const SCHEDULES_MAX: usize = 16;
 /// Bytes of a schedule's arguments.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 macro_rules! problems {
-    ($($variant:ident $code:literal $status:literal $title:literal $explanation:literal;)*) => {
+    ($($variant:ident $code:literal $status:literal $(| $other:literal)* $title:literal $explanation:literal;)*) => {
         /// The kind of an error answer; `type` of the problem document is `/problems/<code>`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -22,9 +22,14 @@ macro_rules! problems {
                 match self { $(Self::$variant => $code),* }
             }
 
-            /// The HTTP status that goes with it.
+            /// The HTTP status that goes with it, unless the answer says another one of [`ProblemCode::statuses`].
             pub fn status(self) -> u16 {
                 match self { $(Self::$variant => $status),* }
+            }
+
+            /// All statuses that it is answered with.
+            pub fn statuses(self) -> &'static [u16] {
+                match self { $(Self::$variant => &[$status $(, $other)*]),* }
             }
 
             /// A short title.
@@ -55,10 +60,12 @@ problems! {
         "No such component, version, interface, function or record, or it is not visible to the tenant. `detail` lists the nearest names.";
     Stopped "stopped" 410 "The version was stopped"
         "An operator has stopped the version that the call resolves to: it answers no more. `detail` names it; call another version, or the component without one.";
-    MethodNotAllowed "method-not-allowed" 405 "The address does not know this method"
-        "The address exists, but not with this HTTP method. The `Allow` header lists those that work.";
+    Unsupported "unsupported" 415 | 405 | 501 "The request has a form that is not taken here"
+        "415: the body's `Content-Type` or `Content-Encoding` is not one that the address takes; `Accept-Encoding` lists the encodings. 405: the address exists, but not with this method; `Allow` lists those that work. 501: the host knows no such method, or it is CONNECT.";
     Conflict "conflict" 409 "It conflicts with what is there"
-        "A published version exists with other bytes, the state changed since it was read (`If-Match`), or an `Idempotency-Key` was used for another call. Read the current state, then decide.";
+        "A published version exists with other bytes, the state changed since it was read (`If-Match`), or the call with the same `Idempotency-Key` still runs. Read the current state, then decide.";
+    KeyReused "key-reused" 422 "The key belongs to another call"
+        "The `Idempotency-Key` was used for another call, or with other arguments; they are compared as JSON values. Choose another key for another call.";
     TooLarge "too-large" 413 "The body is over its limit"
         "The request's body is larger than the limit in `detail`, or the host would hold more for it than it does for one request.";
     InvalidComponent "invalid-component" 422 "The component cannot be taken"
@@ -67,13 +74,13 @@ problems! {
         "The function returned the error case of its WIT `result`. `error` holds that value as JSON.";
     RateLimited "rate-limited" 429 "Too many calls"
         "The tenant has as many calls running, or jobs waiting, as it may, or open requests hold as much of the host's memory as is the tenant's part, or the key has as many of them open as it may. Take the answers, and wait for `Retry-After` seconds.";
-    Trap "trap" 502 "The guest trapped"
+    Trap "trap" 500 "The guest trapped"
         "The component's code failed. `detail` holds the reason and `backtrace` the names of the wasm functions. The host and other components are not affected; tell the vendor.";
-    LimitMemory "limit-memory" 502 "Over its memory"
+    LimitMemory "limit-memory" 500 "Over its memory"
         "The call needed more linear memory, table elements, instances, handles or host memory than its limits allow.";
-    LimitOutput "limit-output" 502 "Result over its size"
+    LimitOutput "limit-output" 500 "Result over its size"
         "The result's JSON is larger than the limit of the call.";
-    LimitCpu "limit-cpu" 504 "Over its CPU time"
+    LimitCpu "limit-cpu" 500 "Over its CPU time"
         "The call used more CPU time than its limit allows and was stopped.";
     LimitWall "limit-wall" 504 "Over its wall time"
         "The call took longer than its limit allows and was stopped.";

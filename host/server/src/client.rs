@@ -27,7 +27,7 @@ const REFUSAL_BYTES_MAX: usize = 1 << 20;
 const LIST_BYTES_MAX: usize = 256 << 20;
 /// The header of a publication that carries its signature.
 const SIGNATURE: &str = "wares-signature";
-/// The header that asks for a job instead of an answer, and the one with the caller's own name for it.
+/// The header that asks for a job instead of an answer, and the one with the caller's own name for a call or a job.
 const PREFER: &str = "prefer";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Pages of one list.
@@ -91,6 +91,8 @@ pub enum Body {
     Json(Value),
     /// JSON that is sent as it is.
     RawJson(Vec<u8>),
+    /// Arguments of a call that is made once under the caller's own name for it.
+    Once(Vec<u8>, String),
     /// Arguments of a call that is to be made later, and the caller's own name for the job.
     Job(Vec<u8>, Option<String>),
     /// JSON that is sent as it is, and its signature.
@@ -150,6 +152,9 @@ impl Client {
             Body::None => request,
             Body::Json(value) => request.json(&value),
             Body::RawJson(text) => request.header(CONTENT_TYPE, "application/json").body(text),
+            Body::Once(text, key) => {
+                request.header(CONTENT_TYPE, "application/json").header(IDEMPOTENCY_KEY, key).body(text)
+            }
             Body::Job(text, key) => {
                 let request =
                     request.header(CONTENT_TYPE, "application/json").header(PREFER, "respond-async").body(text);

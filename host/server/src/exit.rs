@@ -87,7 +87,7 @@ impl Exit {
             ProblemCode::ComponentError => Self::ComponentError,
             ProblemCode::NotFound | ProblemCode::Stopped => Self::NotFound,
             ProblemCode::Unauthenticated | ProblemCode::Forbidden | ProblemCode::Untrusted => Self::Refused,
-            ProblemCode::Conflict => Self::Conflict,
+            ProblemCode::Conflict | ProblemCode::KeyReused => Self::Conflict,
             ProblemCode::Trap
             | ProblemCode::LimitCpu
             | ProblemCode::LimitWall
@@ -99,7 +99,7 @@ impl Exit {
             | ProblemCode::Overloaded
             | ProblemCode::LedgerUnavailable
             | ProblemCode::Draining => Self::Unavailable,
-            ProblemCode::MethodNotAllowed | ProblemCode::InvalidComponent | ProblemCode::HostError => Self::Failed,
+            ProblemCode::Unsupported | ProblemCode::InvalidComponent | ProblemCode::HostError => Self::Failed,
         }
     }
 }

@@ -18,8 +18,11 @@ pub struct Problem {
     /// What was wrong, where, and what to do.
     pub detail: String,
     /// The call.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "call_id", skip_serializing_if = "Option::is_none")]
     pub call_id: Option<String>,
+    /// The request, if it came to no call.
+    #[serde(rename = "request_id", skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// The place in the arguments (RFC 6901).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
@@ -72,6 +75,10 @@ impl fmt::Display for Problem {
         }
         if let Some(call) = &self.call_id {
             write!(f, "\n  call {call}")?;
+        }
+        // Of what was wrong with the request all is said; of a fault of the host its log says more.
+        if let Some(request) = self.request_id.as_ref().filter(|_| self.status >= 500) {
+            write!(f, "\n  request {request}")?;
         }
         Ok(())
     }

@@ -96,7 +96,9 @@ impl Subjects {
             logs: None,
             log_marks: Vec::new(),
             shadow: None,
+            request_id: None,
             answer: None,
+            kept: None,
         }
     }
 }

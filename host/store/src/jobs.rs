@@ -271,11 +271,12 @@ pub struct ScheduleRecord {
 /// Jobs and schedules.
 #[async_trait]
 pub trait JobStore: Send + Sync + 'static {
-    /// Queues a job, unless one of the tenant has its idempotency key, or too much waits already.
+    /// Queues a job, unless one of the application has its idempotency key, or too much waits already.
     async fn queue_job(&self, job: NewJob, bounds: JobBounds) -> Result<QueuedJob, StoreError>;
 
-    /// The job that a tenant gave this idempotency key.
-    async fn job_of_key(&self, tenant: &TenantId, key: &str) -> Result<Option<JobRecord>, StoreError>;
+    /// The job that one of a tenant's applications gave this idempotency key.
+    async fn job_of_key(&self, tenant: &TenantId, application: &str, key: &str)
+    -> Result<Option<JobRecord>, StoreError>;
 
     /// One job.
     async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;

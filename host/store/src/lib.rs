@@ -2,6 +2,7 @@
 //!
 //! [`Store`] is the interface that the rest of the host knows; [`SqliteStore`] is the database of one machine behind it.
 
+mod answers;
 mod artifacts;
 mod backup;
 mod config;
@@ -26,6 +27,7 @@ mod trust;
 mod upkeep;
 
 pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
+pub use answers::{AnswerStore, KeptCall};
 pub use artifacts::{ArtifactReader, Artifacts};
 pub use backup::{Backup, BackupError, BackupHead, DatabaseCopy, MissingArtifact};
 pub use config::{ConfigRecord, ConfigStore};
@@ -65,8 +67,8 @@ use wares_model::{
 /// What the ledger's writer needs of a store.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
-    /// Writes entries, their logs, the aggregates per minute, hour and day, and the results of the jobs that the calls were
-    /// made for, all in one transaction or not at all.
+    /// Writes entries, their logs, the aggregates per minute, hour and day, the results of the jobs that the calls were made
+    /// for, and the answers that are kept under their callers' keys, all in one transaction or not at all.
     ///
     /// An entry whose call is entered already changes nothing and counts nothing, so that a batch whose fate is unknown may be
     /// handed in again. Numbers beyond 63 bits are kept as the largest of 63 bits.
@@ -81,10 +83,23 @@ pub trait LedgerStore: Send + Sync + 'static {
 /// Catalog, deployments, tenants, keys and ledger of one shelf.
 #[async_trait]
 pub trait Store:
-    LedgerStore + TrustStore + ReportStore + GrantStore + ProviderStore + JobStore + SecretStore + ConfigStore + UpkeepStore
+    LedgerStore
+    + AnswerStore
+    + TrustStore
+    + ReportStore
+    + GrantStore
+    + ProviderStore
+    + JobStore
+    + SecretStore
+    + ConfigStore
+    + UpkeepStore
 {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;
+
+    /// Adds a version and a revision that gives it traffic: both or neither. A version that is there already, with whatever
+    /// bytes, is a [`StoreError::VersionConflict`]; see also [`Store::set_deployment`].
+    async fn launch_version(&self, new: NewVersion, revision: NewRevision) -> Result<Deployment, StoreError>;
 
     /// All versions, in the order they were published.
     async fn versions(&self) -> Result<Vec<VersionRecord>, StoreError>;

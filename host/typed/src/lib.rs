@@ -18,6 +18,7 @@ mod decode;
 mod describe;
 mod description;
 mod documentation;
+mod fingerprint;
 mod integer;
 mod json;
 mod openapi;
@@ -31,6 +32,7 @@ pub use compatibility::{Changes, CompareError, Lost, compare};
 pub use describe::{DescribeError, asynchronous_wasm_features, describe, wasm_features};
 pub use description::{Description, Function, Interface, Producer};
 pub use documentation::{Documentation, DocumentationError, InterfaceDocumentation, SECTION as DOCUMENTATION_SECTION};
+pub use fingerprint::fingerprint;
 pub use openapi::openapi;
 pub use schema::{
     FunctionSchema, FunctionSchemas, SchemasTooLarge, argument_schema, error_schema, function_schemas, result_schema,

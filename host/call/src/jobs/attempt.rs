@@ -1,7 +1,7 @@
 //! One attempt at a job: an ordinary call, and what its end means to the job.
 
 use super::{Inner, JobPolicy, backoff};
-use crate::{Answered, CallError, Calls, Explanation, Full, Held, Prepared, Request, telemetry};
+use crate::{Answered, CallError, Calls, Explanation, Full, Held, Prepared, Purpose, Request, telemetry};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl Calls {
             Ok(held) => held,
             Err(full) => return Ended::Refused(Box::new(full.into())),
         };
-        match self.run_for(&prepared, arguments, &held, Some(attempt)).await {
+        match self.run_for(&prepared, arguments, &held, Purpose::Attempt(attempt)).await {
             Ok(Answered { json, .. }) => Ended::Made(Ok(json.len() as u64)),
             Err(error) if attempt.has_begun() => Ended::Made(Err(error.explanation)),
             Err(error) => Ended::Refused(error.explanation),
@@ -105,7 +105,7 @@ impl Inner {
 
     /// The end of an attempt in which the host itself failed.
     pub(super) fn failed_in_host(&self, job: &JobRecord, error: &dyn fmt::Display) -> AttemptEnd {
-        end(&self.policy(), job, Ended::Made(Err(Box::new(Explanation::host(error)))))
+        end(&self.policy(), job, Ended::Made(Err(Box::new(Explanation::host_of_job(job.id, error)))))
     }
 }
 
@@ -177,8 +177,15 @@ fn after_failure(job: &JobRecord, explanation: &Explanation, at: Timestamp) -> O
 
 /// When a job is tried again that was not let in, if waiting helps.
 fn after_refusal(job: &JobRecord, explanation: &Explanation, at: Timestamp) -> Option<Timestamp> {
-    // Too much to do, or a fault of the host: the statuses after which a client would try again too.
-    let passes = matches!(explanation.code.status(), 429 | 500 | 503);
+    // Too much to do, or a fault of the host.
+    let passes = matches!(
+        explanation.code,
+        ProblemCode::RateLimited
+            | ProblemCode::HostError
+            | ProblemCode::Overloaded
+            | ProblemCode::LedgerUnavailable
+            | ProblemCode::Draining
+    );
     let asked = explanation.retry_after.map(Duration::from_secs).unwrap_or_default();
     let next = at.plus(backoff::after_refusals(job.refusals + 1).max(asked));
     (passes && next < job.deadline_at).then_some(next)

@@ -15,7 +15,7 @@ mod worker;
 pub(crate) use attempt::Attempt;
 pub use schedules::{ScheduleError, ScheduleView};
 
-use crate::{CallError, Calls, Explanation, Found, Request, error, telemetry};
+use crate::{CallError, Calls, Explanation, Found, IdempotencyKey, Request, error, once, telemetry};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use wares_catalog::Target;
 use wares_catalog::tenancy::TenantEntry;
 use wares_engine::TraceParent;
-use wares_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use wares_model::{CallId, Digest, JobId, JobState, ProblemCode, Retry, TenantId, Timestamp};
 use wares_store::{Due, JobBounds, JobDetail, JobQuery, JobRecord, JobRetention, NewJob, QueuedJob, Store, StoreError};
 
@@ -84,21 +83,14 @@ pub struct Named {
     pub function: String,
 }
 
-/// A tenant's own name for a job: the same name again is the same job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
-
 /// Why a job was not queued, or not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// The call would be refused.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The idempotency key is empty or too long.
-    #[error("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters")]
-    Key,
     /// The idempotency key was given to another call.
-    #[error("the Idempotency-Key belongs to job {0}, which is another call; choose another key")]
+    #[error("the Idempotency-Key belongs to job {0}, which is another call, or one with other arguments; choose another key")]
     OtherCall(JobId),
     /// The arguments are too large to be kept.
     #[error("the arguments of a job have at most {0} bytes here")]
@@ -122,16 +114,6 @@ pub enum JobError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl std::str::FromStr for IdempotencyKey {
-    type Err = JobError;
-
-    fn from_str(text: &str) -> Result<Self, JobError> {
-        let fits =
-            (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|c| (b' '..=b'~').contains(&c));
-        if fits { Ok(Self(text.to_owned())) } else { Err(JobError::Key) }
-    }
 }
 
 impl Jobs {
@@ -186,10 +168,9 @@ impl Jobs {
         if arguments.len() as u64 > policy.arguments_bytes_max {
             return Err(JobError::TooLarge(policy.arguments_bytes_max));
         }
-        let tenant = request.tenant.record.id.clone();
         let job = self.0.new_job(&request, key, arguments, Retry::default())?;
         if let Some(key) = &job.idempotency_key
-            && let Some(known) = self.0.store().job_of_key(&tenant, key).await?
+            && let Some(known) = self.0.store().job_of_key(&job.tenant, &job.application, key).await?
         {
             return same_call(known, &job.fingerprint);
         }
@@ -294,20 +275,19 @@ impl Inner {
         arguments: &[u8],
         retry: Retry,
     ) -> Result<NewJob, JobError> {
-        let Request { tenant, application, target, interface, function, trace } = request;
-        let named = Named { target: target.clone(), interface: interface.clone(), function: function.clone() };
-        let call = named.to_json()?;
+        let Request { tenant, application, trace, .. } = request;
+        let call = Named::from(request).to_json()?;
         let created_at = Timestamp::now();
         let job = NewJob {
             id: JobId::generate(),
             tenant: tenant.record.id.clone(),
             application: application.to_string(),
-            fingerprint: Digest::of(&[call.as_bytes(), b"\n", arguments].concat()),
+            fingerprint: once::fingerprint(&call, arguments),
             call,
             retry,
             created_at,
             deadline_at: created_at,
-            idempotency_key: key.map(|key| key.0),
+            idempotency_key: key.map(IdempotencyKey::into_string),
             due: None,
             traceparent: trace.traceparent(),
             arguments: arguments.to_vec(),
@@ -334,7 +314,7 @@ impl Inner {
 
     /// What a job calls, for whom.
     fn request(&self, job: &JobRecord) -> Result<Request, Box<Explanation>> {
-        let named = Named::of(job).map_err(|error| Box::new(Explanation::host(&error)))?;
+        let named = Named::of(job).map_err(|error| Box::new(Explanation::host_of_job(job.id, &error)))?;
         let tenant: Option<Arc<TenantEntry>> = self.calls.catalog.snapshot().tenant(&job.tenant).cloned();
         let tenant = tenant.ok_or_else(|| {
             Box::new(Explanation::new(ProblemCode::NotFound, format!("there is no tenant {}", job.tenant)))
@@ -343,7 +323,14 @@ impl Inner {
         let application = job.application.as_str().into();
         let trace =
             job.traceparent.as_deref().map_or(TraceParent::None, |parent| TraceParent::of_headers(parent, None));
-        Ok(Request { tenant, application, target, interface, function, trace })
+        Ok(Request { tenant, application, target, interface, function, trace, request_id: None })
+    }
+}
+
+impl From<&Request> for Named {
+    fn from(request: &Request) -> Self {
+        let Request { target, interface, function, .. } = request;
+        Self { target: target.clone(), interface: interface.clone(), function: function.clone() }
     }
 }
 
@@ -354,7 +341,7 @@ impl Named {
             .map_err(|error| StoreError::Corrupt(format!("the call of job {}: {error}", job.id)))
     }
 
-    fn to_json(&self) -> Result<String, StoreError> {
+    pub(crate) fn to_json(&self) -> Result<String, StoreError> {
         serde_json::to_string(self).map_err(|error| StoreError::Corrupt(format!("a job's call: {error}")))
     }
 }

@@ -228,6 +228,7 @@ impl Inner {
             interface: schedule.interface.clone(),
             function: schedule.function.clone(),
             trace: TraceParent::None,
+            request_id: None,
         };
         let due = Due { component: key.component.clone(), schedule: key.name.clone(), at };
         let job = match is_run {

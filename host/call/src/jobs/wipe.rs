@@ -11,8 +11,8 @@ use wares_store::StoreError;
 const ENDING_MAX: Duration = Duration::from_secs(10);
 
 impl Jobs {
-    /// Disables a tenant's schedules, cancels its jobs and removes them with their arguments and results, and then all that
-    /// components keep for the tenant: see [`wares_catalog::Catalog::wipe_tenant`]. What is called later until then may keep
+    /// Disables a tenant's schedules, cancels its jobs and removes them with their arguments and results, the answers that
+    /// are kept under keys of its applications, and then all that components keep for the tenant: see [`wares_catalog::Catalog::wipe_tenant`]. What is called later until then may keep
     /// something anew: revoke the tenant's keys first.
     pub async fn wipe_tenant(&self, tenant: &TenantId) -> Result<Wiped, TenancyError> {
         let inner = &self.0;
@@ -21,6 +21,7 @@ impl Jobs {
             Err(_) => tracing::warn!(%tenant, "some jobs of the tenant have not ended yet; they are cancelled"),
         }
         inner.store().remove_jobs_of(tenant).await?;
+        inner.store().remove_answers_of(tenant).await?;
         inner.calls.catalog.wipe_tenant(tenant).await
     }
 }

@@ -47,8 +47,9 @@ pub struct Call {
     /// Have the host make the call later, as a job, and print the job; `wares jobs show` has its result
     #[arg(long = "async", conflicts_with = "file")]
     is_async: bool,
-    /// With --async, a name of your own for the job: the same call under the same name again is the same job
-    #[arg(long, requires = "is_async", value_name = "TEXT")]
+    /// A name of your own for the call: the same call under the same name again is not made again, and has the same answer, or
+    /// with --async is the same job
+    #[arg(long, conflicts_with = "file", value_name = "TEXT")]
     idempotency_key: Option<String>,
     #[command(flatten)]
     access: Access,
@@ -88,9 +89,10 @@ impl Call {
         target: &NameAt<VersionReq>,
         words: &Words,
     ) -> anyhow::Result<Result<Vec<u8>, Box<Problem>>> {
-        let body = match self.is_async {
-            true => Body::Job(words.arguments()?, self.idempotency_key.clone()),
-            false => Body::RawJson(words.arguments()?),
+        let body = match (self.is_async, self.idempotency_key.clone()) {
+            (true, key) => Body::Job(words.arguments()?, key),
+            (false, Some(key)) => Body::Once(words.arguments()?, key),
+            (false, None) => Body::RawJson(words.arguments()?),
         };
         let called = match call_path(client, target, words).await {
             Ok(Ok(path)) => client.send(Method::POST, &path, body).await,

@@ -33,9 +33,9 @@ pub enum Calls {
         #[command(flatten)]
         access: Access,
     },
-    /// Show one call: outcome, usage, what it logged
+    /// Show one call: outcome, usage, what it logged; or why a request was refused a short while ago
     Show {
-        /// The call's id, as the header wares-call-id gives it
+        /// The call's id, as the header wares-call-id gives it, or the request's (wares-request-id)
         id: CallId,
         #[command(flatten)]
         format: Format,
@@ -86,6 +86,9 @@ fn list(calls: &Value) -> String {
 
 fn for_people(entry: &Value) -> String {
     let at = |pointer: &str| cell(entry, pointer);
+    if at("/outcome") == "refused" {
+        return refusal(entry);
+    }
     let interface = Some(at("/interface")).filter(|interface| !interface.is_empty());
     let function = interface.map_or_else(|| at("/function"), |interface| format!("{interface}#{}", at("/function")));
     let mut lines = vec![
@@ -112,4 +115,19 @@ fn for_people(entry: &Value) -> String {
         lines.extend(text.map(|text| format!("{title}:\n{text}")));
     }
     lines.join("\n")
+}
+
+/// A request that was refused: it is in no ledger.
+fn refusal(entry: &Value) -> String {
+    let at = |pointer: &str| cell(entry, pointer);
+    let lines = [
+        ("call", at("/call")),
+        ("outcome", format!("refused: {} ({})", at("/code"), at("/status"))),
+        ("request", format!("{} {}", at("/method"), at("/path"))),
+        ("tenant", format!("{} ({})", at("/tenant"), at("/application"))),
+        ("started", at("/started")),
+        ("detail", at("/detail")),
+    ];
+    let lines = lines.iter().filter(|(_, value)| !value.starts_with('-'));
+    lines.map(|(name, value)| format!("{:<10} {value}", format!("{name}:"))).collect::<Vec<_>>().join("\n")
 }

@@ -4,7 +4,7 @@
 //! thread that hands it in for as long as SQLite needs, tens of microseconds and more the more entries there are.
 
 use super::logs::{self, Added};
-use super::{LogBounds, SqliteOptions, direct, signed, to_json};
+use super::{LogBounds, SqliteOptions, answers, direct, signed, to_json};
 use crate::StoreError;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
@@ -26,8 +26,8 @@ const SUBJECT: &str = "INSERT INTO subjects (tenant, application, component, ver
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET function = excluded.function RETURNING id";
 const ENTRIES: &str =
     "INSERT INTO entries (call, subject, outcome, started, cpu_us, wall_us, memory_peak_bytes, bytes_in,
-    bytes_out, parent, detail) VALUES ";
-const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    bytes_out, parent, detail, request_id) VALUES ";
+const ENTRY_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 /// Entries that one statement writes, because running a statement costs something besides its rows.
 const ENTRIES_AT_ONCE: usize = 16;
 const LOG: &str = "INSERT INTO logs (call, text, marks) VALUES (?, ?, ?)";
@@ -140,7 +140,7 @@ impl Appender {
         Ok(())
     }
 
-    /// Writes entries, their logs, their sums and the results of jobs, all or nothing. Of a call that is entered already nothing
+    /// Writes entries, their logs, their sums, the results of jobs and answers to be kept, all or nothing. Of a call that is entered already nothing
     /// is written.
     pub(super) fn append(&mut self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
         match self.write(entries, ENTRIES_AT_ONCE)? {
@@ -178,6 +178,9 @@ impl Appender {
                     if let Some(JobAnswer { job, json }) = &entry.answer {
                         let answer = params![job.as_bytes(), entry.call.as_bytes(), json];
                         transaction.prepare_cached(ANSWER)?.execute(answer)?;
+                    }
+                    if let Some(kept) = &entry.kept {
+                        answers::keep(&transaction, entry, kept)?;
                     }
                     match &entry.shadow {
                         None => add(&mut sums, entry, *subject),
@@ -225,6 +228,7 @@ fn insert<'a>(
             signed(bytes_out),
             entry.parent.as_ref().map(|parent| parent.as_bytes()),
             entry.detail.as_deref(),
+            entry.request_id.as_deref(),
         ];
         for (value, place) in values.iter().zip(&mut place) {
             statement.raw_bind_parameter(place, value)?;

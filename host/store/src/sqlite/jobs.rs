@@ -21,9 +21,15 @@ impl JobStore for SqliteStore {
         Ok(queued)
     }
 
-    async fn job_of_key(&self, tenant: &TenantId, key: &str) -> Result<Option<JobRecord>, StoreError> {
-        let row = sqlx::query("SELECT * FROM jobs WHERE tenant = ? AND idempotency_key = ?")
+    async fn job_of_key(
+        &self,
+        tenant: &TenantId,
+        application: &str,
+        key: &str,
+    ) -> Result<Option<JobRecord>, StoreError> {
+        let row = sqlx::query("SELECT * FROM jobs WHERE tenant = ? AND application = ? AND idempotency_key = ?")
             .bind(tenant.as_str())
+            .bind(application)
             .bind(key)
             .fetch_optional(&self.readers)
             .await?;
@@ -275,9 +281,12 @@ async fn queue(connection: &mut SqliteConnection, job: NewJob, bounds: JobBounds
 /// The job with the same idempotency key, or for the same due time.
 async fn find_like(connection: &mut SqliteConnection, job: &NewJob) -> Result<Option<JobRecord>, StoreError> {
     let query = match (&job.idempotency_key, &job.due) {
-        (Some(key), _) => sqlx::query("SELECT * FROM jobs WHERE tenant = ? AND idempotency_key = ?")
-            .bind(job.tenant.as_str())
-            .bind(key.clone()),
+        (Some(key), _) => {
+            sqlx::query("SELECT * FROM jobs WHERE tenant = ? AND application = ? AND idempotency_key = ?")
+                .bind(job.tenant.as_str())
+                .bind(job.application.clone())
+                .bind(key.clone())
+        }
         (None, Some(due)) => {
             sqlx::query("SELECT * FROM jobs WHERE tenant = ? AND component = ? AND schedule = ? AND due_at = ?")
                 .bind(job.tenant.as_str())

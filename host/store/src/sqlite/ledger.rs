@@ -192,6 +192,8 @@ fn read_entry(call: CallId, row: &SqliteRow) -> Result<LedgerEntry, StoreError> 
             None => None,
             Some(call) => Some(ShadowOf { call, revision: number("revision")?, matches: row.try_get("matches")? }),
         },
+        request_id: row.try_get::<Option<&str>, _>("request_id")?.map(Into::into),
         answer: None,
+        kept: None,
     })
 }

@@ -1,5 +1,6 @@
 //! The database of one machine: SQLite in WAL mode, one writer and a few readers.
 
+mod answers;
 mod append;
 mod checkpoint;
 mod config;
@@ -252,6 +253,10 @@ impl LedgerStore for SqliteStore {
 impl Store for SqliteStore {
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError> {
         self.insert_version_row(new).await
+    }
+
+    async fn launch_version(&self, new: NewVersion, revision: NewRevision) -> Result<Deployment, StoreError> {
+        self.launch(new, revision).await
     }
 
     async fn versions(&self) -> Result<Vec<VersionRecord>, StoreError> {

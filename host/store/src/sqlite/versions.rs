@@ -1,47 +1,32 @@
 //! Table `versions`.
 
-use super::{SqliteStore, parse, signed, unsigned};
-use crate::{Deprecation, Inserted, NewVersion, StoreError, VersionRecord};
+use super::{SqliteStore, deployments, parse, signed, unsigned};
+use crate::{Deployment, Deprecation, Inserted, NewRevision, NewVersion, StoreError, VersionRecord};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
-use wares_model::{ComponentName, Timestamp, Version};
+use wares_model::{ComponentName, Digest, Timestamp, Version};
 
 impl SqliteStore {
     pub(super) async fn insert_version_row(&self, new: NewVersion) -> Result<Inserted, StoreError> {
-        let NewVersion { record, detail, trust } = new;
         let mut transaction = self.write().await?;
-        let existing: Option<String> =
-            sqlx::query_scalar("SELECT digest FROM versions WHERE component = ? AND version = ?")
-                .bind(record.component.as_str())
-                .bind(record.version.to_string())
-                .fetch_optional(&mut *transaction)
-                .await?;
-        if let Some(existing) = existing {
-            let existing = parse("digest", &existing)?;
-            return match existing == record.digest {
-                true => Ok(Inserted::Same),
-                false => Err(StoreError::VersionConflict { existing }),
-            };
+        match existing(&mut transaction, &new.record).await? {
+            Some(digest) if digest == new.record.digest => return Ok(Inserted::Same),
+            Some(existing) => return Err(StoreError::VersionConflict { existing }),
+            None => insert(&mut transaction, new).await?,
         }
-        sqlx::query(
-            "INSERT INTO versions (component, version, digest, size_bytes, published_at, publisher, deployed_at, yanked_at, summary, detail)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(record.component.as_str())
-        .bind(record.version.to_string())
-        .bind(record.digest.to_string())
-        .bind(signed(record.size_bytes))
-        .bind(record.published_at.as_micros())
-        .bind(record.publisher)
-        .bind(record.deployed_at.map(Timestamp::as_micros))
-        .bind(record.yanked_at.map(Timestamp::as_micros))
-        .bind(record.summary)
-        .bind(detail)
-        .execute(&mut *transaction)
-        .await?;
-        super::trust::insert(&mut transaction, &record.component, &record.version, trust).await?;
         transaction.commit().await?;
         Ok(Inserted::Created)
+    }
+
+    pub(super) async fn launch(&self, new: NewVersion, revision: NewRevision) -> Result<Deployment, StoreError> {
+        let mut transaction = self.write().await?;
+        if let Some(existing) = existing(&mut transaction, &new.record).await? {
+            return Err(StoreError::VersionConflict { existing });
+        }
+        insert(&mut transaction, new).await?;
+        let deployment = deployments::add_revision(&mut transaction, revision).await?;
+        transaction.commit().await?;
+        Ok(deployment)
     }
 
     pub(super) async fn version_rows(&self) -> Result<Vec<VersionRecord>, StoreError> {
@@ -63,6 +48,38 @@ impl SqliteStore {
         let query = sqlx::query_scalar("SELECT detail FROM versions WHERE component = ? AND version = ?");
         Ok(query.bind(component.as_str()).bind(version.to_string()).fetch_optional(&self.readers).await?)
     }
+}
+
+/// The digest that a version was published with.
+async fn existing(connection: &mut SqliteConnection, record: &VersionRecord) -> Result<Option<Digest>, StoreError> {
+    let existing: Option<String> =
+        sqlx::query_scalar("SELECT digest FROM versions WHERE component = ? AND version = ?")
+            .bind(record.component.as_str())
+            .bind(record.version.to_string())
+            .fetch_optional(connection)
+            .await?;
+    existing.map(|digest| parse("digest", &digest)).transpose()
+}
+
+async fn insert(connection: &mut SqliteConnection, new: NewVersion) -> Result<(), StoreError> {
+    let NewVersion { record, detail, trust } = new;
+    sqlx::query(
+        "INSERT INTO versions (component, version, digest, size_bytes, published_at, publisher, deployed_at, yanked_at, summary, detail)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(record.component.as_str())
+    .bind(record.version.to_string())
+    .bind(record.digest.to_string())
+    .bind(signed(record.size_bytes))
+    .bind(record.published_at.as_micros())
+    .bind(record.publisher)
+    .bind(record.deployed_at.map(Timestamp::as_micros))
+    .bind(record.yanked_at.map(Timestamp::as_micros))
+    .bind(record.summary)
+    .bind(detail)
+    .execute(&mut *connection)
+    .await?;
+    super::trust::insert(connection, &record.component, &record.version, trust).await
 }
 
 /// A version that is there.

@@ -120,7 +120,7 @@ async fn keys_and_bounds_hold() {
     let first = queue(store, keyed("north")).await;
     let again = store.queue_job(keyed("north"), BOUNDS).await.unwrap();
     assert!(matches!(again, QueuedJob::Known(known) if known.id == first));
-    assert_eq!(store.job_of_key(&"north".parse().unwrap(), "k").await.unwrap().unwrap().id, first);
+    assert_eq!(store.job_of_key(&"north".parse().unwrap(), "app", "k").await.unwrap().unwrap().id, first);
     assert_ne!(queue(store, keyed("south")).await, first, "keys are a tenant's own");
     queue(store, job("north", 1)).await;
     let large = NewJob { arguments: vec![b' '; 95], ..job("north", 1) };

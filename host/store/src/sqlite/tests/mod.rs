@@ -1,5 +1,6 @@
 //! The store on real SQLite files. Here is what the tests share.
 
+mod answers;
 mod crash;
 mod jobs;
 mod keyvalue;
@@ -53,7 +54,9 @@ fn entry(function: &str, outcome: Outcome, started: i64) -> LedgerEntry {
         logs: None,
         log_marks: Vec::new(),
         shadow: None,
+        request_id: None,
         answer: None,
+        kept: None,
     }
 }
 
