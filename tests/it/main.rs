@@ -28,6 +28,7 @@ mod keeping;
 mod keyvalue;
 mod languages;
 mod lifecycle;
+mod lists;
 mod loading;
 mod logs;
 mod mirror;

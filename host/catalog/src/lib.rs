@@ -46,7 +46,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify, RwLock, Semaphore};
 use upkeep::Judging;
 use wares_engine::{Engine, Lane, ReadError};
-use wares_model::{ComponentName, Limits, Namespace, Version};
+use wares_model::{ComponentName, Limits, Namespace, Version, Zone};
 use wares_store::{ArtifactReader, Artifacts, Store, StoreError};
 use wares_typed::Description;
 
@@ -81,6 +81,8 @@ pub struct Policy {
     pub loaded_max: u64,
     /// Whether callers may name versions that were never deployed.
     pub undeployed: Undeployed,
+    /// Where months, days and hours are counted.
+    pub time_zone: Zone,
 }
 
 /// The shelf of one host.

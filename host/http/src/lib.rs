@@ -11,6 +11,7 @@ mod changes;
 mod components;
 mod config;
 mod connection;
+mod csv;
 mod deployments;
 mod etag;
 mod garbage;
@@ -19,6 +20,7 @@ mod jobs;
 mod lifecycle;
 mod logs;
 mod namespaces;
+mod negotiate;
 mod operations;
 mod pace;
 mod page;
@@ -146,6 +148,7 @@ pub fn router(app: App) -> Router {
         .merge(schedules::routes())
         .fallback(problem::no_such_address)
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
+        .layer(axum::middleware::from_fn(csv::lists))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()

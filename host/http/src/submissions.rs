@@ -97,16 +97,14 @@ async fn list(
 ) -> Result<axum::Json<Page<SubmissionShape>>, Problem> {
     let ListQuery { namespace, state, limit, cursor } = query;
     let page = PageQuery::new(limit, cursor);
-    let before = page.cursor().map(str::parse).transpose();
     let query = SubmissionQuery {
         namespace: reader.narrowed(namespace)?,
         waiting_only: state.unwrap_or(Wanted::Waiting) == Wanted::Waiting,
-        limit: u32::try_from(page.limit()).unwrap_or(u32::MAX),
-        before: before.map_err(|_| Problem::bad_request("cursor: it is not one that this list gave"))?,
+        limit: page.read_limit(),
+        before: page.after()?,
     };
     let found = catalog.store().submissions(query).await?;
-    let next = found.last().filter(|_| found.len() == page.limit()).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items: found.into_iter().map(shape).collect(), next }))
+    Ok(axum::Json(Page::read(found, &page, |last| last.id).map(shape)))
 }
 
 async fn show(

@@ -85,11 +85,10 @@ async fn list(
     State(catalog): State<Arc<Catalog>>,
     _admin: Admin,
     Query(page): Query<PageQuery>,
-) -> axum::Json<Page<TenantShape>> {
+) -> Result<axum::Json<Page<TenantShape>>, Problem> {
     let snapshot = catalog.snapshot();
-    let page =
-        Page::of(snapshot.tenants(), &page, |tenant| tenant.id.to_string(), |tenant| tenant_shape(tenant.clone()));
-    axum::Json(page)
+    let key = |tenant: &&TenantRecord| tenant.id.clone();
+    Page::of(snapshot.tenants(), &page, key, |tenant| tenant_shape(tenant.clone())).map(axum::Json)
 }
 
 async fn create(
@@ -170,8 +169,7 @@ async fn keys(
 ) -> Result<axum::Json<Page<KeyShape>>, Problem> {
     let mut keys = catalog.store().keys().await?;
     keys.retain(|key| wanted(&key.role));
-    keys.sort_by_key(|key| key.id);
-    Ok(axum::Json(Page::of(keys, page, |key| key.id.to_string(), |key| key_shape(&key, None))))
+    Page::of(keys, page, |key| key.id, |key| key_shape(&key, None)).map(axum::Json)
 }
 
 fn created(key: NewKey) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {

@@ -3,6 +3,7 @@
 mod backup;
 mod build;
 mod call;
+mod call_args;
 mod calls;
 mod check;
 mod components;

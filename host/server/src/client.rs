@@ -30,6 +30,8 @@ const SIGNATURE: &str = "wares-signature";
 /// The header that asks for a job instead of an answer, and the one with the caller's own name for it.
 const PREFER: &str = "prefer";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Items that a host puts on one page.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Pages of one list.
 const PAGES_MAX: usize = 10_000;
 
@@ -198,12 +200,29 @@ impl Client {
         self.send(Method::GET, path, Body::None).await?.json()
     }
 
+    /// Reads so many items at most of the list at `path`, and the cursor of what comes after them.
+    pub async fn some(&self, path: &str, most: usize) -> Result<(Vec<Value>, Option<String>), ClientError> {
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        let joint = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let wanted = (most - items.len()).min(PAGE_ITEMS_MAX);
+            let after = cursor.map(|cursor| format!("&cursor={}", encode(&cursor))).unwrap_or_default();
+            let page: Page = self.get(&format!("{path}{joint}limit={wanted}{after}")).await?;
+            items.extend(page.items);
+            cursor = page.next;
+            // A page that is not full is no end yet: the host has searched long enough for one request.
+            if cursor.is_none() || items.len() >= most {
+                return Ok((items, cursor));
+            }
+        }
+    }
+
     /// Reads all pages of the list at `path`.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, ClientError> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         let mut cursor = None::<String>;
         let joint = if path.contains('?') { '&' } else { '?' };
-        for _ in 0..PAGES_MAX {
+        for page in 1.. {
             let at = match &cursor {
                 None => path.to_owned(),
                 Some(cursor) => format!("{path}{joint}cursor={}", encode(cursor)),
@@ -215,11 +234,19 @@ impl Client {
                 let what = format!("a list of more than {LIST_BYTES_MAX} bytes");
                 return Err(ClientError::NotWares { url, status, what });
             }
-            let page: Page = answer.json()?;
-            items.extend(page.items);
-            cursor = page.next;
+            let Page { items: more, next } = answer.json()?;
+            items.extend(more);
+            cursor = next;
             if cursor.is_none() {
                 break;
+            }
+            if page == PAGES_MAX {
+                let (url, status) = (answer.url, answer.status.as_u16());
+                return Err(ClientError::NotWares {
+                    url,
+                    status,
+                    what: format!("a list of more than {PAGES_MAX} pages"),
+                });
             }
         }
         Ok(items)

@@ -13,7 +13,7 @@ use wares_catalog::Catalog;
 use wares_catalog::upkeep::UpkeepPolicy;
 
 /// How the names of settings begin that take effect at once. All others do at the next start.
-const RELOADED: [&str; 8] = [
+const RELOADED: [&str; 9] = [
     "calls.tenant-concurrency-max",
     "calls.undeployed",
     "jobs.",
@@ -22,6 +22,7 @@ const RELOADED: [&str; 8] = [
     "limits.",
     "log.filter",
     "logs.",
+    "time-zone",
 ];
 
 /// Reads the settings again, from wherever they came from.

@@ -276,6 +276,7 @@ pub fn policy(config: &Config) -> Policy {
         tenant_concurrency_max: config.calls.tenant_concurrency_max,
         loaded_max: config.calls.loaded_versions_max,
         undeployed: config.calls.undeployed,
+        time_zone: config.time_zone.clone(),
     }
 }
 

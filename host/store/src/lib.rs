@@ -39,9 +39,9 @@ pub use key_file::{create_key_file, open_key_file};
 pub use keyvalue::{BucketName, BucketQuota, Gates, KeyPage, KeyValueError, KeyValueStore};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
-pub use providers::{ProviderRecord, ProviderStore};
+pub use providers::{ChoicePlace, ProviderRecord, ProviderStore};
 pub use records::{
-    CallQuery, CallsFound, Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion,
+    CallFilter, CallQuery, CallsFound, Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion,
     ParseGroupByError, Role, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
 pub use reports::{ReportQuery, ReportStore, ReportedUsage, ReporterRecord};
@@ -162,8 +162,8 @@ pub trait Store:
     /// Calls, the newest first. One search looks through so many calls and no more, and says where the next one goes on.
     async fn calls(&self, query: CallQuery) -> Result<CallsFound, StoreError>;
 
-    /// Calls that wrote a log, newest first. For those of a tenant or a component only so many of the newest logs are searched.
-    async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError>;
+    /// Calls that wrote a log, with it, as [`Store::calls`].
+    async fn logged_calls(&self, query: LogQuery) -> Result<CallsFound, StoreError>;
 
     /// Sums over the aggregates, ordered by what they are grouped by. Ends of the period count by their minute: see
     /// [`UsageQuery`].

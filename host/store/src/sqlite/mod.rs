@@ -6,6 +6,7 @@ mod config;
 mod copy;
 mod deployments;
 mod direct;
+mod filter;
 mod grants;
 mod job_attempts;
 mod job_removal;
@@ -343,7 +344,7 @@ impl Store for SqliteStore {
         self.found_calls(query).await
     }
 
-    async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError> {
+    async fn logged_calls(&self, query: LogQuery) -> Result<CallsFound, StoreError> {
         self.logged(query).await
     }
 
