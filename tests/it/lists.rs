@@ -45,7 +45,7 @@ async fn the_few_calls_that_went_wrong_are_all_found_among_many() -> Result<()> 
         let trap = host.call("test/hostile/trap", &key, &json!({})).await?;
         traps.insert(trap.headers()["wares-call-id"].to_str()?.to_owned());
     }
-    host.call("test/swap/number", &key, &json!({})).await?.error_for_status()?;
+    host.call("test/swap/numbers/number", &key, &json!({})).await?.error_for_status()?;
 
     let quiet = async |_| Ok(());
     let bad = pages(&host, "/v1/calls?outcome=trap", quiet).await?;
@@ -128,7 +128,7 @@ async fn usage_by_hour_day_and_month_is_that_of_the_shelf_s_time_zone() -> Resul
     let host = Host::start_at("2026-11-30 17:30:00", dir.path(), None, &[]).await?;
     host.publish_and_deploy(guests::number(7)?, "test:swap", "1.0.0").await?;
     let key = host.tenant("district").await?;
-    host.call("test/swap/number", &key, &json!({})).await?.error_for_status()?;
+    host.call("test/swap/numbers/number", &key, &json!({})).await?.error_for_status()?;
     let rows = async |query: &str| {
         let usage = host.get(&format!("/v1/usage?group_by=month,day,hour{query}")).await?;
         let row = &usage["items"][0];

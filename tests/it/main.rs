@@ -18,6 +18,7 @@ mod connections;
 mod crash;
 mod demo;
 mod deployments;
+mod dry_run;
 mod faults;
 mod files;
 mod garbage;

@@ -20,6 +20,7 @@ mod places;
 pub mod providers;
 pub mod publish;
 mod pull;
+pub mod rehearsal;
 pub mod reports;
 pub mod resolve;
 pub mod review;
@@ -33,6 +34,7 @@ pub mod trial;
 pub mod upkeep;
 pub mod used;
 pub mod vetting;
+mod way_back;
 pub mod wipe;
 pub mod wit_diff;
 
@@ -145,7 +147,7 @@ impl Catalog {
 
     /// The shelf as it stands now.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
-        self.snapshot.load()
+        rehearsal::changed().map_or_else(|| self.snapshot.load(), Guard::from_inner)
     }
 
     /// The store behind the shelf, for what is read rarely (usage, calls, history).
@@ -253,6 +255,9 @@ impl Catalog {
 
     /// Forgets what is loaded of a version; calls that have begun keep theirs.
     async fn unload(&self, version: &VersionEntry) {
+        if rehearsal::is_rehearsal() {
+            return;
+        }
         self.loaded.invalidate(&version.serial()).await;
     }
 
@@ -282,9 +287,11 @@ impl Catalog {
 
     /// Publishes a snapshot that differs by `edit`. Call it only under [`Catalog::change`].
     fn publish_snapshot(&self, _changing: &MutexGuard<'_, ()>, edit: impl FnOnce(&mut Snapshot)) {
-        let mut next = Snapshot::clone(&self.snapshot.load());
+        let mut next = Snapshot::clone(&self.snapshot());
         edit(&mut next);
-        self.snapshot.store(Arc::new(next));
+        if let Err(next) = rehearsal::take(next) {
+            self.snapshot.store(Arc::new(next));
+        }
     }
 }
 

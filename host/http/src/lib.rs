@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod csv;
 mod deployments;
+mod dry_run;
 mod etag;
 mod garbage;
 mod grants;
@@ -24,6 +25,7 @@ mod negotiate;
 mod operations;
 mod pace;
 mod page;
+mod parameter;
 mod path;
 mod peers;
 mod problem;
@@ -147,6 +149,7 @@ pub fn router(app: App) -> Router {
         .merge(jobs::routes())
         .merge(schedules::routes())
         .fallback(problem::no_such_address)
+        .layer(axum::middleware::from_fn(dry_run::rehearsed))
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
         .layer(axum::middleware::from_fn(csv::lists))
         .layer(axum::middleware::from_fn(etag::tag_reads))

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use wares_catalog::rehearsal::is_rehearsal;
 use wares_catalog::tenancy::NewKey;
 use wares_catalog::wipe::Wiped;
 use wares_catalog::{Catalog, Role, TenancyError};
@@ -173,7 +174,9 @@ async fn keys(
 }
 
 fn created(key: NewKey) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
-    Ok((StatusCode::CREATED, axum::Json(key_shape(&key.record, Some(key.text)))))
+    // A key that was not made opens nothing.
+    let text = (!is_rehearsal()).then_some(key.text);
+    Ok((StatusCode::CREATED, axum::Json(key_shape(&key.record, text))))
 }
 
 fn tenant_shape(record: TenantRecord) -> TenantShape {

@@ -33,6 +33,7 @@ mod serve;
 mod shadow;
 mod show;
 mod submissions;
+mod sure;
 mod tenants;
 mod test;
 mod usage;

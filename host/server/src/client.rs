@@ -1,9 +1,11 @@
 //! The HTTP client of the command line: the public API and nothing else.
 
+mod changing;
 mod credentials;
 mod download;
 mod follow;
 
+pub use changing::Changing;
 pub use credentials::{Access, ClientFile, Role};
 pub use download::DownloadError;
 
@@ -83,6 +85,8 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     key: String,
+    /// Whether what is asked to be changed is to stay as it is.
+    is_rehearsing: bool,
 }
 
 /// What a request carries.
@@ -121,7 +125,17 @@ impl Client {
             return Err(bad("it does not start with http:// or https://".to_owned()));
         }
         let http = http(url.scheme()).map_err(|error| bad(format!("{error:#}")))?;
-        Ok(Self { http, base: url.as_str().trim_end_matches('/').to_owned(), key: key.to_owned() })
+        Ok(Self {
+            http,
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            key: key.to_owned(),
+            is_rehearsing: false,
+        })
+    }
+
+    /// The same client, whose requests change nothing.
+    pub fn rehearsing(self) -> Self {
+        Self { is_rehearsing: true, ..self }
     }
 
     /// The host's URL, without a slash at its end.
@@ -142,7 +156,12 @@ impl Client {
         body: Body,
         revision: Option<u64>,
     ) -> Result<Answer, ClientError> {
-        let url = format!("{}{path}", self.base);
+        let dry_run = match self.is_rehearsing && !method.is_safe() {
+            true if path.contains('?') => "&dry-run=true",
+            true => "?dry-run=true",
+            false => "",
+        };
+        let url = format!("{}{path}{dry_run}", self.base);
         let request = self.http.request(method, &url).header(AUTHORIZATION, format!("Bearer {}", self.key));
         let request = match revision {
             Some(revision) => request.header(IF_MATCH, format!("\"{revision}\"")),

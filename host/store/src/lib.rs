@@ -16,6 +16,7 @@ mod lifecycle;
 mod providers;
 mod records;
 mod redis;
+mod rehearsal;
 mod reports;
 mod restore;
 mod rollouts;
@@ -44,6 +45,7 @@ pub use records::{
     CallFilter, CallQuery, CallsFound, Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion,
     ParseGroupByError, Role, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
+pub use rehearsal::{is_rehearsal, rehearse};
 pub use reports::{ReportQuery, ReportStore, ReportedUsage, ReporterRecord};
 pub use restore::{RestoreError, check_backup, restore_backup};
 pub use rollouts::{Mismatch, RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts};

@@ -88,6 +88,9 @@ pub struct Deployment {
     /// What was seen of the versions before, if the host made the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// Versions that it took traffic from because they were not wanted: no way back leads to them until they are deployed again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<Version>,
 }
 
 /// A revision to add.
@@ -113,6 +116,8 @@ pub struct NewRevision {
     pub rollout: RolloutChange,
     /// What was seen of the versions before.
     pub evidence: Option<Evidence>,
+    /// Versions that are not wanted any more, as [`Deployment::rejects`].
+    pub rejects: Vec<Version>,
 }
 
 /// A tenant.

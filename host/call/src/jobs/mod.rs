@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wares_catalog::Target;
+use wares_catalog::rehearsal::is_rehearsal;
 use wares_catalog::tenancy::TenantEntry;
 use wares_engine::TraceParent;
 use wares_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
@@ -226,7 +227,7 @@ impl Jobs {
         let record = self.0.store().cancel_job(id, Timestamp::now()).await?.ok_or(JobError::NoJob(id))?;
         match record.state {
             JobState::Running => {
-                if let Some(attempt) = self.0.running.lock().get(&id) {
+                if let Some(attempt) = self.0.running.lock().get(&id).filter(|_| !is_rehearsal()) {
                     attempt.cancel();
                 }
                 Ok(record)

@@ -2,14 +2,15 @@
 
 use super::Settings;
 use super::components::cell;
-use crate::client::{Access, Body, Role};
+use super::sure::Sure;
+use crate::client::{Access, Body, Changing, Role};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
 use crate::signer_file;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use wares_model::{KeyId, Namespace, TenantId};
+use wares_model::{KeyId, Namespace, TenantId, Timestamp};
 
 /// Keys.
 #[derive(Debug, clap::Subcommand)]
@@ -35,7 +36,7 @@ pub enum Keys {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// List keys, without their texts
     List {
@@ -57,7 +58,9 @@ pub enum Keys {
         /// The key's id, as `wares keys list` shows it
         id: KeyId,
         #[command(flatten)]
-        access: Access,
+        sure: Sure,
+        #[command(flatten)]
+        access: Changing,
     },
 }
 
@@ -91,12 +94,28 @@ impl Keys {
                 })?;
             }
             Self::NewSigner { file } => output::text(&signer_file::create(&file)?.to_string())?,
-            Self::Revoke { id, access } => {
+            Self::Revoke { id, sure, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;
+                if !access.is_dry_run() && is_last_admin(&client.list("/v1/keys").await?, id) {
+                    sure.confirm(&format!(
+                        "{id} is the last admin key: only `wares keys recover`, on the host itself, makes another"
+                    ))?;
+                }
                 client.send(Method::DELETE, &format!("/v1/keys/{id}"), Body::None).await?;
                 output::text(&format!("revoked {id}"))?;
             }
         }
         Ok(Exit::Ok)
     }
+}
+
+/// Whether no other admin key is valid.
+fn is_last_admin(keys: &[Value], id: KeyId) -> bool {
+    let now = Timestamp::now();
+    let is_over = |key: &Value| {
+        let time = |pointer: &str| key.pointer(pointer)?.as_str()?.parse::<Timestamp>().ok();
+        time("/revoked-at").is_some() || time("/expires-at").is_some_and(|at| at <= now)
+    };
+    let mut admins = keys.iter().filter(|key| cell(key, "/role") == "admin" && !is_over(key));
+    admins.next().is_some_and(|key| cell(key, "/id") == id.to_string()) && admins.next().is_none()
 }

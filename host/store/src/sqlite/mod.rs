@@ -29,6 +29,7 @@ mod usage;
 mod versions;
 
 use crate::keyvalue::Gates;
+use crate::rehearsal::is_rehearsal;
 use crate::{
     CallQuery, CallsFound, DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, LogQuery, NewRevision,
     NewVersion, RolloutEnd, RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow,
@@ -131,7 +132,7 @@ struct Writing<'a> {
 
 impl Writing<'_> {
     async fn commit(self) -> Result<(), sqlx::Error> {
-        self.end("COMMIT").await
+        self.end(if is_rehearsal() { "ROLLBACK" } else { "COMMIT" }).await
     }
 
     async fn rollback(self) -> Result<(), sqlx::Error> {

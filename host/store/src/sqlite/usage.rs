@@ -76,6 +76,10 @@ fn minute(time: Timestamp) -> i64 {
 fn cover(from: i64, to: i64, longest: i64) -> Vec<Span> {
     let (start, end) = (from + (-from).rem_euclid(DAY_US), to - to.rem_euclid(DAY_US));
     let mut spans = Vec::new();
+    if longest < HOUR_US {
+        spans.extend((from < to).then_some(Span { unit: MINUTE_US, start: from, end: to }));
+        return spans;
+    }
     if longest < DAY_US || start >= end {
         hours_and_minutes(from, to, &mut spans);
         return spans;
@@ -195,6 +199,8 @@ mod tests {
             (MINUTE_US, DAY_US + 2 * HOUR_US + 3 * MINUTE_US, DAY_US),
             (5 * HOUR_US + MINUTE_US, 5 * HOUR_US + 2 * MINUTE_US, DAY_US),
             (5 * HOUR_US, 9 * DAY_US + MINUTE_US, HOUR_US),
+            (5 * HOUR_US, 9 * DAY_US + MINUTE_US, MINUTE_US),
+            (DAY_US, DAY_US, MINUTE_US),
             (DAY_US, DAY_US, DAY_US),
             (2 * DAY_US, DAY_US, DAY_US),
         ];
