@@ -19,7 +19,8 @@ fn contents(data_dir: &Path) -> Result<Vec<String>> {
         Ok(names)
     };
     let mut lines = Vec::new();
-    for table in names("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('upkeep') ORDER BY name")? {
+    for table in names("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('upkeep') ORDER BY name")?
+    {
         let columns = names(&format!("SELECT name FROM pragma_table_info('{table}') WHERE name <> 'used_at'"))?;
         let row = columns.iter().map(|column| format!("quote({column})")).collect::<Vec<_>>().join("||','||");
         let rows = names(&format!("SELECT {row} FROM {table} ORDER BY 1"))?;
@@ -82,7 +83,8 @@ async fn a_dry_run_of_any_change_tells_what_would_be_and_changes_nothing() -> Re
     };
     let at = |rest: &str| format!("{COMPONENT}{rest}");
     let publish = "/v1/components?name=test:swap&version=";
-    let (deployment, rollout, provider) = (at("/deployment"), at("/rollout"), "/v1/providers/test:swap/numbers".to_owned());
+    let (deployment, rollout, provider) =
+        (at("/deployment"), at("/rollout"), "/v1/providers/test:swap/numbers".to_owned());
     let steps: Vec<(&str, String, Value)> = vec![
         ("POST", "/v1/tenants".into(), json!({"id": "district"})),
         ("POST", "/v1/tenants/district/keys".into(), json!({"application": "a", "label": "the registry"})),
@@ -126,7 +128,8 @@ async fn a_dry_run_of_any_change_tells_what_would_be_and_changes_nothing() -> Re
             assert_eq!(settled(tried), settled(made), "{method} {path}");
         }
         let changed = contents(dir.path())? != before;
-        let changes_nothing = ["/v1/garbage", "/v1/tenants/district/data", "/v1/secrets/rekey"].contains(&path.as_str());
+        let changes_nothing =
+            ["/v1/garbage", "/v1/tenants/district/data", "/v1/secrets/rekey"].contains(&path.as_str());
         assert_eq!(changed, !changes_nothing, "{method} {path}");
     }
     // What is refused is refused in a dry run as well.
@@ -212,7 +215,11 @@ async fn a_stop_that_is_taken_back_gives_back_what_it_took() -> Result<()> {
     stop("1.1.0").await?;
     assert_eq!(host.get(&deployment).await?["traffic"], json!({"1.0.0": 100}));
     let back = undo("1.1.0").await?;
-    assert_eq!((&back["yanked-at"], &back["stopped-at"], back.get("warnings")), (&Value::Null, &Value::Null, None), "{back:#}");
+    assert_eq!(
+        (&back["yanked-at"], &back["stopped-at"], back.get("warnings")),
+        (&Value::Null, &Value::Null, None),
+        "{back:#}"
+    );
     let now = host.get(&deployment).await?;
     assert_eq!((&now["traffic"], &now["stickiness"]), (&shares, &json!("call")), "{now:#}");
 

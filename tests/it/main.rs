@@ -26,6 +26,7 @@ mod grants;
 mod hostile;
 mod jobs;
 mod keeping;
+mod keys;
 mod keyvalue;
 mod languages;
 mod lifecycle;

@@ -12,6 +12,7 @@ pub mod examples;
 pub mod garbage;
 pub mod grants;
 pub mod graph;
+mod key_uses;
 pub mod ledger;
 pub mod lifecycle;
 pub mod namespaces;

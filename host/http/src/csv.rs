@@ -17,6 +17,19 @@ const PAGE_BYTES_MAX: usize = 64 << 20;
 /// The header with the cursor of the next page, which has no place in the table.
 const NEXT_CURSOR: &str = "wares-next-cursor";
 
+const KEYS: [&str; 10] = [
+    "id",
+    "role",
+    "tenant",
+    "application",
+    "namespace",
+    "label",
+    "created-at",
+    "expires-at",
+    "last-used-at",
+    "revoked-at",
+];
+
 /// The columns that come first in the lists whose items leave some out, so that a table has the same head whatever is in it.
 const COLUMNS: &[(&str, &[&str])] = &[
     (
@@ -73,8 +86,8 @@ const COLUMNS: &[(&str, &[&str])] = &[
             "problem",
         ],
     ),
-    ("/keys", &["id", "role", "tenant", "application", "namespace"]),
-    ("/tenants/{tenant}/keys", &["id", "role", "tenant", "application", "namespace"]),
+    ("/keys", &KEYS),
+    ("/tenants/{tenant}/keys", &KEYS),
     ("/tenants", &["id", "name", "parent", "created-at"]),
     ("/components", &["name", "latest", "deployment"]),
     ("/logs", &["at", "call", "tenant", "component", "version", "function", "stream", "level", "context", "message"]),

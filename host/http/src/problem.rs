@@ -358,7 +358,7 @@ impl From<TenancyError> for Problem {
         let code = match &error {
             TenancyError::TenantExists(_) => ProblemCode::Conflict,
             TenancyError::NoTenant(_) | TenancyError::NoKey(_) => ProblemCode::NotFound,
-            TenancyError::BadName(_) => ProblemCode::BadRequest,
+            TenancyError::BadName(_) | TenancyError::Past(_) => ProblemCode::BadRequest,
             TenancyError::Random(_) | TenancyError::Wipe { .. } | TenancyError::Store(_) => return Self::host(&error),
         };
         Self::new(code, error.to_string())

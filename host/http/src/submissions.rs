@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::review::Comparison;
-use wares_catalog::snapshot::VersionEntry;
-use wares_catalog::{Catalog, ReviewError, tenancy};
+use wares_catalog::snapshot::{Snapshot, VersionEntry};
+use wares_catalog::{Catalog, ReviewError};
 use wares_model::{ComponentName, Digest, Namespace, SignerKey, SubmissionId, Timestamp, Version};
 use wares_store::{Decision, SubmissionQuery, SubmissionRecord, Verdict};
 use wares_typed::Producer;
@@ -104,7 +104,8 @@ async fn list(
         before: page.after()?,
     };
     let found = catalog.store().submissions(query).await?;
-    Ok(axum::Json(Page::read(found, &page, |last| last.id).map(shape)))
+    let snapshot = catalog.snapshot();
+    Ok(axum::Json(Page::read(found, &page, |last| last.id).map(|found| shape(&snapshot, found))))
 }
 
 async fn show(
@@ -144,7 +145,8 @@ async fn decide(
     Json(DecisionBody { reason }): Json<DecisionBody>,
     verdict: Verdict,
 ) -> Result<axum::Json<SubmissionShape>, Problem> {
-    Ok(axum::Json(shape(catalog.decide(id, verdict, key, reason).await?)))
+    let decided = catalog.decide(id, verdict, key, reason).await?;
+    Ok(axum::Json(shape(&catalog.snapshot(), decided)))
 }
 
 async fn detail(
@@ -162,18 +164,18 @@ async fn detail(
         examples,
         imports: description.imports,
         provenance: Provenance { signer, producers: description.producers, metadata: description.metadata },
-        submission: shape(submission),
+        submission: shape(&catalog.snapshot(), submission),
     })
 }
 
-fn shape(record: SubmissionRecord) -> SubmissionShape {
+fn shape(snapshot: &Snapshot, record: SubmissionRecord) -> SubmissionShape {
     let SubmissionRecord { id, component, version, kind, method, basis, submitter, submitted_at, decision, .. } =
         record;
     let (state, note) = match decision {
         None => ("waiting", None),
         Some(Decision { verdict, note }) => (verdict.as_str(), Some(note)),
     };
-    let submitter = tenancy::actor(submitter);
+    let submitter = snapshot.actor(submitter);
     let (decided_at, decided_by) = (note.as_ref().map(|note| note.at), note.as_ref().map(|note| note.by.clone()));
     let reason = note.map(|note| note.reason);
     SubmissionShape {

@@ -155,6 +155,9 @@ pub trait Store:
     /// All keys, revoked ones included.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
 
+    /// Notes when keys were used last.
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+
     /// Revokes a key; the answer is whether there is such a key. A revoked key keeps its first time of revocation.
     async fn revoke_key(&self, id: KeyId) -> Result<bool, StoreError>;
 

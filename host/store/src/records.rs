@@ -163,8 +163,14 @@ pub struct KeyRecord {
     pub role: Role,
     /// The sha256 of its text.
     pub hash: [u8; 32],
+    /// What it is for, in words.
+    pub label: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// From when on it is not valid any more.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to the minute.
+    pub used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }

@@ -333,6 +333,10 @@ impl Store for SqliteStore {
         self.key_rows().await
     }
 
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.write_key_uses(uses).await
+    }
+
     async fn revoke_key(&self, id: KeyId) -> Result<bool, StoreError> {
         self.revoke_key_row(id).await
     }
