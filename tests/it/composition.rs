@@ -300,7 +300,7 @@ async fn who_would_break_is_told_and_who_uses_whom_is_shown() -> Result<()> {
         told.contains("WARNING: test:g1@1.0.0 imports test:g2/links@1.0.0, which no deployed component provides"),
         "{told}"
     );
-    let told = wares(&["stop", "test:g1@1.0.0"])?;
+    let told = wares(&["stop", "test:g1@1.0.0", "--yes"])?;
     ensure!(
         told.contains("WARNING: test:g0@1.0.0 imports test:g1/links@1.0.0, which no deployed component provides"),
         "{told}"

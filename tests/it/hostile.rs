@@ -4,8 +4,10 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use wares_it::guests;
 use wares_it::host::{Host, code, problem, success};
+use wares_it::wait;
 
 /// What is called, with what, and the status, code and word that must come back.
 const CASES: [(&str, &str, u16, &str, &str); 11] = [
@@ -116,4 +118,29 @@ async fn a_caller_that_goes_away_is_in_the_ledger_as_cancelled() -> Result<()> {
         "{row:#}"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_the_ledger_counts_whenever_callers_go_away() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let host = Host::start(data.path()).await?;
+    let key = host.tenant("district").await?;
+    host.publish_and_deploy(guests::number(7)?, "test:swap", "1.0.0").await?;
+    for patience_us in (0..4_000).step_by(10) {
+        let call = host.call("test/swap/numbers/number", &key, &json!({}));
+        let _ = tokio::time::timeout(Duration::from_micros(patience_us), call).await;
+    }
+    host.until_running(0).await?;
+    let counted = async || {
+        let shown = host.metrics().await?;
+        let calls = shown.lines().filter(|line| line.starts_with("wares_calls_total{"));
+        let calls: f64 = calls.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+        let usage = host.get("/v1/usage").await?;
+        anyhow::Ok((calls, usage["items"][0]["calls"].as_f64().unwrap_or_default()))
+    };
+    wait::until("metrics and ledger agree", async || {
+        let (metrics, ledger) = counted().await?;
+        Ok(if metrics == ledger && ledger > 0.0 { Ok(()) } else { Err(format!("{metrics} and {ledger}")) })
+    })
+    .await
 }

@@ -2,6 +2,7 @@
 //! made up meanwhile.
 
 mod changes;
+mod damage;
 mod disk;
 mod shelf;
 

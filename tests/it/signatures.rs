@@ -173,7 +173,7 @@ async fn keys_are_rotated_and_revoked_and_what_they_signed_is_stopped_at_once() 
         files.path(),
         &host,
         &admin_key,
-        &["namespaces", "signer", "stop", "test", old, "--reason", "stolen key"],
+        &["namespaces", "signer", "stop", "test", old, "--reason", "stolen key", "--yes"],
     )?;
     assert!(stopped.code == 0 && stopped.stdout.contains("stopped 2 versions"), "{}{}", stopped.stdout, stopped.stderr);
     let deployment = host.get("/v1/components/test/swap/deployment").await?;

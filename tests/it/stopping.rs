@@ -1,6 +1,7 @@
 //! A host that stops: nobody is turned away for it, and it ends in time whatever runs.
 
 use crate::faults::copy;
+use crate::raw::Raw;
 use crate::recovery::{readiness, until};
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
@@ -122,6 +123,30 @@ async fn a_host_ends_in_time_though_a_thread_of_it_waits_for_the_disk_and_its_cl
     ensure!(took < Duration::from_secs(3), "it took {took:?}");
     let host = Host::start_with(data.path(), Some(&host.admin_key), &[]).await?;
     assert_eq!(entries(&host).await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_begins_a_request_keeps_no_host_from_ending() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let mut host = Host::start(data.path()).await?;
+    let mut strangers = Vec::new();
+    for beginning in ["", "G", "GET / HTTP/1.1\r\nhost: shelf\r\n", "PRI * HTTP/2.0\r\n\r\n"] {
+        let mut raw = Raw::connect(&host).await?;
+        raw.send(beginning).await?;
+        strangers.push(raw);
+    }
+    // One that has been served before, and begins again.
+    let mut raw = Raw::connect(&host).await?;
+    raw.send("GET /healthz HTTP/1.1\r\nhost: shelf\r\n\r\nGET /heal").await?;
+    raw.until("ok\n").await?;
+    let began = Instant::now();
+    host.signal(Signal::TERM)?;
+    ensure!(host.wait().await?.success());
+    let took = began.elapsed();
+    println!("it ended after {took:?}");
+    ensure!(took < Duration::from_secs(10), "it took {took:?}");
+    drop((strangers, raw));
     Ok(())
 }
 

@@ -87,6 +87,8 @@ impl Record {
             self.prepared.report(outcome, usage.wall_us);
         }
         self.prepared.note_used();
+        // With the entry, whether or not anybody waits for it to be durable.
+        telemetry::entered(&self.prepared, outcome);
         let Written { text, marks: log_marks } = logs;
         let logs = Some(text).filter(|text| !text.is_empty());
         let entry = LedgerEntry { outcome, detail, logs, log_marks, ..identify(&self.prepared, self.started, usage) };

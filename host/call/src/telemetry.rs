@@ -102,10 +102,13 @@ pub(crate) fn left() {
     HANDLES.running.decrement(1);
 }
 
+pub(crate) fn entered(prepared: &Prepared, outcome: Outcome) {
+    of_version(prepared, outcome).calls.increment(1);
+}
+
 pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
-    let of_version = of_version(prepared, outcome);
-    of_version.calls.increment(1);
-    of_version.seconds.record(timing.queue + timing.instantiate + timing.run + timing.ledger);
+    let seconds = of_version(prepared, outcome).seconds;
+    seconds.record(timing.queue + timing.instantiate + timing.run + timing.ledger);
     HANDLES.queue.record(timing.queue);
     HANDLES.run.record(timing.instantiate + timing.run);
     HANDLES.ledger.record(timing.ledger);
@@ -118,7 +121,6 @@ pub(crate) fn ended(prepared: &Prepared, outcome: Outcome, timing: &Timing) {
 }
 
 pub(crate) fn abandoned(prepared: &Prepared, outcome: Outcome) {
-    of_version(prepared, outcome).calls.increment(1);
     prepared.context.end_trace();
     tracing::debug!(call = %prepared.call, %outcome, "call without a listener");
 }

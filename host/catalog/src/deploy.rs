@@ -5,6 +5,7 @@ use crate::resolve::ResolveError;
 use crate::rollout::Rollout;
 use crate::snapshot::{Snapshot, VersionEntry};
 use crate::tenancy::check_reason;
+use crate::way_back::{Way, WayBack};
 use crate::{Catalog, CompositionError, LoadError, StandingError, Ungranted, telemetry};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub struct DeployRequest {
 impl From<DeployRequest> for NewRevision {
     fn from(request: DeployRequest) -> Self {
         let DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected } = request;
-        let (places, rollout, evidence) = (None, RolloutChange::Supersede, None);
-        Self { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence }
+        let (places, rollout, evidence, rejects) = (None, RolloutChange::Supersede, None, Vec::new());
+        Self { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence, rejects }
     }
 }
 
@@ -113,7 +114,8 @@ impl Catalog {
 
     /// Goes back to the state of an earlier revision: its shares, and each tenant to the version it had. It is a new revision
     /// itself. Without a revision named it is the newest with other traffic that was no step of the rollout that led to the
-    /// current one; during a rollout, that rollout's end.
+    /// current one, and without versions that a rollout or a rollback took traffic from since; during a rollout, that rollout's
+    /// end.
     pub async fn rollback(&self, request: RollbackRequest) -> Result<Arc<Deployment>, DeployError> {
         let RollbackRequest { component, to, actor, reason, expected } = request;
         let (current, rollout) = {
@@ -128,10 +130,10 @@ impl Catalog {
         if rollout.is_some() && to.is_none() {
             return self.abort_rollout(&component, actor, reason, expected).await;
         }
-        let target = match to {
-            Some(revision) => self.revision(&component, revision).await?,
-            None => self.other_traffic(&current).await?,
-        };
+        let Way { target, is_unwanted } = self.way_back(&current, to).await?;
+        // Who names a state that was left goes back on having left it: what is there now was good before.
+        let left = current.traffic.keys().filter(|version| !is_unwanted && !target.traffic.contains_key(version));
+        let rejects = left.cloned().collect();
         let reason = reason.or_else(|| Some(format!("rollback to revision {}", target.revision)));
         let shadow = target.shadow.filter(|shadow| self.snapshot().check_shadow(&component, shadow).is_ok());
         self.change_deployment(NewRevision {
@@ -145,6 +147,7 @@ impl Catalog {
             expected: expected.or(Some(current.revision)),
             rollout: RolloutChange::Supersede,
             evidence: None,
+            rejects,
         })
         .await
     }
@@ -159,25 +162,25 @@ impl Catalog {
         })
     }
 
-    /// The newest revision with other traffic than the current one that was no step towards it.
-    async fn other_traffic(&self, current: &Deployment) -> Result<Deployment, DeployError> {
-        let is_other = |state: &Deployment| {
-            state.traffic != current.traffic && (state.rollout.is_none() || state.rollout != current.rollout)
+    /// The state that a rollback leads to.
+    async fn way_back(&self, current: &Deployment, to: Option<u64>) -> Result<Way, DeployError> {
+        let named = match to {
+            Some(revision) => Some(self.revision(&current.component, revision).await?),
+            None => None,
         };
+        let mut search = WayBack::from(current, named);
         let mut before = current.revision;
         loop {
             let page = self.store().deployment_history(&current.component, HISTORY_PAGE, Some(before)).await;
             let page = page.map_err(DeployError::Store)?;
-            let Some(last) = page.last() else {
-                return Err(DeployError::Invalid(format!(
-                    "{} has had no other traffic than now; name a revision or deploy a version",
-                    current.component
-                )));
-            };
-            before = last.revision;
-            if let Some(found) = page.into_iter().find(is_other) {
+            let last = page.last().map(|last| last.revision);
+            if let Some(found) = page.into_iter().find_map(|state| search.look(state)) {
                 return Ok(found);
             }
+            before = match last {
+                Some(last) => last,
+                None => return search.end(),
+            };
         }
     }
 
@@ -225,7 +228,6 @@ impl Catalog {
         let deployment = snapshot.component(&version.record.component).and_then(|entry| entry.deployment.as_ref());
         deployment.is_some_and(|now| now.traffic.contains_key(&version.record.version))
     }
-
 }
 
 /// Why the store did not take a revision.
@@ -259,7 +261,11 @@ impl Snapshot {
     }
 
     /// The version, if it may take traffic: one that is held back may not, and one that is yanked only if it does so already.
-    pub(crate) fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
+    pub(crate) fn usable(
+        &self,
+        component: &ComponentName,
+        version: &Version,
+    ) -> Result<Arc<VersionEntry>, DeployError> {
         let entry = self.find_version(component, version)?;
         let deployment = self.find(component)?.deployment.as_ref();
         // A version that has traffic may be given more or less of it, by a rollout that goes wrong too.

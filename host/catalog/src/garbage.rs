@@ -8,6 +8,7 @@
 //! Each removal stands for itself: a host that dies in between has removed what it has removed, and the next run goes on.
 
 use crate::Catalog;
+use crate::rehearsal::is_rehearsal;
 use futures::TryStreamExt as _;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -83,6 +84,9 @@ impl Catalog {
 
     /// Removes what nothing refers to and says what it was. Publications wait for it.
     pub async fn collect_garbage(&self) -> Result<Garbage, GarbageError> {
+        if is_rehearsal() {
+            return self.garbage().await;
+        }
         let _no_publication = self.publishing.write().await;
         let found = self.find_garbage().await?;
         for (digest, _) in &found.artifacts {

@@ -117,7 +117,7 @@ impl Snapshot {
     /// The shelf as it would be with this revision in place.
     fn after(&self, revision: &NewRevision) -> Self {
         let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, .. } = revision.clone();
-        let (at, rollout, evidence) = (Timestamp::now(), None, None);
+        let (at, rollout, evidence, rejects) = (Timestamp::now(), None, None, Vec::new());
         let mut next = self.clone();
         next.put_deployment(Deployment {
             component,
@@ -131,6 +131,7 @@ impl Snapshot {
             reason,
             rollout,
             evidence,
+            rejects,
         });
         next
     }

@@ -4,9 +4,10 @@
 
 use crate::deploy::{SHARES_TOTAL, refused};
 use crate::publish::{Examined, Preparation, Prepared, PublishError, Published};
+use crate::rehearsal::is_rehearsal;
 use crate::rollout::Rollout;
 use crate::snapshot::{Live, Snapshot, VersionEntry};
-use crate::{Catalog, DeployError, DeployRequest, LoadError, StandingError};
+use crate::{Catalog, DeployError, DeployRequest, LoadError, StandingError, telemetry};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,8 +33,8 @@ impl Catalog {
         let trust = TrustRecord { signature: prepared.vetted.signature().copied(), submission: None };
         let entry = Arc::new(VersionEntry::new(record)?.with_trust(trust));
         let launched = self.launch_new(prepared, &entry, actor, reason).await;
-        if !launched.as_ref().is_ok_and(|published| published.created) {
-            self.unload(&entry).await;
+        if is_rehearsal() || !launched.as_ref().is_ok_and(|published| published.created) {
+            self.loaded.invalidate(&entry.serial()).await;
         }
         launched
     }
@@ -47,7 +48,8 @@ impl Catalog {
     ) -> Result<Published, PublishError> {
         let Prepared { examined, wasm, publisher, vetted, against } = prepared;
         if vetted.awaits_review() {
-            let held = format!("{entry:?} awaits review: publish it without traffic, and deploy it when it is approved");
+            let held =
+                format!("{entry:?} awaits review: publish it without traffic, and deploy it when it is approved");
             return Err(DeployError::from(StandingError::Held(held)).into());
         }
         let revision = NewRevision::from(all_traffic(entry, actor.clone(), reason.clone()));
@@ -58,7 +60,9 @@ impl Catalog {
 
         // Nobody removes files meanwhile.
         let _publishing = self.publishing.read().await;
-        self.artifacts.put(&examined.digest, wasm).await?;
+        if !is_rehearsal() {
+            self.artifacts.put(&examined.digest, wasm).await?;
+        }
         let lane = publisher.lane(Some(&examined.component));
         let (changing, against) = self.settle(&lane, &examined, against).await?;
         if let Some(published) = self.already_there(&examined)? {
@@ -79,6 +83,9 @@ impl Catalog {
             Err(error) => return Err(refused(error, None).into()),
         };
         let rollout = Rollout::after(running.as_deref(), &change, &deployment, &self.tending);
+        if running.is_some() {
+            telemetry::rollout_ended(&change);
+        }
         self.publish_snapshot(&changing, |next| {
             next.put_version(Arc::clone(entry));
             next.put_rollout(&deployment.component, rollout);

@@ -12,6 +12,7 @@ pub mod examples;
 pub mod garbage;
 pub mod grants;
 pub mod graph;
+mod key_uses;
 mod launch;
 pub mod ledger;
 pub mod lifecycle;
@@ -21,6 +22,7 @@ mod places;
 pub mod providers;
 pub mod publish;
 mod pull;
+pub mod rehearsal;
 pub mod reports;
 pub mod resolve;
 pub mod review;
@@ -35,6 +37,7 @@ pub mod trial;
 pub mod upkeep;
 pub mod used;
 pub mod vetting;
+mod way_back;
 pub mod wipe;
 pub mod wit_diff;
 
@@ -48,7 +51,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify, RwLock, Semaphore};
 use upkeep::Judging;
 use wares_engine::{Engine, Lane, ReadError};
-use wares_model::{ComponentName, Limits, Namespace, Version};
+use wares_model::{ComponentName, Limits, Namespace, Version, Zone};
 use wares_store::{ArtifactReader, Artifacts, Store, StoreError};
 use wares_typed::Description;
 
@@ -84,6 +87,8 @@ pub struct Policy {
     pub loaded_max: u64,
     /// Whether callers may name versions that were never deployed.
     pub undeployed: Undeployed,
+    /// Where months, days and hours are counted.
+    pub time_zone: Zone,
 }
 
 /// The shelf of one host.
@@ -146,7 +151,7 @@ impl Catalog {
 
     /// The shelf as it stands now.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
-        self.snapshot.load()
+        rehearsal::changed().map_or_else(|| self.snapshot.load(), Guard::from_inner)
     }
 
     /// The store behind the shelf, for what is read rarely (usage, calls, history).
@@ -254,6 +259,9 @@ impl Catalog {
 
     /// Forgets what is loaded of a version; calls that have begun keep theirs.
     async fn unload(&self, version: &VersionEntry) {
+        if rehearsal::is_rehearsal() {
+            return;
+        }
         self.loaded.invalidate(&version.serial()).await;
     }
 
@@ -283,9 +291,11 @@ impl Catalog {
 
     /// Publishes a snapshot that differs by `edit`. Call it only under [`Catalog::change`].
     fn publish_snapshot(&self, _changing: &MutexGuard<'_, ()>, edit: impl FnOnce(&mut Snapshot)) {
-        let mut next = Snapshot::clone(&self.snapshot.load());
+        let mut next = Snapshot::clone(&self.snapshot());
         edit(&mut next);
-        self.snapshot.store(Arc::new(next));
+        if let Err(next) = rehearsal::take(next) {
+            self.snapshot.store(Arc::new(next));
+        }
     }
 }
 

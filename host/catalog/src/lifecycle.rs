@@ -58,19 +58,73 @@ pub enum LifecycleError {
 }
 
 impl Catalog {
-    /// Does it. What is so already changes nothing and leaves nothing in the version's history.
-    pub async fn change_version(&self, request: LifecycleRequest) -> Result<Arc<VersionEntry>, LifecycleError> {
+    /// Does it. What is so already changes nothing and leaves nothing in the version's history. A version that was stopped gets
+    /// back what the stop took; if it does not, the answer says why.
+    pub async fn change_version(
+        &self,
+        request: LifecycleRequest,
+    ) -> Result<(Arc<VersionEntry>, Option<String>), LifecycleError> {
         check_words(&request)?;
-        let changing = self.change().await;
         let (component, version) = (request.component.clone(), request.version.clone());
-        let entry = Arc::clone(self.snapshot().find_version(&component, &version)?);
-        if !changes(&request.transition, &entry.record)? {
-            return Ok(entry);
-        }
-        let LifecycleRequest { transition, actor, reason, .. } = request;
-        let changed = self.transition(&changing, vec![entry], transition, actor, reason).await?;
+        let resumed = (request.transition == Transition::Resume).then(|| request.clone());
+        let changed = {
+            let changing = self.change().await;
+            let entry = Arc::clone(self.snapshot().find_version(&component, &version)?);
+            if !changes(&request.transition, &entry.record)? {
+                return Ok((entry, None));
+            }
+            let LifecycleRequest { transition, actor, reason, .. } = request;
+            self.transition(&changing, vec![entry], transition, actor, reason).await?
+        };
+        let unrestored = match resumed {
+            Some(request) => self.give_back_traffic(request).await?,
+            None => None,
+        };
         // One version went in.
-        changed.versions.into_iter().next().ok_or_else(|| StoreError::UnknownVersion { component, version }.into())
+        let changed = changed.versions.into_iter().next();
+        let changed = changed.ok_or(StoreError::UnknownVersion { component, version })?;
+        Ok((changed, unrestored))
+    }
+
+    /// Gives a version that is stopped no more the traffic that its stop took, if the deployment is as the stop left it.
+    async fn give_back_traffic(&self, request: LifecycleRequest) -> Result<Option<String>, LifecycleError> {
+        let LifecycleRequest { component, version, actor, reason, .. } = request;
+        let events = self.store().version_events(&component, &version).await?;
+        let stop = events.iter().find(|event| event.event == Transition::Stop.event());
+        let Some(revision) = stop.and_then(|stop| stop.revision) else { return Ok(None) };
+        let current = self.snapshot().find(&component)?.deployment.clone();
+        let unrestored = |why: String| Ok(Some(format!("{version} has not got back its traffic: {why}")));
+        if current.is_none_or(|current| current.revision != revision) {
+            return unrestored("the deployment was changed since then; deploy the version".to_owned());
+        }
+        let before = match self.revision(&component, revision.saturating_sub(1)).await {
+            Ok(before) => before,
+            Err(error) => return unrestored(error.to_string()),
+        };
+        let stopped: BTreeSet<&Version> = {
+            let snapshot = self.snapshot();
+            let is_stopped = |version: &&Version| {
+                snapshot.version(&component, version).is_none_or(|entry| entry.record.stopped_at.is_some())
+            };
+            before.traffic.keys().filter(is_stopped).collect()
+        };
+        let given = self.change_deployment(NewRevision {
+            component,
+            traffic: without(&before.traffic, &stopped),
+            stickiness: before.stickiness,
+            places: before.places.clone().filter(|_| stopped.is_empty()),
+            shadow: before.shadow.clone().filter(|shadow| !stopped.contains(&shadow.version)),
+            actor,
+            reason: Some(reason.unwrap_or_else(|| format!("{version} is stopped no more"))),
+            expected: Some(revision),
+            rollout: RolloutChange::Supersede,
+            evidence: None,
+            rejects: Vec::new(),
+        });
+        match given.await {
+            Ok(_) => Ok(None),
+            Err(error) => unrestored(error.to_string()),
+        }
     }
 
     /// Writes a transition of versions, and what it does to the traffic, all of it or nothing.
@@ -141,6 +195,7 @@ impl Snapshot {
                 expected: Some(now.revision),
                 rollout: RolloutChange::Supersede,
                 evidence: None,
+                rejects: Vec::new(),
             })
         });
         revisions.collect()

@@ -134,6 +134,7 @@ mod tests {
             reason: None,
             rollout: None,
             evidence: None,
+            rejects: Vec::new(),
         }
     }
 

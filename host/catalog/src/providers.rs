@@ -184,8 +184,9 @@ impl Catalog {
                 check_offers(snapshot.find(component)?, component, &interface)?;
             }
         }
-        let choice = ProviderRecord { interface, tenant, component, actor, reason, at: Timestamp::now() };
-        self.store().choose_provider(choice.clone()).await?;
+        let at = Timestamp::now();
+        let choice = ProviderRecord { interface, tenant, revision: 0, component, actor, reason, at };
+        let choice = self.store().choose_provider(choice).await?;
         self.publish_snapshot(&changing, |next| next.put_choice(choice.clone()));
         Ok(choice)
     }
@@ -219,7 +220,7 @@ mod tests {
     use super::*;
     use crate::tenancy::TenantEntry;
     use crate::{Policy, Undeployed};
-    use wares_model::Limits;
+    use wares_model::{Limits, Zone};
     use wares_store::TenantRecord;
 
     #[test]
@@ -230,6 +231,7 @@ mod tests {
             tenant_concurrency_max: 1,
             loaded_max: 1,
             undeployed: Undeployed::Never,
+            time_zone: Zone::default(),
         };
         let mut snapshot = Snapshot::default();
         let tenant = |level: usize| -> TenantId { format!("level{level}").parse().unwrap() };
@@ -243,6 +245,7 @@ mod tests {
             snapshot.put_choice(ProviderRecord {
                 interface: "a:b/c".to_owned(),
                 tenant,
+                revision: 1,
                 component: Some(component.parse().unwrap()),
                 actor: String::new(),
                 reason: None,

@@ -1,6 +1,7 @@
 //! Taking a version onto the shelf: look at it, compile it, keep it.
 
 use crate::compatibility::Against;
+use crate::rehearsal::is_rehearsal;
 use crate::review::Change;
 use crate::snapshot::{Summary, VersionEntry};
 use crate::vetting::{Publisher, Vetted};
@@ -244,7 +245,9 @@ impl Catalog {
         };
         // Nobody removes files meanwhile. Native code that is removed before is made again.
         let _publishing = self.publishing.read().await;
-        self.artifacts.put(&examined.digest, wasm.clone()).await?;
+        if !is_rehearsal() {
+            self.artifacts.put(&examined.digest, wasm.clone()).await?;
+        }
         let lane = publisher.lane(Some(&examined.component));
         let (changing, against) = self.settle(&lane, &examined, against).await?;
         self.keep(&changing, examined, wasm.len(), publisher, vetted, against).await
@@ -254,6 +257,7 @@ impl Catalog {
     async fn mend(&self, digest: &Digest, wasm: Bytes) -> Result<(), StoreError> {
         let _publishing = self.publishing.read().await;
         match self.artifacts.check(digest).await {
+            _ if is_rehearsal() => Ok(()),
             Ok(Some(_)) => Ok(()),
             _ => self.artifacts.put(digest, wasm).await,
         }

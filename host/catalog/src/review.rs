@@ -131,7 +131,7 @@ impl Catalog {
         if let Some(Decision { verdict, note }) = submission.decision {
             return Err(ReviewError::Decided { id, verdict, by: note.by });
         }
-        let note = Note { at: Timestamp::now(), by: tenancy::actor(reviewer), reason };
+        let note = Note { at: Timestamp::now(), by: self.snapshot().actor(reviewer), reason };
         let decision = Decision { verdict, note };
         self.store().decide(id, decision.clone()).await?;
         self.publish_snapshot(&changing, |next| {

@@ -1,6 +1,7 @@
 //! The secrets of components: set by operators, sealed before they are stored, opened for calls that are granted them.
 
 use crate::Catalog;
+use crate::rehearsal::is_rehearsal;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -134,7 +135,9 @@ impl Vault {
         let _changing = self.changing.lock().await;
         let keys = self.source.read()?;
         let key = keys.current().ok_or(SealError::NoKey)?.to_owned();
-        self.keys.store(Arc::new(keys.clone()));
+        if !is_rehearsal() {
+            self.keys.store(Arc::new(keys.clone()));
+        }
         let mut done = Resealed { key, resealed: 0, unreadable: 0 };
         let mut after = None;
         loop {

@@ -6,7 +6,7 @@ use crate::providers::Choices;
 use crate::rollout::Rollout;
 use crate::slots::Slots;
 use crate::standing::NamespaceEntry;
-use crate::tenancy::{KeyHash, TenantEntry};
+use crate::tenancy::{KeyEntry, KeyHash, TenantEntry};
 use crate::{Policy, Undeployed};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,10 +19,10 @@ use wares_model::interface::unversioned;
 use wares_model::limits::SEARCH_TEXT_BYTES_MAX;
 use wares_model::manifest::{Reuse, Text};
 use wares_model::{
-    Asked, ComponentName, ConfigOverrides, Granted, Grants, Limits, Namespace, Retry, Schedule, SignerKey, TenantId,
-    Version,
+    Asked, ComponentName, ConfigOverrides, Granted, Grants, KeyId, Limits, Namespace, Retry, Schedule, SignerKey,
+    TenantId, Version,
 };
-use wares_store::{Deployment, GrantsRecord, KeyRecord, Store, StoreError, TrustRecord, VersionRecord};
+use wares_store::{Deployment, GrantsRecord, Store, StoreError, TrustRecord, VersionRecord};
 use wares_typed::Description;
 
 /// The next version's serial number in this process.
@@ -40,7 +40,9 @@ pub struct Snapshot {
     pub(crate) choices: HashMap<Arc<str>, Arc<Choices>>,
     pub(crate) namespaces: BTreeMap<Namespace, Arc<NamespaceEntry>>,
     pub(crate) tenants: BTreeMap<TenantId, Arc<TenantEntry>>,
-    pub(crate) keys: HashMap<KeyHash, Arc<KeyRecord>>,
+    pub(crate) keys: HashMap<KeyHash, KeyEntry>,
+    /// What keys are for, those that were revoked too: histories name them.
+    pub(crate) labels: HashMap<KeyId, Arc<str>>,
     pub(crate) undeployed: Undeployed,
 }
 

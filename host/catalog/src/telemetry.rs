@@ -1,6 +1,7 @@
 //! What metrics say of the shelf.
 
 use crate::Catalog;
+use crate::rehearsal::is_rehearsal;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use wares_model::RolloutState;
 use wares_store::RolloutChange;
@@ -33,6 +34,9 @@ pub(crate) fn rollout_ended(change: &RolloutChange) {
         RolloutChange::Supersede => RolloutState::Superseded,
         RolloutChange::End { state, .. } => *state,
     };
+    if is_rehearsal() {
+        return;
+    }
     counter!(ROLLOUTS_ENDED, "state" => state.as_str()).increment(1);
 }
 

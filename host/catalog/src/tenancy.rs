@@ -1,9 +1,11 @@
 //! Tenants, their applications' keys, and who a request comes from.
 
+use crate::key_uses::KeyUses;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::{Catalog, Policy};
 use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 use wares_model::{KeyId, TenantId, Timestamp};
 use wares_store::{KeyRecord, StoreError, TenantRecord};
@@ -38,6 +40,34 @@ impl TenantEntry {
     }
 }
 
+/// A key as requests find it.
+#[derive(Clone)]
+pub(crate) struct KeyEntry {
+    pub(crate) record: Arc<KeyRecord>,
+    /// Shared by all snapshots.
+    pub(crate) uses: Arc<KeyUses>,
+}
+
+/// Why a key opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefusal {
+    /// It is not known, or was revoked.
+    #[error("this shelf does not know the key, or it was revoked")]
+    Unknown,
+    /// Its time is over.
+    #[error("the key expired at {0}: ask the operator for another one")]
+    Expired(Timestamp),
+}
+
+/// What a key is made for.
+#[derive(Debug, Clone, Default)]
+pub struct KeyTerms {
+    /// What it is for, in words.
+    pub label: Option<String>,
+    /// From when on it is not valid any more; none: it is until it is revoked.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Who a request comes from: a key that is valid now.
 #[derive(Clone)]
 pub struct Caller {
@@ -59,6 +89,9 @@ pub enum TenancyError {
     /// There is no key of this id.
     #[error("there is no key {0}")]
     NoKey(KeyId),
+    /// A key would never be valid.
+    #[error("expires-at = {0} is past: a key expires in the future, or never")]
+    Past(Timestamp),
     /// A name is empty or too long.
     #[error("{0} must have 1 to {NAME_CHARS_MAX} characters, none of them control characters")]
     BadName(&'static str),
@@ -86,18 +119,65 @@ pub struct NewKey {
     pub text: String,
 }
 
+impl NewKey {
+    /// A key that nobody knows yet.
+    pub fn generate(role: Role, terms: KeyTerms) -> Result<Self, TenancyError> {
+        let prefix = match &role {
+            Role::Admin => "wares_admin_",
+            Role::Reviewer => "wares_reviewer_",
+            Role::Publisher { .. } => "wares_publisher_",
+            Role::Tenant { application, .. } => {
+                check_name("application", application)?;
+                "wares_tenant_"
+            }
+        };
+        let mut random = [0; KEY_BYTES];
+        getrandom::fill(&mut random).map_err(|error| TenancyError::Random(error.to_string()))?;
+        Self::of(role, format!("{prefix}{}", encode(&random)), terms)
+    }
+
+    fn of(role: Role, text: String, terms: KeyTerms) -> Result<Self, TenancyError> {
+        let KeyTerms { label, expires_at } = terms;
+        label.as_deref().map_or(Ok(()), |label| check_name("label", label))?;
+        let created_at = Timestamp::now();
+        if let Some(at) = expires_at.filter(|at| *at <= created_at) {
+            return Err(TenancyError::Past(at));
+        }
+        let hash = Sha256::digest(text.as_bytes()).into();
+        let (used_at, revoked_at) = (None, None);
+        let id = KeyId::generate();
+        let record = KeyRecord { id, role, hash, label, created_at, expires_at, used_at, revoked_at };
+        Ok(Self { record: Arc::new(record), text })
+    }
+}
+
 impl Snapshot {
-    /// Who holds the key with this text, if anybody.
+    /// Who holds the key with this text.
     ///
     /// The look-up compares hashes of the text: how long it takes tells nothing about a key.
-    pub fn authenticate(&self, key: &str) -> Option<Caller> {
+    pub fn authenticate(&self, key: &str) -> Result<Caller, KeyRefusal> {
         let hash: KeyHash = Sha256::digest(key.as_bytes()).into();
-        let key = self.keys.get(&hash)?;
-        let tenant = match &key.role {
+        let entry = self.keys.get(&hash).ok_or(KeyRefusal::Unknown)?;
+        let now = Timestamp::now();
+        if let Some(at) = entry.record.expires_at.filter(|at| *at <= now) {
+            return Err(KeyRefusal::Expired(at));
+        }
+        let tenant = match &entry.record.role {
             Role::Admin | Role::Reviewer | Role::Publisher { .. } => None,
-            Role::Tenant { tenant, .. } => Some(Arc::clone(self.tenants.get(tenant)?)),
+            Role::Tenant { tenant, .. } => Some(Arc::clone(self.tenants.get(tenant).ok_or(KeyRefusal::Unknown)?)),
         };
-        Some(Caller { key: Arc::clone(key), tenant })
+        entry.uses.note(now);
+        Ok(Caller { key: Arc::clone(&entry.record), tenant })
+    }
+
+    /// How histories name a key, one that was revoked too.
+    pub fn actor(&self, key: KeyId) -> String {
+        actor(key, self.labels.get(&key).map(|label| &**label))
+    }
+
+    /// When keys that are valid were used last, as far as this host knows.
+    pub fn key_uses(&self) -> HashMap<KeyId, Timestamp> {
+        self.keys.values().filter_map(|entry| Some((entry.record.id, entry.uses.last()?))).collect()
     }
 
     /// All tenants by id.
@@ -117,7 +197,9 @@ impl Snapshot {
 
     /// Whether any key with the admin role is valid.
     pub fn has_admin(&self) -> bool {
-        self.keys.values().any(|key| key.role == Role::Admin)
+        let now = Timestamp::now();
+        let is_valid = |key: &KeyRecord| key.expires_at.is_none_or(|at| at > now);
+        self.keys.values().any(|entry| entry.record.role == Role::Admin && is_valid(&entry.record))
     }
 
     /// Puts a tenant below its parent, which is there.
@@ -129,8 +211,12 @@ impl Snapshot {
     }
 
     pub(crate) fn put_key(&mut self, key: KeyRecord) {
+        if let Some(label) = &key.label {
+            self.labels.insert(key.id, label.as_str().into());
+        }
         if key.revoked_at.is_none() {
-            self.keys.insert(key.hash, Arc::new(key));
+            let uses = Arc::new(KeyUses::new(key.used_at));
+            self.keys.insert(key.hash, KeyEntry { record: Arc::new(key), uses });
         }
     }
 }
@@ -159,33 +245,20 @@ impl Catalog {
     }
 
     /// Makes a key.
-    pub async fn create_key(&self, role: Role) -> Result<NewKey, TenancyError> {
-        let prefix = match &role {
-            Role::Admin => "wares_admin_",
-            Role::Reviewer => "wares_reviewer_",
-            Role::Publisher { .. } => "wares_publisher_",
-            Role::Tenant { tenant, application } => {
-                check_name("application", application)?;
-                if !self.snapshot().has_tenant(tenant) {
-                    return Err(TenancyError::NoTenant(tenant.clone()));
-                }
-                "wares_tenant_"
-            }
-        };
-        let mut random = [0; KEY_BYTES];
-        getrandom::fill(&mut random).map_err(|error| TenancyError::Random(error.to_string()))?;
-        let text = format!("{prefix}{}", encode(&random));
-        self.add_key(role, text).await
+    pub async fn create_key(&self, role: Role, terms: KeyTerms) -> Result<NewKey, TenancyError> {
+        if let Role::Tenant { tenant, .. } = &role
+            && !self.snapshot().has_tenant(tenant)
+        {
+            return Err(TenancyError::NoTenant(tenant.clone()));
+        }
+        self.add(NewKey::generate(role, terms)?).await
     }
 
-    /// Makes the key with this text valid, as an operator's own secret store hands it out.
-    pub async fn add_key(&self, role: Role, text: String) -> Result<NewKey, TenancyError> {
-        let hash = Sha256::digest(text.as_bytes()).into();
-        let record = KeyRecord { id: KeyId::generate(), role, hash, created_at: Timestamp::now(), revoked_at: None };
+    async fn add(&self, key: NewKey) -> Result<NewKey, TenancyError> {
         let changing = self.change().await;
-        self.store().insert_key(record.clone()).await?;
-        self.publish_snapshot(&changing, |next| next.put_key(record.clone()));
-        Ok(NewKey { record: Arc::new(record), text })
+        self.store().insert_key((*key.record).clone()).await?;
+        self.publish_snapshot(&changing, |next| next.put_key((*key.record).clone()));
+        Ok(key)
     }
 
     /// Makes a key invalid for every request that starts from now on.
@@ -194,7 +267,7 @@ impl Catalog {
         if !self.store().revoke_key(id).await? {
             return Err(TenancyError::NoKey(id));
         }
-        self.publish_snapshot(&changing, |next| next.keys.retain(|_, key| key.id != id));
+        self.publish_snapshot(&changing, |next| next.keys.retain(|_, entry| entry.record.id != id));
         Ok(())
     }
 }
@@ -209,9 +282,12 @@ pub(crate) fn check_reason(reason: &str) -> Result<(), BadReason> {
     if fits { Ok(()) } else { Err(BadReason) }
 }
 
-/// How histories name a key.
-pub fn actor(key: KeyId) -> String {
-    format!("key {key}")
+/// How histories name a key: by its label, and by what never changes.
+pub fn actor(key: KeyId, label: Option<&str>) -> String {
+    match label {
+        Some(label) => format!("{label} (key {key})"),
+        None => format!("key {key}"),
+    }
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), TenancyError> {

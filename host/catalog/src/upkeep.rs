@@ -58,6 +58,7 @@ impl Catalog {
     /// One run. It is to have a thread that may block.
     pub async fn tidy(&self, policy: &UpkeepPolicy) -> Result<(), StoreError> {
         self.store.set_log_bounds(policy.logs);
+        self.store_key_uses().await?;
         let at = self.judged_now().await?;
         match self.store.prune_entries(at.minus(policy.retention)).await? {
             0 => {}

@@ -19,6 +19,8 @@ use wares_store::{NewTrust, SubmissionRecord};
 pub struct Publisher {
     /// The key.
     pub key: KeyId,
+    /// What that is for.
+    pub label: Option<String>,
     /// The only namespace that it may publish into; none: any.
     pub namespace: Option<Namespace>,
 }
@@ -26,7 +28,7 @@ pub struct Publisher {
 impl Publisher {
     /// How histories name it.
     pub fn actor(&self) -> String {
-        tenancy::actor(self.key)
+        tenancy::actor(self.key, self.label.as_deref())
     }
 
     /// The line in which its components wait: operators' keys publish into any namespace.

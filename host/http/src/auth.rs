@@ -50,10 +50,7 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
     });
     let key = key.ok_or_else(|| refuse("the Authorization header is not of the form `Bearer KEY`"))?;
-    app.catalog
-        .snapshot()
-        .authenticate(key)
-        .ok_or_else(|| refuse("this shelf does not know the key, or it was revoked"))
+    app.catalog.snapshot().authenticate(key).map_err(|refusal| refuse(&refusal.to_string()))
 }
 
 /// A request with any valid key.
@@ -121,7 +118,7 @@ impl FromRequestParts<App> for Admin {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let AnyKey(caller) = AnyKey::from_request_parts(parts, app).await?;
         match &caller.key.role {
-            Role::Admin => Ok(Self { actor: tenancy::actor(caller.key.id) }),
+            Role::Admin => Ok(Self { actor: tenancy::actor(caller.key.id, caller.key.label.as_deref()) }),
             Role::Reviewer | Role::Publisher { .. } | Role::Tenant { .. } => {
                 Err(Problem::new(ProblemCode::Forbidden, "this is operators' work: use an admin key"))
             }
@@ -142,7 +139,8 @@ impl FromRequestParts<App> for PublisherKey {
                 return Err(Problem::new(ProblemCode::Forbidden, detail));
             }
         };
-        Ok(Self { publisher: Publisher { key: caller.key.id, namespace }, deploys })
+        let publisher = Publisher { key: caller.key.id, label: caller.key.label.clone(), namespace };
+        Ok(Self { publisher, deploys })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::apart::apart;
 use crate::auth::AnyKey;
 use crate::grants::AskedShape;
-use crate::page::{Page, PageQuery};
+use crate::page::{self, Descending, Page, PageQuery};
 use crate::path::{self, Path, Query};
 use crate::requests::Ongoing;
 use crate::{App, Problem};
@@ -145,50 +145,60 @@ async fn list(
     _key: AnyKey,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Page<ComponentShape>>, Problem> {
-    let (search, snapshot) = (Search::new(query)?, Arc::clone(&catalog.snapshot()));
-    apart(move || axum::Json(search.page(&snapshot))).await
+    let ListQuery { q, interface, namespace, limit, cursor } = query;
+    let page = PageQuery::new(limit, cursor);
+    let (wanted, snapshot) = (Wanted::new(q, interface, namespace)?, Arc::clone(&catalog.snapshot()));
+    let (wanted, mut search) = (Arc::new(wanted), page::Search::new(&page));
+    let mut after = page.after()?;
+    loop {
+        let (wanted, snapshot, limit) = (Arc::clone(&wanted), Arc::clone(&snapshot), search.wanted());
+        let (found, next) = apart(move || wanted.search(&snapshot, after, limit)).await?;
+        after = next;
+        if !search.goes_on(found, after.as_ref()) {
+            return Ok(axum::Json(search.page(after)));
+        }
+    }
 }
 
 /// Which components are wanted.
-struct Search {
+struct Wanted {
     words: Vec<String>,
     interface: Option<String>,
     namespace: Option<String>,
-    after: Option<ComponentName>,
-    limit: usize,
 }
 
-impl Search {
-    fn new(ListQuery { q, interface, namespace, limit, cursor }: ListQuery) -> Result<Self, Problem> {
+impl Wanted {
+    fn new(q: Option<String>, interface: Option<String>, namespace: Option<String>) -> Result<Self, Problem> {
         let words: Vec<_> = q.iter().flat_map(|q| q.split_whitespace()).take(SEARCH_WORDS_MAX + 1).collect();
         if words.len() > SEARCH_WORDS_MAX {
             return Err(Problem::bad_request(format!("q: a search has at most {SEARCH_WORDS_MAX} words")));
         }
         let words = words.into_iter().map(str::to_lowercase).collect();
-        let page = PageQuery::new(limit, cursor);
-        let after = page.cursor().map(str::parse).transpose();
-        let after = after.map_err(|_| Problem::bad_request("cursor: it is not one that this list gave"))?;
-        Ok(Self { words, interface, namespace, after, limit: page.limit() })
+        Ok(Self { words, interface, namespace })
     }
 
-    /// What is found among as many components as one request looks through; `next` is where the following one goes on.
-    fn page(&self, snapshot: &Snapshot) -> Page<ComponentShape> {
-        let mut rest = snapshot.components_after(self.after.as_ref());
+    /// So much of what is found after a component, among as many as are looked through in one go; and where to go on.
+    fn search(
+        &self,
+        snapshot: &Snapshot,
+        after: Option<ComponentName>,
+        limit: usize,
+    ) -> (Vec<ComponentShape>, Option<ComponentName>) {
+        let mut rest = snapshot.components_after(after.as_ref());
         let mut last = None;
         let looked_through = rest.by_ref().take(SEARCHED_MAX).inspect(|(name, _)| last = Some(*name));
         let found =
             looked_through.filter_map(|(name, component)| Some((name, component, self.finds(name, component)?)));
         // One more than is shown tells whether there is a next page.
-        let mut found: Vec<_> = found.take(self.limit + 1).collect();
-        let next = match found.len() > self.limit {
+        let mut found: Vec<_> = found.take(limit + 1).collect();
+        let next = match found.len() > limit {
             true => {
-                found.truncate(self.limit);
+                found.truncate(limit);
                 found.last().map(|(name, ..)| *name)
             }
             false => rest.next().and(last),
         };
-        let items = found.into_iter().map(|(_, component, latest)| shape(component, latest)).collect();
-        Page { items, next: next.map(ComponentName::to_string) }
+        (found.into_iter().map(|(_, component, latest)| shape(component, latest)).collect(), next.cloned())
     }
 
     /// The version that stands for the component, if it is wanted.
@@ -223,9 +233,9 @@ async fn versions(
 ) -> Result<axum::Json<Page<VersionShape>>, Problem> {
     let name = path::component(&namespace, &name)?;
     let snapshot = catalog.snapshot();
-    let newest_first = snapshot.find(&name)?.versions.values().rev();
-    let page = Page::of(newest_first, &page, |entry| entry.record.version.to_string(), |entry| VersionShape::of(entry));
-    Ok(axum::Json(page))
+    let versions = snapshot.find(&name)?.versions.values();
+    let key = |entry: &&Arc<VersionEntry>| Descending(entry.record.version.clone());
+    Page::of(versions, &page, key, |entry| VersionShape::of(entry)).map(axum::Json)
 }
 
 async fn show_version(

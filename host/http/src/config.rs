@@ -1,7 +1,7 @@
 //! Values that operators set over those of manifests.
 
 use crate::auth::Admin;
-use crate::page::{Page, PageQuery};
+use crate::page::{Page, PageQuery, Pair};
 use crate::path::{self, Json, Path, Query};
 use crate::{App, Problem};
 use axum::Router;
@@ -51,7 +51,7 @@ async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<Page<ConfigRecord>>, Problem> {
     let items = catalog.store().config(Some(&path::component(&namespace, &name)?)).await?;
-    Ok(axum::Json(Page::of(items, &page, |value| format!("{} {}", value.key, value.scope), |value| value)))
+    Page::of(items, &page, |value| Pair(value.key.clone(), value.scope.to_string()), |value| value).map(axum::Json)
 }
 
 async fn set(

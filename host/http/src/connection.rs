@@ -51,6 +51,8 @@ pub(crate) async fn drive(
         draining.begun().await;
         let _ = timeout(FIRST_REQUEST_MAX, requests.first()).await;
     });
+    // A head that only begins to come keeps nobody waiting.
+    let mut quiet = pin!(requests.quiet(FIRST_REQUEST_MAX));
     let reason = loop {
         tokio::select! {
             ended = connection.as_mut() => return log(ended),
@@ -58,6 +60,7 @@ pub(crate) async fn drive(
             () = &mut watch => {}
             () = requests.given_up() => break Reason::GivenUp,
             () = requests.unwanted() => break Reason::Unwanted,
+            () = &mut quiet, if is_draining => break Reason::Unwanted,
             () = &mut draining, if !is_draining => {
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();

@@ -96,9 +96,8 @@ async fn history(
 ) -> Result<axum::Json<Page<Deployment>>, Problem> {
     let name = path::component(&namespace, &name)?;
     catalog.snapshot().find(&name)?;
-    let (before, limit) = page.before_revision()?;
-    let items = catalog.store().deployment_history(&name, limit, before).await?;
-    Ok(axum::Json(Page::of_revisions(items, &page, |item| item.revision)))
+    let items = catalog.store().deployment_history(&name, page.read_limit(), page.after()?).await?;
+    Ok(axum::Json(Page::read(items, &page, |item| item.revision)))
 }
 
 /// What a change leads to, and whom it breaks.

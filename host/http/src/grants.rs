@@ -144,7 +144,6 @@ async fn history(
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<Page<GrantsRecord>>, Problem> {
     let name = path::component(&namespace, &name)?;
-    let (before, limit) = page.before_revision()?;
-    let items = catalog.store().grants_history(&name, limit, before).await?;
-    Ok(axum::Json(Page::of_revisions(items, &page, |item| item.revision)))
+    let items = catalog.store().grants_history(&name, page.read_limit(), page.after()?).await?;
+    Ok(axum::Json(Page::read(items, &page, |item| item.revision)))
 }

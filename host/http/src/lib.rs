@@ -11,7 +11,9 @@ mod changes;
 mod components;
 mod config;
 mod connection;
+mod csv;
 mod deployments;
+mod dry_run;
 mod etag;
 mod form;
 mod garbage;
@@ -21,10 +23,12 @@ mod lifecycle;
 mod logs;
 mod media;
 mod namespaces;
+mod negotiate;
 mod once;
 mod operations;
 mod pace;
 mod page;
+mod parameter;
 mod path;
 mod peers;
 mod problem;
@@ -154,7 +158,9 @@ pub fn router(app: App) -> Router {
         .merge(jobs::routes())
         .merge(schedules::routes())
         .fallback(problem::no_such_address)
+        .layer(axum::middleware::from_fn(dry_run::rehearsed))
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
+        .layer(axum::middleware::from_fn(csv::lists))
         .layer(axum::middleware::from_fn(media::require_known))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));

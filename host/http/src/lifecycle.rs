@@ -111,12 +111,12 @@ async fn change(
             .map(|entry| catalog.snapshot().users_of(entry))?,
         false => Vec::new(),
     };
-    let changed = catalog.change_version(request).await?;
+    let (changed, unrestored) = catalog.change_version(request).await?;
     let broken = match taken_away {
         true => catalog.broken_by_deployment(&changed.record.component).await,
         false => Vec::new(),
     };
-    let warnings = users.into_iter().chain(broken).collect();
+    let warnings = users.into_iter().chain(broken).chain(unrestored).collect();
     Ok(axum::Json(ChangedShape { version: VersionShape::of(&changed), warnings }))
 }
 

@@ -1,7 +1,7 @@
 //! What calls wrote: the last ones from the ledger, or each as it ends.
 
 use crate::auth::Admin;
-use crate::page::{PageQuery, limit_from_text};
+use crate::page::{Page, PageQuery, Search, limit_from_text};
 use crate::path::Query;
 use crate::{App, Draining, Problem};
 use axum::Router;
@@ -36,6 +36,7 @@ struct LogsQuery {
     call: Option<CallId>,
     #[serde(default, deserialize_with = "limit_from_text")]
     limit: Option<usize>,
+    cursor: Option<String>,
 }
 
 /// Which calls are wanted.
@@ -54,7 +55,7 @@ impl Wanted {
 }
 
 async fn logs(State(app): State<App>, _admin: Admin, Query(query): Query<LogsQuery>) -> Result<Response, Problem> {
-    let LogsQuery { follow, tenant, component, call, limit } = query;
+    let LogsQuery { follow, tenant, component, call, limit, cursor } = query;
     if follow {
         let following = app.calls.followers().follow().map_err(|error| {
             let problem = Problem::new(ProblemCode::Overloaded, error.to_string());
@@ -62,10 +63,21 @@ async fn logs(State(app): State<App>, _admin: Admin, Query(query): Query<LogsQue
         })?;
         return Ok(stream_of(following, Wanted { tenant, component, call }, app.draining));
     }
-    let limit = u32::try_from(PageQuery::new(limit, None).limit()).unwrap_or(u32::MAX);
-    let calls = app.catalog.store().logged_calls(LogQuery { tenant, component, call, limit }).await?;
+    let page = PageQuery::new(limit, cursor);
+    let (mut search, mut before) = (Search::new(&page), page.before_call()?);
+    loop {
+        let limit = u32::try_from(search.wanted()).unwrap_or(u32::MAX);
+        let query = LogQuery { tenant: tenant.clone(), component: component.clone(), call, before, limit };
+        let found = app.catalog.store().logged_calls(query).await?;
+        before = found.next;
+        if !search.goes_on(found.entries, before.as_ref()) {
+            break;
+        }
+    }
+    // The lines of a page in the order they were written; the next page is of the calls before these.
+    let Page { items: calls, next } = search.page(before);
     let items: Vec<_> = calls.iter().rev().flat_map(LedgerEntry::call_log_lines).collect();
-    Ok(axum::Json(json!({"items": items})).into_response())
+    Ok(axum::Json(json!({"items": items, "next": next})).into_response())
 }
 
 /// A JSON object per line, until the reader goes, does not keep up, or the host ends.

@@ -108,7 +108,8 @@ mod tests {
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/problem+json", "a/b+JSON ;x"] {
             assert!(is_taken(Taken::Json, &[("content-type", kind)]), "{kind}");
         }
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "+json"] {
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "+json"]
+        {
             assert!(!is_taken(Taken::Json, &[("content-type", kind)]), "{kind}");
             assert!(is_taken(Taken::Json, &[("content-type", kind), ("content-length", "0")]), "{kind}");
         }

@@ -107,9 +107,9 @@ async fn list(
     apart(move || {
         let published = snapshot.components().map(|(name, _)| Namespace::of(name));
         let all: BTreeSet<_> = snapshot.namespaces().map(|(name, _)| name.clone()).chain(published).collect();
-        axum::Json(Page::of(all, &page, Namespace::to_string, |name| shape(&snapshot, name)))
+        Page::of(all, &page, Namespace::clone, |name| shape(&snapshot, name)).map(axum::Json)
     })
-    .await
+    .await?
 }
 
 async fn show(
@@ -137,11 +137,11 @@ async fn signers(
     _key: AnyKey,
     Path(name): Path<Namespace>,
     Query(page): Query<PageQuery>,
-) -> axum::Json<Page<SignerShape>> {
+) -> Result<axum::Json<Page<SignerShape>>, Problem> {
     let snapshot = catalog.snapshot();
     let signers = snapshot.namespace(name.as_str()).into_iter().flat_map(|entry| entry.signers.values());
     let key = |signer: &&SignerRecord| signer.key.to_string();
-    axum::Json(Page::of(signers, &page, key, |signer| signer_shape(signer.clone(), None)))
+    Page::of(signers, &page, key, |signer| signer_shape(signer.clone(), None)).map(axum::Json)
 }
 
 async fn show_signer(

@@ -56,6 +56,7 @@ async fn ready(State(app): State<App>) -> Response {
         return answer(StatusCode::SERVICE_UNAVAILABLE, "draining", &[]);
     }
     let mut faults = app.catalog.condition().faults().to_vec();
+    faults.extend(wares_store::damage().map(str::to_owned));
     faults.extend(app.calls.check_ledger().await.err().map(|error| error.to_string()));
     match faults.is_empty() {
         true => answer(StatusCode::OK, "ready", &app.catalog.condition().warnings()),

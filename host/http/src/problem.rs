@@ -248,9 +248,7 @@ impl From<TakeBackupError> for Problem {
         match error {
             TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
             // Whoever may take a backup sees everything: the reason too.
-            TakeBackupError::Failed(_) => {
-                Self::fault(&error, error.to_string())
-            }
+            TakeBackupError::Failed(_) => Self::fault(&error, error.to_string()),
         }
     }
 }
@@ -421,7 +419,7 @@ impl From<TenancyError> for Problem {
         let code = match &error {
             TenancyError::TenantExists(_) => ProblemCode::Conflict,
             TenancyError::NoTenant(_) | TenancyError::NoKey(_) => ProblemCode::NotFound,
-            TenancyError::BadName(_) => ProblemCode::BadRequest,
+            TenancyError::BadName(_) | TenancyError::Past(_) => ProblemCode::BadRequest,
             TenancyError::Random(_) | TenancyError::Wipe { .. } | TenancyError::Store(_) => return Self::host(&error),
         };
         Self::new(code, error.to_string())

@@ -3,7 +3,7 @@
 use crate::apart::apart;
 use crate::auth::{Admin, AnyKey};
 use crate::deployments::Warned;
-use crate::page::{Page, PageQuery};
+use crate::page::{Page, PageQuery, Pair};
 use crate::path::{self, Json, Path, Query};
 use crate::{App, Problem};
 use axum::Router;
@@ -15,7 +15,7 @@ use wares_catalog::graph::GraphNode;
 use wares_catalog::providers::ProviderRequest;
 use wares_catalog::{Catalog, Role};
 use wares_model::{ComponentName, InterfaceName, TenantId};
-use wares_store::ProviderRecord;
+use wares_store::{ChoicePlace, ProviderRecord};
 
 pub(crate) fn routes() -> Router<App> {
     const PROVIDER: &str = "/providers/{package}/{interface}";
@@ -63,23 +63,20 @@ async fn graph(
     let page = PageQuery::new(limit, cursor);
     apart(move || {
         let nodes = snapshot.graph(component.as_ref(), |one| sees_all || one.tenant.is_none());
-        axum::Json(Page::of(nodes, &page, |node| node.component.to_string(), |node| node))
+        Page::of(nodes, &page, |node| node.component.clone(), |node| node).map(axum::Json)
     })
-    .await
+    .await?
 }
 
 async fn list(
     State(catalog): State<Arc<Catalog>>,
     _admin: Admin,
     Query(page): Query<PageQuery>,
-) -> axum::Json<Page<ProviderRecord>> {
-    let mut choices: Vec<_> = catalog.snapshot().choices().cloned().collect();
-    choices.sort_by(|a, b| (&a.interface, &a.tenant).cmp(&(&b.interface, &b.tenant)));
-    let key = |choice: &ProviderRecord| {
-        let tenant = choice.tenant.as_ref().map_or("", TenantId::as_str);
-        format!("{} {tenant}", choice.interface)
-    };
-    axum::Json(Page::of(choices, &page, key, |choice| choice))
+) -> Result<axum::Json<Page<ProviderRecord>>, Problem> {
+    let choices: Vec<_> = catalog.snapshot().choices().cloned().collect();
+    let tenant = |choice: &ProviderRecord| choice.tenant.as_ref().map(TenantId::to_string).unwrap_or_default();
+    let key = |choice: &ProviderRecord| Pair(choice.interface.clone(), tenant(choice));
+    Page::of(choices, &page, key, |choice| choice).map(axum::Json)
 }
 
 async fn choose(
@@ -115,9 +112,8 @@ async fn history(
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<Page<ProviderRecord>>, Problem> {
     let interface = interface(&package, &name)?.unversioned();
-    let (before, limit) = page.before_time()?;
-    let items = catalog.store().provider_history(&interface, limit, before).await?;
-    Ok(axum::Json(Page::of_times(items, &page, |item| item.at)))
+    let items = catalog.store().provider_history(&interface, page.read_limit(), page.after()?).await?;
+    Ok(axum::Json(Page::read(items, &page, ChoicePlace::of)))
 }
 
 /// The interface that an address names; a choice holds for all versions of it.

@@ -138,6 +138,17 @@ impl Requests {
         std::future::pending().await
     }
 
+    /// Completes when no request is open, and none has come for so long.
+    pub(crate) async fn quiet(&self, patience: Duration) {
+        let mut open = self.open.subscribe();
+        while open.wait_for(|open| *open == 0).await.is_ok() {
+            // One that comes and ends within is a change too.
+            if timeout(patience, open.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Since when no request is open, if none is.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let idle_since = Duration::from_millis(self.idle_since_ms.load(Ordering::Relaxed));

@@ -73,7 +73,8 @@ async fn enable(State(app): State<App>, admin: Admin, Path(key): Path<Key>) -> R
     app.jobs.enable_schedule(key.clone(), admin.actor).await?;
     let views = app.jobs.schedules(&key.tenant).await?;
     let view = views.into_iter().find(|view| view.component == key.component && view.name == key.name);
-    view.map(|view| axum::Json(shape(view))).ok_or_else(|| Problem::host(&"a schedule is gone that was just enabled"))
+    view.map(|view| axum::Json(Shape { enabled: true, ..shape(view) }))
+        .ok_or_else(|| Problem::host(&"a schedule is gone that was just enabled"))
 }
 
 async fn disable(State(app): State<App>, _admin: Admin, Path(key): Path<Key>) -> Result<StatusCode, Problem> {

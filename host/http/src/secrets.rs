@@ -1,7 +1,7 @@
 //! Secrets: set and removed, and listed without their values, which no answer ever holds.
 
 use crate::auth::Admin;
-use crate::page::{Page, PageQuery, limit_from_text};
+use crate::page::{Page, PageQuery, Pair, limit_from_text};
 use crate::path::{self, Json, Path, Query};
 use crate::{App, Problem};
 use axum::Router;
@@ -56,11 +56,11 @@ async fn list(
     let mut items = catalog.store().secrets(&path::component(&namespace, &name)?).await?;
     items.retain(|secret| tenant.is_none() || secret.tenant == tenant);
     let page = PageQuery::new(limit, cursor);
-    Ok(axum::Json(Page::of(items, &page, place, |secret| secret)))
+    Page::of(items, &page, place, |secret| secret).map(axum::Json)
 }
 
-fn place(secret: &SecretRecord) -> String {
-    format!("{} {}", secret.name, secret.tenant.as_ref().map_or("", TenantId::as_str))
+fn place(secret: &SecretRecord) -> Pair {
+    Pair(secret.name.to_string(), secret.tenant.as_ref().map(TenantId::to_string).unwrap_or_default())
 }
 
 async fn show(

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wares_catalog::review::Comparison;
-use wares_catalog::snapshot::VersionEntry;
-use wares_catalog::{Catalog, ReviewError, tenancy};
+use wares_catalog::snapshot::{Snapshot, VersionEntry};
+use wares_catalog::{Catalog, ReviewError};
 use wares_model::{ComponentName, Digest, Namespace, SignerKey, SubmissionId, Timestamp, Version};
 use wares_store::{Decision, SubmissionQuery, SubmissionRecord, Verdict};
 use wares_typed::Producer;
@@ -97,16 +97,15 @@ async fn list(
 ) -> Result<axum::Json<Page<SubmissionShape>>, Problem> {
     let ListQuery { namespace, state, limit, cursor } = query;
     let page = PageQuery::new(limit, cursor);
-    let before = page.cursor().map(str::parse).transpose();
     let query = SubmissionQuery {
         namespace: reader.narrowed(namespace)?,
         waiting_only: state.unwrap_or(Wanted::Waiting) == Wanted::Waiting,
-        limit: u32::try_from(page.limit()).unwrap_or(u32::MAX),
-        before: before.map_err(|_| Problem::bad_request("cursor: it is not one that this list gave"))?,
+        limit: page.read_limit(),
+        before: page.after()?,
     };
     let found = catalog.store().submissions(query).await?;
-    let next = found.last().filter(|_| found.len() == page.limit()).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items: found.into_iter().map(shape).collect(), next }))
+    let snapshot = catalog.snapshot();
+    Ok(axum::Json(Page::read(found, &page, |last| last.id).map(|found| shape(&snapshot, found))))
 }
 
 async fn show(
@@ -146,7 +145,8 @@ async fn decide(
     Json(DecisionBody { reason }): Json<DecisionBody>,
     verdict: Verdict,
 ) -> Result<axum::Json<SubmissionShape>, Problem> {
-    Ok(axum::Json(shape(catalog.decide(id, verdict, key, reason).await?)))
+    let decided = catalog.decide(id, verdict, key, reason).await?;
+    Ok(axum::Json(shape(&catalog.snapshot(), decided)))
 }
 
 async fn detail(
@@ -164,18 +164,18 @@ async fn detail(
         examples,
         imports: description.imports,
         provenance: Provenance { signer, producers: description.producers, metadata: description.metadata },
-        submission: shape(submission),
+        submission: shape(&catalog.snapshot(), submission),
     })
 }
 
-fn shape(record: SubmissionRecord) -> SubmissionShape {
+fn shape(snapshot: &Snapshot, record: SubmissionRecord) -> SubmissionShape {
     let SubmissionRecord { id, component, version, kind, method, basis, submitter, submitted_at, decision, .. } =
         record;
     let (state, note) = match decision {
         None => ("waiting", None),
         Some(Decision { verdict, note }) => (verdict.as_str(), Some(note)),
     };
-    let submitter = tenancy::actor(submitter);
+    let submitter = snapshot.actor(submitter);
     let (decided_at, decided_by) = (note.as_ref().map(|note| note.at), note.as_ref().map(|note| note.by.clone()));
     let reason = note.map(|note| note.reason);
     SubmissionShape {

@@ -10,10 +10,11 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wares_catalog::tenancy::NewKey;
+use wares_catalog::rehearsal::is_rehearsal;
+use wares_catalog::tenancy::{KeyTerms, NewKey};
 use wares_catalog::wipe::Wiped;
 use wares_catalog::{Catalog, Role, TenancyError};
-use wares_model::{KeyId, Namespace, TenantId, Timestamp};
+use wares_model::{KeyId, Namespace, TenantId, TimeOrDay, Timestamp};
 use wares_store::{KeyRecord, TenantRecord};
 
 pub(crate) fn routes() -> Router<App> {
@@ -35,17 +36,20 @@ struct TenantBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 struct TenantKeyBody {
     application: String,
+    label: Option<String>,
+    expires_at: Option<TimeOrDay>,
 }
 
 /// A key that is no tenant's.
 #[derive(Deserialize)]
-#[serde(tag = "role", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "role", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 enum KeyBody {
-    Admin {},
-    Reviewer {},
-    Publisher { namespace: Namespace },
+    Admin { label: Option<String>, expires_at: Option<TimeOrDay> },
+    Reviewer { label: Option<String>, expires_at: Option<TimeOrDay> },
+    Publisher { namespace: Namespace, label: Option<String>, expires_at: Option<TimeOrDay> },
 }
 
 #[derive(Serialize)]
@@ -75,9 +79,12 @@ struct KeyShape {
     application: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<Namespace>,
+    label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
 }
 
@@ -85,11 +92,10 @@ async fn list(
     State(catalog): State<Arc<Catalog>>,
     _admin: Admin,
     Query(page): Query<PageQuery>,
-) -> axum::Json<Page<TenantShape>> {
+) -> Result<axum::Json<Page<TenantShape>>, Problem> {
     let snapshot = catalog.snapshot();
-    let page =
-        Page::of(snapshot.tenants(), &page, |tenant| tenant.id.to_string(), |tenant| tenant_shape(tenant.clone()));
-    axum::Json(page)
+    let key = |tenant: &&TenantRecord| tenant.id.clone();
+    Page::of(snapshot.tenants(), &page, key, |tenant| tenant_shape(tenant.clone())).map(axum::Json)
 }
 
 async fn create(
@@ -138,7 +144,9 @@ async fn create_tenant_key(
     Path(tenant): Path<TenantId>,
     Json(body): Json<TenantKeyBody>,
 ) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
-    created(catalog.create_key(Role::Tenant { tenant, application: body.application }).await?)
+    let TenantKeyBody { application, label, expires_at } = body;
+    let terms = terms(&catalog, label, expires_at);
+    created(catalog.create_key(Role::Tenant { tenant, application }, terms).await?)
 }
 
 async fn create_key(
@@ -146,12 +154,17 @@ async fn create_key(
     _admin: Admin,
     Json(body): Json<KeyBody>,
 ) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
-    let role = match body {
-        KeyBody::Admin {} => Role::Admin,
-        KeyBody::Reviewer {} => Role::Reviewer,
-        KeyBody::Publisher { namespace } => Role::Publisher { namespace },
+    let (role, label, expires_at) = match body {
+        KeyBody::Admin { label, expires_at } => (Role::Admin, label, expires_at),
+        KeyBody::Reviewer { label, expires_at } => (Role::Reviewer, label, expires_at),
+        KeyBody::Publisher { namespace, label, expires_at } => (Role::Publisher { namespace }, label, expires_at),
     };
-    created(catalog.create_key(role).await?)
+    let terms = terms(&catalog, label, expires_at);
+    created(catalog.create_key(role, terms).await?)
+}
+
+fn terms(catalog: &Catalog, label: Option<String>, expires_at: Option<TimeOrDay>) -> KeyTerms {
+    KeyTerms { label, expires_at: expires_at.map(|at| at.in_zone(&catalog.policy().time_zone)) }
 }
 
 async fn revoke(
@@ -170,12 +183,17 @@ async fn keys(
 ) -> Result<axum::Json<Page<KeyShape>>, Problem> {
     let mut keys = catalog.store().keys().await?;
     keys.retain(|key| wanted(&key.role));
-    keys.sort_by_key(|key| key.id);
-    Ok(axum::Json(Page::of(keys, page, |key| key.id.to_string(), |key| key_shape(&key, None))))
+    let uses = catalog.snapshot().key_uses();
+    for key in &mut keys {
+        key.used_at = uses.get(&key.id).copied().max(key.used_at);
+    }
+    Page::of(keys, page, |key| key.id, |key| key_shape(&key, None)).map(axum::Json)
 }
 
 fn created(key: NewKey) -> Result<(StatusCode, axum::Json<KeyShape>), Problem> {
-    Ok((StatusCode::CREATED, axum::Json(key_shape(&key.record, Some(key.text)))))
+    // A key that was not made opens nothing.
+    let text = (!is_rehearsal()).then_some(key.text);
+    Ok((StatusCode::CREATED, axum::Json(key_shape(&key.record, text))))
 }
 
 fn tenant_shape(record: TenantRecord) -> TenantShape {
@@ -190,6 +208,6 @@ fn key_shape(record: &KeyRecord, key: Option<String>) -> KeyShape {
         Role::Publisher { namespace } => ("publisher", None, None, Some(namespace)),
         Role::Tenant { tenant, application } => ("tenant", Some(tenant), Some(application), None),
     };
-    let (id, created_at, revoked_at) = (record.id, record.created_at, record.revoked_at);
-    KeyShape { id, role, tenant, application, namespace, key, created_at, revoked_at }
+    let KeyRecord { id, label, created_at, expires_at, used_at: last_used_at, revoked_at, .. } = record.clone();
+    KeyShape { id, role, tenant, application, namespace, label, key, created_at, expires_at, last_used_at, revoked_at }
 }

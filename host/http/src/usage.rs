@@ -1,7 +1,7 @@
 //! What the ledger says: usage over a period, and single calls.
 
 use crate::auth::LedgerReader;
-use crate::page::{Page, PageQuery, limit_from_text};
+use crate::page::{Page, PageQuery, Search, limit_from_text};
 use crate::path::{Path, Query};
 use crate::refusals::{Refusal, Refusals};
 use crate::{App, Problem};
@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::Arc;
 use wares_catalog::{Caller, Catalog};
-use wares_model::{CallId, ComponentName, LedgerEntry, Outcome, ProblemCode, TenantId, Timestamp};
-use wares_store::{CallQuery, GroupBy, UsageQuery, UsageRow};
+use wares_model::{
+    CallId, ComponentName, LedgerEntry, Outcome, ProblemCode, TenantId, TimeOrDay, Timestamp, Version, Zone,
+};
+use wares_store::{CallFilter, CallQuery, GroupBy, UsageQuery, UsageRow};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new().route("/usage", get(usage)).route("/calls", get(calls)).route("/calls/{id}", get(call))
@@ -22,10 +24,17 @@ pub(crate) fn routes() -> Router<App> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UsageParameters {
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    from: Option<TimeOrDay>,
+    to: Option<TimeOrDay>,
     group_by: Option<String>,
+    /// That of the shelf, if left out.
+    time_zone: Option<Zone>,
     tenant: Option<TenantId>,
+    application: Option<String>,
+    component: Option<ComponentName>,
+    version: Option<Version>,
+    function: Option<String>,
+    outcome: Option<Outcome>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +42,7 @@ struct UsageParameters {
 struct UsageShape {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
+    time_zone: Zone,
     group_by: Vec<GroupBy>,
     items: Vec<UsageRow>,
 }
@@ -42,17 +52,28 @@ async fn usage(
     LedgerReader(caller): LedgerReader,
     Query(parameters): Query<UsageParameters>,
 ) -> Result<axum::Json<UsageShape>, Problem> {
-    let UsageParameters { from, to, group_by, tenant } = parameters;
-    let tenant = visible_tenant(&caller, tenant)?;
-    let group_by = group_by.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
-    let group_by = group_by.map(str::parse).collect::<Result<Vec<GroupBy>, _>>();
-    let mut group_by = group_by.map_err(|error| Problem::bad_request(format!("group_by: {error}")))?;
-    // Each word once, in the order they came.
-    let mut known = HashSet::new();
-    group_by.retain(|group| known.insert(*group));
-    let query = UsageQuery { from, to, group_by: group_by.clone(), tenant };
+    let UsageParameters { from, to, group_by, time_zone, tenant, application, component, version, function, outcome } =
+        parameters;
+    let of =
+        CallFilter { tenant: visible_tenant(&caller, tenant)?, application, component, version, function, outcome };
+    let zone = time_zone.unwrap_or_else(|| catalog.policy().time_zone.clone());
+    let [from, to] = [from, to].map(|end| end.map(|end| end.in_zone(&zone)));
+    // Sums are kept by the minute: of those that are begun all is told, and the answer says so.
+    let (from, to) = (from.map(Timestamp::minute), to.map(Timestamp::minute_from));
+    let group_by = groups(group_by.as_deref().unwrap_or_default())?;
+    let query = UsageQuery { from, to, group_by: group_by.clone(), zone: zone.clone(), of };
     let items = catalog.store().usage(query).await?;
-    Ok(axum::Json(UsageShape { from, to, group_by, items }))
+    Ok(axum::Json(UsageShape { from, to, time_zone: zone, group_by, items }))
+}
+
+/// What to sum by: each word once, in the order they came.
+fn groups(text: &str) -> Result<Vec<GroupBy>, Problem> {
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let groups = words.map(str::parse).collect::<Result<Vec<GroupBy>, _>>();
+    let mut groups = groups.map_err(|error| Problem::bad_request(format!("group_by: {error}")))?;
+    let mut known = HashSet::new();
+    groups.retain(|group| known.insert(*group));
+    Ok(groups)
 }
 
 /// A tenant sees its own calls and usage, whatever it asks for.
@@ -67,8 +88,13 @@ fn visible_tenant(caller: &Caller, asked: Option<TenantId>) -> Result<Option<Ten
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallsParameters {
-    component: Option<ComponentName>,
+    from: Option<TimeOrDay>,
+    to: Option<TimeOrDay>,
     tenant: Option<TenantId>,
+    application: Option<String>,
+    component: Option<ComponentName>,
+    version: Option<Version>,
+    function: Option<String>,
     outcome: Option<Outcome>,
     #[serde(default, deserialize_with = "limit_from_text")]
     limit: Option<usize>,
@@ -80,11 +106,21 @@ async fn calls(
     LedgerReader(caller): LedgerReader,
     Query(parameters): Query<CallsParameters>,
 ) -> Result<axum::Json<Page<LedgerEntry>>, Problem> {
-    let CallsParameters { component, tenant, outcome, limit, cursor } = parameters;
-    let (before, limit) = PageQuery::new(limit, cursor).before_call()?;
-    let tenant = visible_tenant(&caller, tenant)?;
-    let found = catalog.store().calls(CallQuery { tenant, component, outcome, before, limit }).await?;
-    Ok(axum::Json(Page { items: found.entries, next: found.next.map(|call| call.to_string()) }))
+    let CallsParameters { from, to, tenant, application, component, version, function, outcome, limit, cursor } =
+        parameters;
+    let page = PageQuery::new(limit, cursor);
+    let of =
+        CallFilter { tenant: visible_tenant(&caller, tenant)?, application, component, version, function, outcome };
+    let [from, to] = [from, to].map(|end| end.map(|end| end.in_zone(&catalog.policy().time_zone)));
+    let (mut search, mut before) = (Search::new(&page), page.before_call()?);
+    loop {
+        let limit = u32::try_from(search.wanted()).unwrap_or(u32::MAX);
+        let found = catalog.store().calls(CallQuery { of: of.clone(), from, to, before, limit }).await?;
+        before = found.next;
+        if !search.goes_on(found.entries, before.as_ref()) {
+            return Ok(axum::Json(search.page(before)));
+        }
+    }
 }
 
 /// What became of a call or a request.
@@ -109,7 +145,8 @@ async fn call(
     }
     let refused = refusals.find(id, own).map(|refusal| axum::Json(CallShape::Refused(Box::new(refusal))));
     refused.ok_or_else(|| {
-        let detail = format!("the ledger has no call {id}, and no request of this id was refused here a short while ago");
+        let detail =
+            format!("the ledger has no call {id}, and no request of this id was refused here a short while ago");
         Problem::new(ProblemCode::NotFound, detail)
     })
 }

@@ -3,6 +3,7 @@
 //! Nothing here does I/O or knows wasmtime. Every type parses at the edge and is trusted inside.
 
 pub mod config;
+pub mod csv;
 pub mod digest;
 pub mod entry;
 pub mod grants;
@@ -22,6 +23,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod signature;
 pub mod time;
+pub mod zone;
 
 pub use config::ConfigOverrides;
 pub use digest::Digest;
@@ -41,3 +43,4 @@ pub use schedule::Schedule;
 pub use semver::{Version, VersionReq};
 pub use signature::{PrivateKey, Release, Report, Signature, SignerKey};
 pub use time::Timestamp;
+pub use zone::{TimeOrDay, Zone};

@@ -1,6 +1,7 @@
 //! The one table of bounds: what a call may use, and what the host takes from anybody.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -182,8 +183,11 @@ pub const ADDRESS_BYTES_MAX: usize = 4 << 10;
 pub const SEARCH_WORDS_MAX: usize = 8;
 /// Bytes of what a version's searches look at: its name, title, description, keywords and interfaces, in this order.
 pub const SEARCH_TEXT_BYTES_MAX: usize = 8 << 10;
-/// Components that one search looks through; a further page goes on where it stopped.
+/// Components that a search looks through in one go; others have their turn before it goes on.
 pub const SEARCHED_MAX: usize = 10_000;
+/// How long one request searches for what fills its page: long enough for millions of entries, too short to be given up by a
+/// gateway. What it has found by then is handed out, with where the next request goes on.
+pub const SEARCH_TIME_MAX: Duration = Duration::from_secs(5);
 /// Requests that look through the shelf at once.
 pub const SEARCHES_MAX: usize = 2;
 /// Bytes of a component's interface printed as WIT.

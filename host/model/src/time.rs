@@ -8,6 +8,7 @@ use std::time::Duration;
 
 /// A day in microseconds.
 pub const DAY_US: i64 = 86_400_000_000;
+const MINUTE_US: i64 = 60_000_000;
 
 /// How far the clock may have gone on since ages were judged last for that to be believed at once: a host that was off for a
 /// week of holidays and a day removes what it would have removed meanwhile.
@@ -54,6 +55,16 @@ impl Timestamp {
     pub fn to_http_date(self) -> Option<String> {
         let time = jiff::Timestamp::from_second(self.as_seconds()).ok()?;
         jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()
+    }
+
+    /// The beginning of its minute.
+    pub fn minute(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(MINUTE_US)))
+    }
+
+    /// The beginning of the first minute that is not before it.
+    pub fn minute_from(self) -> Self {
+        Self(self.0.saturating_add(self.0.wrapping_neg().rem_euclid(MINUTE_US)))
     }
 
     /// The point so much later.
@@ -151,6 +162,18 @@ mod tests {
             judged(Timestamp::from_micros(i64::MAX), Some(day(0)), Duration::MAX),
             Timestamp::from_micros(i64::MAX)
         );
+    }
+
+    #[test]
+    fn minutes_begin_where_they_should() {
+        for (micros, begins, from) in [(0, 0, 0), (1, 0, 60_000_000), (59_999_999, 0, 60_000_000), (-1, -60_000_000, 0)]
+        {
+            let time = Timestamp::from_micros(micros);
+            assert_eq!((time.minute().as_micros(), time.minute_from().as_micros()), (begins, from), "{micros}");
+        }
+        for edge in [i64::MIN, i64::MAX] {
+            let _ = (Timestamp::from_micros(edge).minute(), Timestamp::from_micros(edge).minute_from());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod backup;
 mod build;
 mod call;
+mod call_args;
 mod calls;
 mod check;
 mod components;
@@ -32,6 +33,7 @@ mod serve;
 mod shadow;
 mod show;
 mod submissions;
+mod sure;
 mod tenants;
 mod test;
 mod usage;

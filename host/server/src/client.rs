@@ -1,9 +1,11 @@
 //! The HTTP client of the command line: the public API and nothing else.
 
+mod changing;
 mod credentials;
 mod download;
 mod follow;
 
+pub use changing::Changing;
 pub use credentials::{Access, ClientFile, Role};
 pub use download::DownloadError;
 
@@ -30,6 +32,8 @@ const SIGNATURE: &str = "wares-signature";
 /// The header that asks for a job instead of an answer, and the one with the caller's own name for a call or a job.
 const PREFER: &str = "prefer";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Items that a host puts on one page.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Pages of one list.
 const PAGES_MAX: usize = 10_000;
 
@@ -81,6 +85,8 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     key: String,
+    /// Whether what is asked to be changed is to stay as it is.
+    is_rehearsing: bool,
 }
 
 /// What a request carries.
@@ -121,7 +127,17 @@ impl Client {
             return Err(bad("it does not start with http:// or https://".to_owned()));
         }
         let http = http(url.scheme()).map_err(|error| bad(format!("{error:#}")))?;
-        Ok(Self { http, base: url.as_str().trim_end_matches('/').to_owned(), key: key.to_owned() })
+        Ok(Self {
+            http,
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            key: key.to_owned(),
+            is_rehearsing: false,
+        })
+    }
+
+    /// The same client, whose requests change nothing.
+    pub fn rehearsing(self) -> Self {
+        Self { is_rehearsing: true, ..self }
     }
 
     /// The host's URL, without a slash at its end.
@@ -142,7 +158,12 @@ impl Client {
         body: Body,
         revision: Option<u64>,
     ) -> Result<Answer, ClientError> {
-        let url = format!("{}{path}", self.base);
+        let dry_run = match self.is_rehearsing && !method.is_safe() {
+            true if path.contains('?') => "&dry-run=true",
+            true => "?dry-run=true",
+            false => "",
+        };
+        let url = format!("{}{path}{dry_run}", self.base);
         let request = self.http.request(method, &url).header(AUTHORIZATION, format!("Bearer {}", self.key));
         let request = match revision {
             Some(revision) => request.header(IF_MATCH, format!("\"{revision}\"")),
@@ -203,12 +224,29 @@ impl Client {
         self.send(Method::GET, path, Body::None).await?.json()
     }
 
+    /// Reads so many items at most of the list at `path`, and the cursor of what comes after them.
+    pub async fn some(&self, path: &str, most: usize) -> Result<(Vec<Value>, Option<String>), ClientError> {
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        let joint = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let wanted = (most - items.len()).min(PAGE_ITEMS_MAX);
+            let after = cursor.map(|cursor| format!("&cursor={}", encode(&cursor))).unwrap_or_default();
+            let page: Page = self.get(&format!("{path}{joint}limit={wanted}{after}")).await?;
+            items.extend(page.items);
+            cursor = page.next;
+            // A page that is not full is no end yet: the host has searched long enough for one request.
+            if cursor.is_none() || items.len() >= most {
+                return Ok((items, cursor));
+            }
+        }
+    }
+
     /// Reads all pages of the list at `path`.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, ClientError> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         let mut cursor = None::<String>;
         let joint = if path.contains('?') { '&' } else { '?' };
-        for _ in 0..PAGES_MAX {
+        for page in 1.. {
             let at = match &cursor {
                 None => path.to_owned(),
                 Some(cursor) => format!("{path}{joint}cursor={}", encode(cursor)),
@@ -220,11 +258,19 @@ impl Client {
                 let what = format!("a list of more than {LIST_BYTES_MAX} bytes");
                 return Err(ClientError::NotWares { url, status, what });
             }
-            let page: Page = answer.json()?;
-            items.extend(page.items);
-            cursor = page.next;
+            let Page { items: more, next } = answer.json()?;
+            items.extend(more);
+            cursor = next;
             if cursor.is_none() {
                 break;
+            }
+            if page == PAGES_MAX {
+                let (url, status) = (answer.url, answer.status.as_u16());
+                return Err(ClientError::NotWares {
+                    url,
+                    status,
+                    what: format!("a list of more than {PAGES_MAX} pages"),
+                });
             }
         }
         Ok(items)

@@ -12,7 +12,6 @@ use std::time::Duration;
 use wares_call::jobs::JobPolicy;
 use wares_catalog::Undeployed;
 use wares_engine::OutboundConfig;
-use wares_model::Limits;
 use wares_model::grants::Label;
 use wares_model::limits::{
     BODY_BYTES_PER_SECOND_MIN, COMPOSED_CALLS_MAX, CONNECTIONS_MAX, HELD_BYTES_MAX, HOST_CONCURRENCY_MAX,
@@ -21,6 +20,7 @@ use wares_model::limits::{
     PEER_CONNECTIONS_MAX, QUEUE_LENGTH_MAX, QUEUE_MS_MAX, RETRY_ATTEMPTS_MAX, REUSE_AGE_SECONDS_MAX, REUSE_CALLS_MAX,
     REUSE_INSTANCES_MAX, REUSE_MEMORY_BYTES_MAX, SHADOWS_MAX, TENANT_CONCURRENCY_MAX, TENANT_HELD_BYTES_MAX,
 };
+use wares_model::{Limits, Zone};
 use wares_store::{JobBounds, JobRetention, LogBounds, RedisStore, RedisUrl, SqliteSync};
 
 /// All settings of a host, as they take effect.
@@ -31,6 +31,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the host keeps everything; relative to the working directory.
     pub data_dir: PathBuf,
+    /// The time zone that months, days and hours of usage are counted in, and in which a day without a time begins.
+    pub time_zone: Zone,
     /// Seconds from the moment the host is told to stop in which it says that it is not ready and still takes what comes, so that
     /// a load balancer notices before anybody is turned away; twice as long as it takes to notice is enough.
     pub drain_delay_seconds: u64,
@@ -376,6 +378,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)),
             data_dir: PathBuf::from("wares-data"),
+            time_zone: Zone::default(),
             drain_delay_seconds: 0,
             drain_seconds_max: 30,
             log: Log::default(),

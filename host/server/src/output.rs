@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::ProgressBar;
 use serde::Serialize;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
@@ -12,16 +13,30 @@ use std::time::Duration;
 /// How often a spinner moves.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Whether data is printed as JSON or for people.
+/// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Format {
-    /// Print JSON instead of text for people
-    #[arg(long)]
-    pub json: bool,
+    /// How to print: for people, as JSON, or as CSV for spreadsheets
+    #[arg(long, value_name = "FORMAT", default_value = "table", hide_default_value = true)]
+    output: Output,
+    /// The same as --output json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+/// What output is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For spreadsheets.
+    Csv,
 }
 
 impl Format {
-    /// Prints `value` as JSON, or else the text that `for_people` makes of it.
+    /// Prints `value` as JSON or, if it is a list or has one, as CSV; or else the text that `for_people` makes of it.
     pub fn print<T: Serialize>(self, value: &T, for_people: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         self.print_on(value, for_people).map(drop)
     }
@@ -32,11 +47,20 @@ impl Format {
         value: &T,
         for_people: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<ControlFlow<()>> {
-        match self.json {
-            true => write(&harmless_json(&to_json(value)?)),
-            false => write(&for_people(value)),
+        match self.output {
+            _ if self.json => write(&harmless_json(&to_json(value)?)),
+            Output::Json => write(&harmless_json(&to_json(value)?)),
+            Output::Csv => write(&csv(&serde_json::to_value(value)?)),
+            Output::Table => write(&for_people(value)),
         }
     }
+}
+
+/// The items of a list as lines of CSV; what is none is a list of one.
+fn csv(value: &Value) -> String {
+    let items = value.get("items").unwrap_or(value);
+    let items = items.as_array().map_or_else(|| std::slice::from_ref(items), Vec::as_slice);
+    wares_model::csv::table(&[], items).replace("\r\n", "\n")
 }
 
 /// Prints a line or several. A reader that went away (`| head`) is no failure.
@@ -74,7 +98,7 @@ fn to_json<T: Serialize>(value: &T) -> serde_json::Result<String> {
 }
 
 fn indented(json: &[u8]) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(&serde_json::from_slice::<serde_json::Value>(json)?)
+    serde_json::to_string_pretty(&serde_json::from_slice::<Value>(json)?)
 }
 
 /// Prints a line for people to standard error.
@@ -200,7 +224,7 @@ mod tests {
         let json = "{\"中\":\"\u{9b}2J\u{7f}\\u001b\"}";
         let printed = harmless_json(json);
         assert_eq!(printed, r#"{"中":"\u009b2J\u007f\u001b"}"#);
-        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        let read = |json: &str| serde_json::from_str::<Value>(json).unwrap();
         assert_eq!(read(&printed), read(json));
     }
 

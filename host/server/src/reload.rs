@@ -15,7 +15,7 @@ use wares_catalog::Catalog;
 use wares_catalog::upkeep::UpkeepPolicy;
 
 /// How the names of settings begin that take effect at once. All others do at the next start.
-const RELOADED: [&str; 9] = [
+const RELOADED: [&str; 10] = [
     "calls.tenant-concurrency-max",
     "calls.undeployed",
     "jobs.",
@@ -24,6 +24,7 @@ const RELOADED: [&str; 9] = [
     "limits.",
     "log.filter",
     "logs.",
+    "time-zone",
     "tls.",
 ];
 

@@ -21,6 +21,7 @@ use wares_call::jobs::{JobPolicy, Jobs};
 use wares_call::{Calls, Capacity, OpenBounds};
 use wares_catalog::examples::RUNNING_MAX;
 use wares_catalog::ledger::Ledger;
+use wares_catalog::tenancy::KeyTerms;
 use wares_catalog::upkeep::UpkeepPolicy;
 use wares_catalog::{Catalog, KeySource, Policy, Role, Vault};
 use wares_engine::{Buckets, Engine, EngineConfig, Files, KeepBounds, Outbound, Services, WorkerCommand};
@@ -30,6 +31,8 @@ use wares_store::{Artifacts, DataDir, KeyValueStore, RedisStore, SqliteOptions, 
 
 /// How often instances that were kept too long are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// What the first admin key is for, as histories name it.
+const FIRST_KEY: &str = "first key";
 /// For the ledger to be written when the host ends.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -88,6 +91,7 @@ pub async fn serve(
             jobs.close();
         }
     };
+    let shelf = Arc::clone(&catalog);
     let app = App::new(catalog, calls, jobs, metrics, draining);
     tracing::info!(%addr, data_dir = %config.data_dir.display(), "serving");
     ready(Running { addr, is_encrypted, admin_key });
@@ -103,6 +107,10 @@ pub async fn serve(
         Err(_) => tracing::warn!("the worker of jobs did not end"),
     }
     drop(beside);
+    if let Err(error) = shelf.store_key_uses().await {
+        tracing::warn!(%error, "when keys were used last is known to the minute before only");
+    }
+    drop(shelf);
     // The writer ends when the last request has dropped its end of the ledger.
     if timeout(FLUSH_MAX, writer).await.is_err() {
         tracing::warn!("the ledger's writer was still waiting for calls");
@@ -276,6 +284,7 @@ pub fn policy(config: &Config) -> Policy {
         tenant_concurrency_max: config.calls.tenant_concurrency_max,
         loaded_max: config.calls.loaded_versions_max,
         undeployed: config.calls.undeployed,
+        time_zone: config.time_zone.clone(),
     }
 }
 
@@ -303,7 +312,8 @@ async fn first_admin_key(catalog: &Catalog) -> anyhow::Result<Option<String>> {
     if catalog.snapshot().has_admin() {
         return Ok(None);
     }
-    let key = catalog.create_key(Role::Admin).await?;
+    let terms = KeyTerms { label: Some(FIRST_KEY.to_owned()), expires_at: None };
+    let key = catalog.create_key(Role::Admin, terms).await?;
     Ok(Some(key.text))
 }
 

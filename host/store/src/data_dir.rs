@@ -50,6 +50,15 @@ pub enum DataDirError {
         /// The format file.
         path: PathBuf,
     },
+    /// Its database is gone, and other things of it are there.
+    #[error(
+        "{path} is missing or empty, and the data directory is not new: a start would make an empty shelf of it. \
+         Restore a backup into another directory, or choose another --data-dir"
+    )]
+    Bereft {
+        /// The database.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("the data directory cannot be used: {path}: {source}; check that it exists and this user may write there")]
     Io {
@@ -81,7 +90,19 @@ impl DataDir {
         for folder in [data_dir.artifacts(), data_dir.native()] {
             create(&folder).map_err(io(&folder))?;
         }
+        data_dir.check_database()?;
         Ok(data_dir)
+    }
+
+    /// What is made after the database is there only with it.
+    fn check_database(&self) -> Result<(), DataDirError> {
+        let path = self.database();
+        let is_there = fs::metadata(&path).is_ok_and(|database| database.len() > 0);
+        let has_artifacts = fs::read_dir(self.artifacts()).is_ok_and(|mut artifacts| artifacts.next().is_some());
+        match is_there || !(has_artifacts || self.secrets_key().exists()) {
+            true => Ok(()),
+            false => Err(DataDirError::Bereft { path }),
+        }
     }
 
     /// The SQLite database.
@@ -199,6 +220,26 @@ mod tests {
         drop(DataDir::open(dir.path()).unwrap());
         assert_eq!(fs::read_to_string(dir.path().join("format")).unwrap(), FORMAT.to_string());
         DataDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_database_that_is_gone_is_not_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(dir.path()).unwrap();
+        let (database, key) = (data_dir.database(), data_dir.secrets_key());
+        drop(data_dir);
+        fs::write(&database, "").unwrap();
+        drop(DataDir::open(dir.path()).unwrap());
+        fs::write(&key, "key").unwrap();
+        assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::Bereft { .. })));
+        fs::write(&database, "database").unwrap();
+        drop(DataDir::open(dir.path()).unwrap());
+        for file in [&database, &key] {
+            fs::remove_file(file).unwrap();
+        }
+        fs::create_dir(dir.path().join("artifacts/sha256")).unwrap();
+        let error = DataDir::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("wares.sqlite is missing") && error.contains("Restore"), "{error}");
     }
 
     #[test]

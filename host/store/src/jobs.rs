@@ -275,8 +275,12 @@ pub trait JobStore: Send + Sync + 'static {
     async fn queue_job(&self, job: NewJob, bounds: JobBounds) -> Result<QueuedJob, StoreError>;
 
     /// The job that one of a tenant's applications gave this idempotency key.
-    async fn job_of_key(&self, tenant: &TenantId, application: &str, key: &str)
-    -> Result<Option<JobRecord>, StoreError>;
+    async fn job_of_key(
+        &self,
+        tenant: &TenantId,
+        application: &str,
+        key: &str,
+    ) -> Result<Option<JobRecord>, StoreError>;
 
     /// One job.
     async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;

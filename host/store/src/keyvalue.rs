@@ -111,6 +111,9 @@ pub trait KeyValueStore: Send + Sync + 'static {
         quota: BucketQuota,
     ) -> Result<u64, KeyValueError>;
 
+    /// How many pairs are in the buckets that are a tenant's alone.
+    async fn count(&self, tenant: &TenantId) -> Result<u64, KeyValueError>;
+
     /// Removes all buckets that are a tenant's alone. Returns how many pairs went.
     async fn wipe(&self, tenant: &TenantId) -> Result<u64, KeyValueError>;
 }

@@ -17,6 +17,7 @@ mod lifecycle;
 mod providers;
 mod records;
 mod redis;
+mod rehearsal;
 mod reports;
 mod restore;
 mod rollouts;
@@ -41,17 +42,18 @@ pub use key_file::{create_key_file, open_key_file};
 pub use keyvalue::{BucketName, BucketQuota, Gates, KeyPage, KeyValueError, KeyValueStore};
 pub use leftovers::Leftover;
 pub use lifecycle::{Deprecation, Transition, VersionChange, VersionEvent};
-pub use providers::{ProviderRecord, ProviderStore};
+pub use providers::{ChoicePlace, ProviderRecord, ProviderStore};
 pub use records::{
-    CallQuery, CallsFound, Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion,
+    CallFilter, CallQuery, CallsFound, Deployment, GroupBy, Inserted, KeyRecord, LogQuery, NewRevision, NewVersion,
     ParseGroupByError, Role, TenantRecord, UsageQuery, UsageRow, VersionRecord,
 };
+pub use rehearsal::{is_rehearsal, rehearse};
 pub use reports::{ReportQuery, ReportStore, ReportedUsage, ReporterRecord};
 pub use restore::{RestoreError, check_backup, restore_backup};
 pub use rollouts::{Mismatch, RolloutChange, RolloutEnd, RolloutRecord, ShadowCounts};
 pub use sealing::{SealError, SealingKeys, SealingKeysError, SecretPlace};
 pub use secrets::{SealedSecret, SecretRecord, SecretStore};
-pub use sqlite::{LogBounds, SqliteOptions, SqliteStore, SqliteSync, open_sqlite};
+pub use sqlite::{LogBounds, SqliteOptions, SqliteStore, SqliteSync, damage, open_sqlite};
 pub use trust::{
     Decision, NamespaceRecord, NewTrust, Note, SignerRecord, SubmissionQuery, SubmissionRecord, SubmissionState,
     TrustRecord, TrustStore, Verdict,
@@ -168,6 +170,9 @@ pub trait Store:
     /// All keys, revoked ones included.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
 
+    /// Notes when keys were used last.
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+
     /// Revokes a key; the answer is whether there is such a key. A revoked key keeps its first time of revocation.
     async fn revoke_key(&self, id: KeyId) -> Result<bool, StoreError>;
 
@@ -177,8 +182,8 @@ pub trait Store:
     /// Calls, the newest first. One search looks through so many calls and no more, and says where the next one goes on.
     async fn calls(&self, query: CallQuery) -> Result<CallsFound, StoreError>;
 
-    /// Calls that wrote a log, newest first. For those of a tenant or a component only so many of the newest logs are searched.
-    async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError>;
+    /// Calls that wrote a log, with it, as [`Store::calls`].
+    async fn logged_calls(&self, query: LogQuery) -> Result<CallsFound, StoreError>;
 
     /// Sums over the aggregates, ordered by what they are grouped by. Ends of the period count by their minute: see
     /// [`UsageQuery`].
@@ -268,11 +273,25 @@ pub enum StoreError {
     Artifacts(#[from] object_store::Error),
     /// The database failed.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// The ledger could not be written.
     #[error("the ledger's database: {0}")]
-    Ledger(#[from] rusqlite::Error),
+    Ledger(#[source] rusqlite::Error),
     /// The schema could not be brought up to date.
     #[error("bringing the database's schema up to date: {0}")]
     Schema(#[source] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        sqlite::notice(&error);
+        Self::Database(error)
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        sqlite::notice_of_ledger(&error);
+        Self::Ledger(error)
+    }
 }

@@ -74,4 +74,7 @@ pub struct VersionEvent {
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
+    /// The revision of the deployment that was made with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
 }

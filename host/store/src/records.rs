@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use wares_model::{
     CallId, ComponentName, Digest, Evidence, KeyId, LedgerEntry, Namespace, Outcome, ShadowTraffic, Stickiness,
-    TenantId, Timestamp, Version,
+    TenantId, Timestamp, Version, Zone,
 };
 
 /// A version on the shelf.
@@ -88,6 +88,9 @@ pub struct Deployment {
     /// What was seen of the versions before, if the host made the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// Versions that it took traffic from because they were not wanted: no way back leads to them until they are deployed again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<Version>,
 }
 
 /// A revision to add.
@@ -113,6 +116,8 @@ pub struct NewRevision {
     pub rollout: RolloutChange,
     /// What was seen of the versions before.
     pub evidence: Option<Evidence>,
+    /// Versions that are not wanted any more, as [`Deployment::rejects`].
+    pub rejects: Vec<Version>,
 }
 
 /// A tenant.
@@ -158,8 +163,14 @@ pub struct KeyRecord {
     pub role: Role,
     /// The sha256 of its text.
     pub hash: [u8; 32],
+    /// What it is for, in words.
+    pub label: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// From when on it is not valid any more.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to the minute.
+    pub used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
@@ -182,15 +193,17 @@ pub enum GroupBy {
     Function,
     /// How the calls ended.
     Outcome,
-    /// The day in UTC.
+    /// The month in the query's time zone.
+    Month,
+    /// The day in the query's time zone.
     Day,
-    /// The hour in UTC.
+    /// The hour in the query's time zone.
     Hour,
 }
 
 impl GroupBy {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Tenant,
         Self::Application,
         Self::Component,
@@ -198,6 +211,7 @@ impl GroupBy {
         Self::Interface,
         Self::Function,
         Self::Outcome,
+        Self::Month,
         Self::Day,
         Self::Hour,
     ];
@@ -212,6 +226,7 @@ impl GroupBy {
             Self::Interface => "interface",
             Self::Function => "function",
             Self::Outcome => "outcome",
+            Self::Month => "month",
             Self::Day => "day",
             Self::Hour => "hour",
         }
@@ -226,7 +241,7 @@ impl fmt::Display for GroupBy {
 
 /// A word that usage cannot be summed by.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is none of tenant, application, component, version, interface, function, outcome, day, hour")]
+#[error("{0:?} is none of tenant, application, component, version, interface, function, outcome, month, day, hour")]
 pub struct ParseGroupByError(String);
 
 impl FromStr for GroupBy {
@@ -242,7 +257,7 @@ impl FromStr for GroupBy {
 ///
 /// Aggregates know no more than the minute of a call, so that both ends are rounded down to the start of their minute. Sums are
 /// exact for ends on whole minutes, and periods that share an end neither overlap nor leave a gap wherever it lies.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct UsageQuery {
     /// From the start of the minute that this is in; none: from the first call.
     pub from: Option<Timestamp>,
@@ -250,8 +265,33 @@ pub struct UsageQuery {
     pub to: Option<Timestamp>,
     /// One row per combination of these; the order of rows follows the order of [`GroupBy`]. None: one row in all.
     pub group_by: Vec<GroupBy>,
-    /// One tenant only.
+    /// Where months, days and hours are counted.
+    pub zone: Zone,
+    /// Of which calls.
+    pub of: CallFilter,
+}
+
+impl Default for UsageQuery {
+    fn default() -> Self {
+        Self { from: None, to: None, group_by: Vec::new(), zone: Zone::utc(), of: CallFilter::default() }
+    }
+}
+
+/// Which calls are meant: those for which all that is given holds.
+#[derive(Debug, Clone, Default)]
+pub struct CallFilter {
+    /// Of this tenant.
     pub tenant: Option<TenantId>,
+    /// Of this of a tenant's systems.
+    pub application: Option<String>,
+    /// Of this component.
+    pub component: Option<ComponentName>,
+    /// That this version served.
+    pub version: Option<Version>,
+    /// Of this function.
+    pub function: Option<String>,
+    /// That ended so.
+    pub outcome: Option<Outcome>,
 }
 
 /// One row of usage: what it is grouped by is there, the rest is left out.
@@ -279,12 +319,15 @@ pub struct UsageRow {
     /// How the calls ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Start of the day in UTC.
+    /// The month, as `2026-11`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub day: Option<Timestamp>,
-    /// Start of the hour in UTC.
+    pub month: Option<String>,
+    /// The day, as `2026-11-24`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hour: Option<Timestamp>,
+    pub day: Option<String>,
+    /// The start of the hour, as `2026-11-24T08:00:00+08:00`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hour: Option<String>,
     /// How many calls.
     pub calls: u64,
     /// Sum of CPU time in microseconds.
@@ -302,12 +345,12 @@ pub struct UsageRow {
 /// Which calls are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct CallQuery {
-    /// Of this tenant.
-    pub tenant: Option<TenantId>,
-    /// Of this component.
-    pub component: Option<ComponentName>,
-    /// That ended so.
-    pub outcome: Option<Outcome>,
+    /// Which calls.
+    pub of: CallFilter,
+    /// Admitted at this time or later.
+    pub from: Option<Timestamp>,
+    /// Admitted before this time.
+    pub to: Option<Timestamp>,
     /// Whose id was made before this one.
     pub before: Option<CallId>,
     /// So many calls at most.
@@ -317,9 +360,9 @@ pub struct CallQuery {
 /// Calls that were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallsFound {
-    /// Their entries without logs, the newest first.
+    /// Their entries, the newest first.
     pub entries: Vec<LedgerEntry>,
-    /// Before which call the search goes on; none: there are no older calls.
+    /// Before which call the search goes on; none: nothing older can be found.
     pub next: Option<CallId>,
 }
 
@@ -332,6 +375,8 @@ pub struct LogQuery {
     pub component: Option<ComponentName>,
     /// Of this call.
     pub call: Option<CallId>,
-    /// Of so many calls.
+    /// Of calls whose id was made before this one.
+    pub before: Option<CallId>,
+    /// Of so many calls at most.
     pub limit: u32,
 }

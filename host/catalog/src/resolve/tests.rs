@@ -43,6 +43,7 @@ fn shelf(versions: &[Standing], traffic: &[(&str, u32)], undeployed: Undeployed)
         reason: None,
         rollout: None,
         evidence: None,
+        rejects: Vec::new(),
     });
     snapshot
 }

@@ -143,6 +143,7 @@ impl Catalog {
             expected: expected.or(Some(current.revision)),
             rollout: RolloutChange::Start { plan, old },
             evidence: None,
+            rejects: Vec::new(),
         })
         .await?;
         self.rollout(&component).await
@@ -196,6 +197,7 @@ impl Catalog {
             expected,
             rollout: RolloutChange::End { id: *id, state, note: Some(reason) },
             evidence: Some(evidence),
+            rejects: vec![rollout.record.plan.version.clone()],
         })
         .await
     }

@@ -83,6 +83,7 @@ impl Catalog {
             expected: Some(current.revision),
             rollout: RolloutChange::Step { id: record.id, step },
             evidence: Some(evidence),
+            rejects: Vec::new(),
         };
         tracing::info!(component = %record.component, version = %plan.version, step, "rollout goes on");
         self.change_deployment(revision).await.map(drop)

@@ -1,32 +1,26 @@
 //! `wares calls`: calls in the ledger.
 
 use super::Settings;
+use super::call_args::CallArgs;
 use super::components::{cell, number};
 use crate::client::{Access, Role, query};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
-use anyhow::Context as _;
 use serde_json::Value;
-use wares_model::{CallId, ComponentName, Outcome, TenantId};
+use wares_model::CallId;
 
 /// Calls.
 #[derive(Debug, clap::Subcommand)]
 pub enum Calls {
     /// List calls, the newest first
     List {
-        /// Of this component
-        name: Option<ComponentName>,
-        /// That ended so, as trap, limit-cpu, component-error or ok
-        #[arg(long)]
-        outcome: Option<Outcome>,
-        /// Of this tenant
-        #[arg(long)]
-        tenant: Option<TenantId>,
+        #[command(flatten)]
+        of: CallArgs,
         /// Older than this call
         #[arg(long, value_name = "ID")]
         before: Option<CallId>,
         /// So many calls at most
-        #[arg(long, value_name = "CALLS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        #[arg(long, value_name = "CALLS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         #[command(flatten)]
         format: Format,
@@ -48,19 +42,13 @@ impl Calls {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let data_dir = settings.load()?.data_dir;
         match self {
-            Self::List { name, outcome, tenant, before, limit, format, access } => {
-                let parameters = query([
-                    ("component", name.map(|name| name.to_string())),
-                    ("outcome", outcome.map(|outcome| outcome.to_string())),
-                    ("tenant", tenant.map(|tenant| tenant.to_string())),
-                    ("cursor", before.map(|call| call.to_string())),
-                    ("limit", Some(limit.to_string())),
-                ]);
+            Self::List { of, before, limit, format, access } => {
+                let before = ("cursor", before.map(|call| call.to_string()));
+                let parameters = query(of.parameters().chain([before]));
                 let client = access.client(&data_dir, Role::Admin)?;
-                let mut page: Value = client.get(&format!("/v1/calls?{parameters}")).await?;
-                let calls = page.get_mut("items").map(Value::take).context("the answer has no items")?;
-                format.print(&calls, list)?;
-                if let Some(last) = page.get("next").and_then(Value::as_str) {
+                let (calls, next) = client.some(&format!("/v1/calls?{parameters}"), limit as usize).await?;
+                format.print(&calls, |calls| list(calls))?;
+                if let Some(last) = next {
                     output::note(&format!("older calls: --before {last}"));
                 }
             }
@@ -74,8 +62,8 @@ impl Calls {
     }
 }
 
-fn list(calls: &Value) -> String {
-    let rows = calls.as_array().into_iter().flatten().map(|call| {
+fn list(calls: &[Value]) -> String {
+    let rows = calls.iter().map(|call| {
         let at = |pointer: &str| cell(call, pointer);
         let component = format!("{}@{}", at("/component"), at("/version"));
         let wall = output::micros(number(call, "/wall-us"));

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::{cell, path};
-use crate::client::{Access, Body, Role, encode, query};
+use crate::client::{Access, Body, Changing, Role, encode, query};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
 use reqwest::Method;
@@ -21,7 +21,7 @@ pub enum Config {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// List the values set for a component
     List {
@@ -37,7 +37,7 @@ pub enum Config {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
 }
 

@@ -2,9 +2,9 @@
 
 use super::Settings;
 use super::components::{cell, path, traffic};
-use crate::client::{Access, Body, Role};
+use crate::client::{Body, Changing, Role};
 use crate::exit::Exit;
-use crate::output::Format;
+use crate::output::{Format, note};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub struct Deploy {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 /// Goes back.
@@ -55,7 +55,7 @@ pub struct Rollback {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 /// `1.2.0` or `1.2.0=90`.
@@ -107,8 +107,17 @@ impl Rollback {
         body.extend(self.to.map(|to| ("to".to_owned(), json!(to))));
         body.extend(self.reason.map(|reason| ("reason".to_owned(), json!(reason))));
         let at = format!("{}/deployment/rollback", path(&self.name));
-        let deployment: Value =
-            client.send_if(Method::POST, &at, Body::Json(body.into()), self.if_revision).await?.json()?;
+        let component: Value = client.get(&path(&self.name)).await?;
+        let now = component.get("deployment").unwrap_or(&Value::Null);
+        // What is done is what was shown, or nothing.
+        let revision = self.if_revision.or(now.get("revision").and_then(Value::as_u64));
+        let body = Value::Object(body);
+        if !self.access.is_dry_run() {
+            let plan = client.clone().rehearsing();
+            let plan: Value = plan.send_if(Method::POST, &at, Body::Json(body.clone()), revision).await?.json()?;
+            note(&format!("{}: {} -> {}", self.name, traffic(now), traffic(&plan)));
+        }
+        let deployment: Value = client.send_if(Method::POST, &at, Body::Json(body), revision).await?.json()?;
         self.format.print(&deployment, |deployment| said(deployment, "rolled back"))?;
         Ok(Exit::Ok)
     }

@@ -4,7 +4,7 @@ mod change;
 
 use super::Settings;
 use super::components::{cell, path};
-use crate::client::{Access, Body, Role};
+use crate::client::{Access, Body, Changing, Role};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use anyhow::Context as _;
@@ -42,7 +42,7 @@ pub enum Grants {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// Show how a component's grants changed, newest first
     History {

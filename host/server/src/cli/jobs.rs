@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::cell;
-use crate::client::{Access, Body, Client, Role};
+use crate::client::{Access, Body, Changing, Client, Role};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
 use reqwest::Method;
@@ -41,18 +41,19 @@ pub struct One {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 impl Jobs {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let data_dir = settings.load()?.data_dir;
-        let client = |access: &Access| access.client(&data_dir, Role::Admin);
+        let client = |access: &Changing| access.client(&data_dir, Role::Admin);
         match self {
             Self::List { state, tenant, format, access } => {
                 let state = state.map(|state| format!("&state={state}")).unwrap_or_default();
                 let tenant = tenant.map(|tenant| format!("&tenant={tenant}")).unwrap_or_default();
-                let found = client(&access)?.list(&format!("/v1/jobs?limit=1000{state}{tenant}")).await?;
+                let found =
+                    access.client(&data_dir, Role::Admin)?.list(&format!("/v1/jobs?limit=1000{state}{tenant}")).await?;
                 format.print(&found, |found| {
                     let rows = found.iter().map(row);
                     table(&["id", "state", "tenant", "function", "attempts", "created", "problem"], rows, "no jobs")

@@ -1,9 +1,10 @@
 //! `wares deprecate`, `wares yank` and `wares stop`: what becomes of a version.
 
 use super::Settings;
-use super::components::{NameAt, cell, version_path};
+use super::components::{NameAt, cell, path, version_path};
 use super::deploy::with_warnings;
-use crate::client::{Access, Body, Role};
+use super::sure::Sure;
+use crate::client::{Body, Changing, Role};
 use crate::exit::Exit;
 use crate::output::Format;
 use reqwest::Method;
@@ -35,6 +36,8 @@ pub struct Yank {
 pub struct Stop {
     #[command(flatten)]
     what: What,
+    #[command(flatten)]
+    sure: Sure,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +54,7 @@ struct What {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 impl Deprecate {
@@ -70,7 +73,22 @@ impl Yank {
 
 impl Stop {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
-        self.what.change(settings, "stop", ["stopped", "stopped no more, still yanked"], Map::new()).await
+        if !self.what.undo && !self.what.access.is_dry_run() {
+            self.confirm(settings).await?;
+        }
+        self.what.change(settings, "stop", ["stopped", "stopped no more"], Map::new()).await
+    }
+
+    /// The last version that takes traffic leaves the component without any.
+    async fn confirm(&self, settings: &Settings) -> anyhow::Result<()> {
+        let (NameAt { name, at }, data_dir) = (&self.what.target, settings.load()?.data_dir);
+        let Some(version) = at else { return Ok(()) };
+        let component: Value = self.what.access.client(&data_dir, Role::Admin)?.get(&path(name)).await?;
+        let taking = component.pointer("/deployment/traffic").and_then(Value::as_object);
+        match taking.is_some_and(|taking| taking.len() == 1 && taking.contains_key(&version.to_string())) {
+            true => self.sure.confirm(&format!("{name}@{version} has all traffic: nobody can call {name} after that")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -88,11 +106,14 @@ impl What {
             .ok_or_else(|| Exit::Usage.error(format!("{name} names no version: write it as {}@1.2.3", name.path())))?;
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
         body.extend(self.reason.map(|reason| ("reason".to_owned(), json!(reason))));
+        let is_undone = self.undo;
         let (method, done) = if self.undo { (Method::DELETE, undone) } else { (Method::POST, done) };
         let at = format!("{}/{action}", version_path(name, version));
         let shown: Value = client.send(method, &at, Body::Json(body.into())).await?.json()?;
         self.format.print(&shown, |shown| {
-            with_warnings(format!("{}@{}: {done}", cell(shown, "/component"), cell(shown, "/version")), shown)
+            let is_yanked = shown.get("yanked-at").is_some_and(|at| !at.is_null());
+            let still = if action == "stop" && is_undone && is_yanked { ", still yanked" } else { "" };
+            with_warnings(format!("{}@{}: {done}{still}", cell(shown, "/component"), cell(shown, "/version")), shown)
         })?;
         Ok(Exit::Ok)
     }

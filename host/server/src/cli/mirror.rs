@@ -232,7 +232,8 @@ impl Shelves {
     ) -> anyhow::Result<usize> {
         let now = Timestamp::now().as_micros();
         let from = Timestamp::from_micros(now - now.rem_euclid(DAY_US) - REPORTED_DAYS * DAY_US);
-        let at = format!("/v1/usage?group_by=component,version,outcome,day&from={}", encode(&from.to_string()));
+        let at = "/v1/usage?group_by=component,version,outcome,day&time_zone=UTC";
+        let at = format!("{at}&from={}", encode(&from.to_string()));
         let usage: UsageList = self.here.get(&at).await?;
         let rows: Vec<_> = usage.items.into_iter().filter_map(|row| reported(row, shared)).collect();
         for rows in rows.chunks(REPORT_ROWS) {
@@ -268,7 +269,8 @@ impl Shelves {
 fn reported(row: UsageRow, shared: &BTreeSet<(ComponentName, Version)>) -> Option<ReportedUsage> {
     let UsageRow { component, version, outcome, day, calls, cpu_us, wall_us, bytes_in, bytes_out, .. } = row;
     let named = (component?.parse().ok()?, version?.parse().ok()?);
-    let (outcome, day) = (outcome?, day?);
+    // A day by itself is one in UTC, as it was asked for.
+    let (outcome, day) = (outcome?, day?.parse().ok()?);
     if !shared.contains(&named) {
         return None;
     }

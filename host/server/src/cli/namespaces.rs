@@ -2,7 +2,8 @@
 
 use super::Settings;
 use super::components::{cell, number, traffic};
-use crate::client::{Access, Body, Client, Role, encode};
+use super::sure::Sure;
+use crate::client::{Access, Body, Changing, Client, Role, encode};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use clap::ValueEnum;
@@ -45,7 +46,7 @@ pub enum Namespaces {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// Add, list and revoke the keys that sign a namespace's versions
     #[command(subcommand)]
@@ -71,7 +72,7 @@ pub enum Signer {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// List a namespace's keys, revoked ones included
     List {
@@ -92,7 +93,7 @@ pub enum Signer {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// Stop everything that a revoked key signed: out of traffic, and no calls that pin it
     Stop {
@@ -102,9 +103,11 @@ pub enum Signer {
         #[arg(long)]
         reason: String,
         #[command(flatten)]
+        sure: Sure,
+        #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
 }
 
@@ -200,8 +203,13 @@ impl Signer {
                     format!("revoked {key}; it signed:\n{}{next}", version_table(versions))
                 })
             }
-            Self::Stop { which, reason, format, access } => {
+            Self::Stop { which, reason, sure, format, access } => {
                 let client = access.client(data_dir, Role::Admin)?;
+                if !access.is_dry_run() {
+                    let plan = act(&client.clone().rehearsing(), &which, "stop", reason.clone()).await?;
+                    let versions = items(&plan, "versions");
+                    sure.confirm(&format!("this ends {} versions:\n{}\n", versions.len(), version_table(versions)))?;
+                }
                 let stopped = act(&client, &which, "stop", reason).await?;
                 format.print(&stopped, |stopped| {
                     let versions = items(stopped, "versions");

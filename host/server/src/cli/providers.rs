@@ -3,7 +3,7 @@
 use super::Settings;
 use super::components::cell;
 use super::deploy::with_warnings;
-use crate::client::{Access, Body, Role, encode, query};
+use crate::client::{Access, Body, Changing, Role, encode, query};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use reqwest::Method;
@@ -59,7 +59,7 @@ pub struct Whom {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 impl Providers {

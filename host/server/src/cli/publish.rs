@@ -3,7 +3,7 @@
 use super::Settings;
 use super::components::cell;
 use super::deploy::with_warnings;
-use crate::client::{Access, Answer, Body, Client, ClientError, Role, query};
+use crate::client::{Answer, Body, Changing, Client, ClientError, Role, query};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::reading;
@@ -43,7 +43,7 @@ pub struct Publish {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 /// What is stated of the change; a namespace under review wants all three.

@@ -3,7 +3,7 @@
 use super::Settings;
 use super::components::{cell, number, path};
 use super::deploy::with_warnings;
-use crate::client::{Access, Body, Client, Role, encode};
+use crate::client::{Access, Body, Changing, Client, Role, encode};
 use crate::exit::Exit;
 use crate::output::{Format, micros};
 use reqwest::Method;
@@ -35,7 +35,7 @@ pub enum Rollout {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
 }
 
@@ -82,16 +82,18 @@ pub struct Start {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 impl Rollout {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let data_dir = settings.load()?.data_dir;
-        let client = |access: &Access| access.client(&data_dir, Role::Admin);
+        let client = |access: &Changing| access.client(&data_dir, Role::Admin);
         let (rollout, format) = match self {
             Self::Start(start) => (start.send(&client(&start.access)?).await?, start.format),
-            Self::Show { name, format, access } => (client(&access)?.get(&at(&name)).await?, format),
+            Self::Show { name, format, access } => {
+                (access.client(&data_dir, Role::Admin)?.get(&at(&name)).await?, format)
+            }
             Self::Abort { name, reason, format, access } => {
                 let query = reason.map(|reason| format!("?reason={}", encode(&reason))).unwrap_or_default();
                 let at = format!("{}{query}", at(&name));

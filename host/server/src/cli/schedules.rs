@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::cell;
-use crate::client::{Access, Body, Role, encode};
+use crate::client::{Access, Body, Changing, Role, encode};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
 use reqwest::Method;
@@ -37,7 +37,7 @@ pub struct One {
     /// The schedule's name in the component's manifest
     schedule: String,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 impl Schedules {

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::{cell, number, path};
-use crate::client::{Access, Body, Role, encode, query};
+use crate::client::{Access, Body, Changing, Role, encode, query};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
 use anyhow::{Context as _, bail};
@@ -29,7 +29,7 @@ pub enum Secrets {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// List a component's secrets, without their values
     List {
@@ -48,14 +48,14 @@ pub enum Secrets {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// Have the host read its keys again and bring all secrets under the first of them
     Rekey {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::components::{cell, number};
-use crate::client::{Access, Body, Role};
+use crate::client::{Access, Body, Changing, Role};
 use crate::exit::Exit;
 use crate::output::{self, Format, table};
 use reqwest::Method;
@@ -52,7 +52,7 @@ pub struct Decide {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 impl Submissions {

@@ -2,7 +2,8 @@
 
 use super::Settings;
 use super::components::cell;
-use crate::client::{Access, Body, Role, encode};
+use super::sure::Sure;
+use crate::client::{Access, Body, Changing, Role, encode};
 use crate::exit::Exit;
 use crate::output::{Format, table};
 use reqwest::Method;
@@ -25,7 +26,7 @@ pub enum Tenants {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// Have a tenant report for its own shelf what copies of components were used there
     Reporter {
@@ -37,7 +38,7 @@ pub enum Tenants {
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// End and remove a tenant's jobs, disable its schedules, and remove what components keep for it: its files and key-value
     /// pairs. The tenant, its keys and its calls in the ledger stay, and so does what components share between tenants
@@ -45,9 +46,11 @@ pub enum Tenants {
         /// The tenant
         id: TenantId,
         #[command(flatten)]
+        sure: Sure,
+        #[command(flatten)]
         format: Format,
         #[command(flatten)]
-        access: Access,
+        access: Changing,
     },
     /// List tenants
     List {
@@ -77,9 +80,14 @@ impl Tenants {
                 let set: Value = client.send(Method::PUT, &at, Body::Json(json!({"key": key}))).await?.json()?;
                 format.print(&set, |set| format!("{} reports with {}", cell(set, "/tenant"), cell(set, "/key")))?;
             }
-            Self::Wipe { id, format, access } => {
+            Self::Wipe { id, sure, format, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;
                 let at = format!("/v1/tenants/{}/data", encode(id.as_str()));
+                if !access.is_dry_run() {
+                    let plan = client.clone().rehearsing().send(Method::DELETE, &at, Body::None).await?;
+                    let pairs = cell(&plan.json()?, "/pairs");
+                    sure.confirm(&format!("all jobs, all files and {pairs} key-value pairs of {id} go, for good"))?;
+                }
                 let wiped: Value = client.send(Method::DELETE, &at, Body::None).await?.json()?;
                 format.print(&wiped, |wiped| {
                     format!("removed all jobs, all files and {} key-value pairs of {id}", cell(wiped, "/pairs"))

@@ -1,31 +1,28 @@
 //! `wares usage`: what calls used, summed up.
 
 use super::Settings;
+use super::call_args::CallArgs;
 use super::components::{cell, number};
 use crate::client::{Access, Role, query};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use serde_json::Value;
-use wares_model::{TenantId, Timestamp};
+use wares_model::Zone;
 use wares_store::GroupBy;
 
 /// Sums up usage.
 #[derive(Debug, clap::Args)]
 pub struct Usage {
-    /// From this time or day on, in UTC, as 2026-11-24 or 2026-11-24T08:00:00Z
-    #[arg(long, value_name = "TIME")]
-    from: Option<Timestamp>,
-    /// Up to this time or day, without it
-    #[arg(long, value_name = "TIME")]
-    to: Option<Timestamp>,
-    /// What to sum by, comma-separated: tenant, application, component, version, interface, function, outcome, day, hour
+    /// What to sum by, comma-separated: tenant, application, component, version, interface, function, outcome, month, day, hour
     #[arg(long, value_delimiter = ',', value_name = "WHAT", default_value = "component")]
     by: Vec<GroupBy>,
-    /// One tenant only
-    #[arg(long)]
-    tenant: Option<TenantId>,
-    /// What other shelves reported of their copies, by day
-    #[arg(long, conflicts_with = "by")]
+    #[command(flatten)]
+    of: CallArgs,
+    /// Count months, days and hours in this time zone, as UTC [default: that of the shelf]
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<Zone>,
+    /// What other shelves reported of their copies, by day in UTC
+    #[arg(long, conflicts_with_all = ["by", "application", "version", "function", "outcome", "time_zone"])]
     reported: bool,
     #[command(flatten)]
     format: Format,
@@ -40,14 +37,11 @@ impl Usage {
             true => vec!["tenant", "component", "version", "day", "outcome"],
             false => self.by.iter().map(|by| by.as_str()).collect(),
         };
-        let parameters = [
-            ("group_by", (!self.reported).then(|| by.join(","))),
-            ("from", self.from.map(|from| from.to_string())),
-            ("to", self.to.map(|to| to.to_string())),
-            ("tenant", self.tenant.map(|tenant| tenant.to_string())),
-        ];
+        let zone = self.time_zone.map(|zone| zone.to_string());
+        let own = [("group_by", (!self.reported).then(|| by.join(","))), ("time_zone", zone)];
+        let parameters = query(own.into_iter().chain(self.of.parameters()));
         let of = if self.reported { "usage-reports" } else { "usage" };
-        let usage: Value = client.get(&format!("/v1/{of}?{}", query(parameters))).await?;
+        let usage: Value = client.get(&format!("/v1/{of}?{parameters}")).await?;
         self.format.print(&usage, |usage| for_people(usage, &by))?;
         Ok(Exit::Ok)
     }
@@ -66,5 +60,5 @@ fn for_people(usage: &Value, by: &[&str]) -> String {
         by.iter().map(|by| cell(row, &format!("/{by}"))).chain(sums).collect::<Vec<_>>()
     });
     let head: Vec<_> = by.iter().copied().chain(["calls", "cpu", "wall", "in", "out", "memory peak"]).collect();
-    output::table(&head, rows, "no calls in that time")
+    output::table(&head, rows, "no such calls")
 }

@@ -189,7 +189,18 @@ impl KeyValueStore for RedisStore {
         sum.parse().map_err(|_| KeyValueError::NotANumber)
     }
 
+    async fn count(&self, tenant: &TenantId) -> Result<u64, KeyValueError> {
+        self.each_of(tenant, false).await
+    }
+
     async fn wipe(&self, tenant: &TenantId) -> Result<u64, KeyValueError> {
+        self.each_of(tenant, true).await
+    }
+}
+
+impl RedisStore {
+    /// Counts the pairs in the buckets that are a tenant's alone, and removes these buckets if they are to go.
+    async fn each_of(&self, tenant: &TenantId, goes: bool) -> Result<u64, KeyValueError> {
         let pattern = format!("{}:{{tenant/{tenant}/*", self.prefix);
         let (mut cursor, mut pairs) = (0_u64, 0_u64);
         loop {
@@ -200,7 +211,9 @@ impl KeyValueStore for RedisStore {
                 if key.ends_with(":values") {
                     pairs += self.query::<u64>(redis::cmd("HLEN").arg(&key)).await?;
                 }
-                self.query::<()>(redis::cmd("UNLINK").arg(&key)).await?;
+                if goes {
+                    self.query::<()>(redis::cmd("UNLINK").arg(&key)).await?;
+                }
             }
             cursor = next;
             if cursor == 0 {

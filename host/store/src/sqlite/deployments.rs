@@ -48,8 +48,19 @@ pub(super) async fn add_revision(
     connection: &mut SqliteConnection,
     new: NewRevision,
 ) -> Result<Deployment, StoreError> {
-    let NewRevision { component, traffic, stickiness, places, shadow, actor, reason, expected, rollout, evidence } =
-        new;
+    let NewRevision {
+        component,
+        traffic,
+        stickiness,
+        places,
+        shadow,
+        actor,
+        reason,
+        expected,
+        rollout,
+        evidence,
+        rejects,
+    } = new;
     let current: Option<i64> = sqlx::query_scalar("SELECT MAX(revision) FROM deployments WHERE component = ?")
         .bind(component.as_str())
         .fetch_one(&mut *connection)
@@ -65,8 +76,20 @@ pub(super) async fn add_revision(
         RolloutChange::Step { id, .. } | RolloutChange::End { id, .. } => Some(*id),
     };
     let (at, rollout_change, rollout) = (Timestamp::now(), rollout, of_rollout);
-    let deployment =
-        Deployment { component, revision, traffic, stickiness, places, shadow, at, actor, reason, rollout, evidence };
+    let deployment = Deployment {
+        component,
+        revision,
+        traffic,
+        stickiness,
+        places,
+        shadow,
+        at,
+        actor,
+        reason,
+        rollout,
+        evidence,
+        rejects,
+    };
     insert(&mut *connection, &deployment).await?;
     for version in deployment.traffic.keys() {
         note_deployment(&mut *connection, &deployment, version).await?;
@@ -78,10 +101,11 @@ pub(super) async fn add_revision(
 async fn insert(connection: &mut SqliteConnection, deployment: &Deployment) -> Result<(), StoreError> {
     let shadow = deployment.shadow.as_ref().map(|shadow| to_json("shadow", shadow)).transpose()?;
     let evidence = deployment.evidence.as_ref().map(|evidence| to_json("evidence", evidence)).transpose()?;
+    let rejects = (!deployment.rejects.is_empty()).then(|| to_json("rejects", &deployment.rejects)).transpose()?;
     sqlx::query(
         "INSERT INTO deployments
-         (component, revision, traffic, stickiness, places, shadow, at, actor, reason, rollout, evidence)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (component, revision, traffic, stickiness, places, shadow, at, actor, reason, rollout, evidence, rejects)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(deployment.component.as_str())
     .bind(signed(deployment.revision))
@@ -94,6 +118,7 @@ async fn insert(connection: &mut SqliteConnection, deployment: &Deployment) -> R
     .bind(&deployment.reason)
     .bind(deployment.rollout.map(signed))
     .bind(evidence)
+    .bind(rejects)
     .execute(connection)
     .await?;
     Ok(())
@@ -130,6 +155,7 @@ async fn note_deployment(
 fn deployment(row: &SqliteRow) -> Result<Deployment, StoreError> {
     let shadow: Option<&str> = row.try_get("shadow")?;
     let evidence: Option<&str> = row.try_get("evidence")?;
+    let rejects: Option<&str> = row.try_get("rejects")?;
     Ok(Deployment {
         component: parse("component", row.try_get("component")?)?,
         revision: unsigned(row.try_get("revision")?),
@@ -142,5 +168,6 @@ fn deployment(row: &SqliteRow) -> Result<Deployment, StoreError> {
         reason: row.try_get("reason")?,
         rollout: row.try_get::<Option<i64>, _>("rollout")?.map(unsigned),
         evidence: evidence.map(|text| parse_json("evidence", text)).transpose()?,
+        rejects: rejects.map(|text| parse_json("rejects", text)).transpose()?.unwrap_or_default(),
     })
 }

@@ -137,6 +137,14 @@ impl KeyValueStore for SqliteStore {
         .await
     }
 
+    async fn count(&self, tenant: &TenantId) -> Result<u64, KeyValueError> {
+        let keys: i64 = sqlx::query_scalar("SELECT COALESCE(SUM(keys), 0) FROM buckets WHERE tenant = ?")
+            .bind(tenant.as_str())
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(unsigned(keys))
+    }
+
     async fn wipe(&self, tenant: &TenantId) -> Result<u64, KeyValueError> {
         let buckets: Vec<i64> = sqlx::query_scalar("SELECT id FROM buckets WHERE tenant = ?")
             .bind(tenant.as_str())

@@ -1,21 +1,63 @@
 //! Reading and pruning the tables `entries`, `logs` and `shadows`.
 
+use super::filter::Conditions;
 use super::{SqliteStore, parse, parse_json, signed, unsigned};
-use crate::{CallQuery, CallsFound, LogQuery, StoreError};
+use crate::{CallFilter, CallQuery, CallsFound, LogQuery, StoreError};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+use std::time::Duration;
 use wares_model::{CallId, ComponentName, LedgerEntry, Outcome, ShadowOf, TenantId, Timestamp, Usage};
 
 /// Entries that pruning removes in one transaction.
 pub(super) const PRUNE_STEP: u64 = 500;
-/// Logs, the newest, among which those of a tenant or a component are looked for.
-const LOGS_SEARCHED_MAX: u32 = 20_000;
+/// Logs that one search looks through.
+pub(super) const LOGS_SEARCHED_MAX: u32 = 20_000;
 /// Calls that one search looks through.
 pub(super) const CALLS_SEARCHED_MAX: u32 = 100_000;
 /// Above every call's id.
 const ID_END: [u8; 16] = [0xff; 16];
 /// The largest time that a UUID version 7 can hold.
 const ID_MILLISECONDS_MAX: i64 = (1 << 48) - 1;
+/// A call's id is made before the call is admitted, at most so long before; and a clock may have been set meanwhile.
+const ID_AHEAD_MAX: Duration = Duration::from_secs(3_600);
+
+/// Between which ids the calls of a period are: `[first, before)`.
+struct Ids {
+    first: [u8; 16],
+    before: [u8; 16],
+}
+
+impl Ids {
+    fn of(from: Option<Timestamp>, to: Option<Timestamp>, before: Option<CallId>) -> Self {
+        let first = from.map(|from| first_id(from.minus(ID_AHEAD_MAX)));
+        let end = to.map_or(ID_END, |to| first_id(to.plus(ID_AHEAD_MAX)));
+        let before = before.map_or(ID_END, |call| *call.as_bytes());
+        Self { first: first.unwrap_or_default(), before: before.min(end) }
+    }
+}
+
+/// The least id that can be made at a time: ids begin with the milliseconds since the epoch (UUID version 7).
+fn first_id(time: Timestamp) -> [u8; 16] {
+    let milliseconds = (time.as_micros() / 1_000).clamp(0, ID_MILLISECONDS_MAX) as u128;
+    (milliseconds << 80).to_be_bytes()
+}
+
+/// The id after this one.
+fn next_id(id: [u8; 16]) -> [u8; 16] {
+    u128::from_be_bytes(id).saturating_add(1).to_be_bytes()
+}
+
+/// What a search found that read one row more than it shows; `last` is the oldest call that it looked at, if there are older ones.
+fn found(rows: &[SqliteRow], limit: u32, last: Option<Vec<u8>>) -> Result<CallsFound, StoreError> {
+    let mut entries = rows.iter().map(|row| read_entry(call_id(row)?, row)).collect::<Result<Vec<_>, _>>()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if entries.len() <= limit {
+        return Ok(CallsFound { entries, next: last.map(id_of).transpose()? });
+    }
+    entries.truncate(limit);
+    let next = entries.last().map(|entry| entry.call);
+    Ok(CallsFound { entries, next })
+}
 
 impl SqliteStore {
     pub(super) async fn entry(&self, id: CallId) -> Result<Option<LedgerEntry>, StoreError> {
@@ -33,66 +75,84 @@ impl SqliteStore {
     }
 
     pub(super) async fn found_calls(&self, query: CallQuery) -> Result<CallsFound, StoreError> {
-        let CallQuery { tenant, component, outcome, before, limit } = query;
-        let before = before.map_or(ID_END, |call| *call.as_bytes());
-        // The oldest call that is looked at; none: all are.
-        let last: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT call FROM entries WHERE call < ? ORDER BY call DESC LIMIT 1 OFFSET ?")
-                .bind(before.as_slice())
-                .bind(CALLS_SEARCHED_MAX - 1)
-                .fetch_optional(&self.readers)
-                .await?;
-        let rows = sqlx::query(
+        let CallQuery { of, from, to, before, limit } = query;
+        let ids = Ids::of(from, to, before);
+        // Those that ended badly have an index of their own; only they are looked through, then.
+        let failed = of.outcome.filter(|outcome| *outcome != Outcome::Ok);
+        let (table, among) = match failed {
+            Some(_) => ("entries INDEXED BY entries_failed", " AND outcome <> 'ok'"),
+            None => ("entries", ""),
+        };
+        let last = self.search_end(&ids, table, among, failed).await?;
+        let conditions = Conditions::of(&of);
+        let sql = format!(
             "SELECT entries.*, subjects.*, NULL AS logs, NULL AS marks, shadows.of_call, shadows.revision,
                     shadows.matches
-             FROM entries CROSS JOIN subjects ON subjects.id = entries.subject
+             FROM {table} CROSS JOIN subjects ON subjects.id = entries.subject
              LEFT JOIN shadows ON shadows.call = entries.call
-             WHERE entries.call < ?1 AND entries.call >= ?2 AND (?3 IS NULL OR tenant = ?3)
-               AND (?4 IS NULL OR subjects.component = ?4) AND (?5 IS NULL OR outcome = ?5)
-             ORDER BY entries.call DESC LIMIT ?6",
-        )
-        .bind(before.as_slice())
-        .bind(last.as_deref().unwrap_or_default())
-        .bind(tenant.as_ref().map(TenantId::as_str))
-        .bind(component.as_ref().map(ComponentName::as_str))
-        .bind(outcome.map(Outcome::as_str))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        let entries = rows.iter().map(|row| read_entry(call_id(row)?, row)).collect::<Result<Vec<_>, _>>()?;
-        let is_full = u32::try_from(entries.len()).is_ok_and(|count| count == limit);
-        let next = match entries.last() {
-            Some(entry) if is_full => Some(entry.call),
-            _ => last.map(id_of).transpose()?,
-        };
-        Ok(CallsFound { entries, next })
+             WHERE entries.call < ? AND entries.call >= ? AND started >= ? AND started < ?{among}{}
+             ORDER BY entries.call DESC LIMIT ?",
+            conditions.sql(),
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(ids.before.to_vec())
+            .bind(last.clone().unwrap_or_else(|| ids.first.to_vec()))
+            .bind(from.map_or(i64::MIN, Timestamp::as_micros))
+            .bind(to.map_or(i64::MAX, Timestamp::as_micros));
+        let rows = conditions.bind(rows).bind(i64::from(limit) + 1).fetch_all(&self.readers).await?;
+        found(&rows, limit, last)
     }
 
-    pub(super) async fn logged(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError> {
-        let LogQuery { tenant, component, call, limit } = query;
+    /// The oldest call that one search looks at; none: it looks at all.
+    async fn search_end(
+        &self,
+        ids: &Ids,
+        table: &str,
+        among: &str,
+        failed: Option<Outcome>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let conditions = Conditions::of(&CallFilter { outcome: failed, ..CallFilter::default() });
+        let sql = format!(
+            "SELECT call FROM {table} WHERE call < ? AND call >= ?{among}{} ORDER BY call DESC LIMIT 1 OFFSET ?",
+            conditions.sql(),
+        );
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(ids.before.to_vec()).bind(ids.first.to_vec());
+        let row = conditions.bind(row).bind(CALLS_SEARCHED_MAX - 1).fetch_optional(&self.readers).await?;
+        Ok(row.map(|row| row.try_get("call")).transpose()?)
+    }
+
+    pub(super) async fn logged(&self, query: LogQuery) -> Result<CallsFound, StoreError> {
+        let LogQuery { tenant, component, call, before, limit } = query;
+        let before = before.map_or(ID_END, |call| *call.as_bytes());
+        let last: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT call FROM logs WHERE call < ? ORDER BY call DESC LIMIT 1 OFFSET ?")
+                .bind(before.as_slice())
+                .bind(LOGS_SEARCHED_MAX - 1)
+                .fetch_optional(&self.readers)
+                .await?;
+        // A call that is named is found wherever it is.
+        let last = last.filter(|_| call.is_none());
         let rows = sqlx::query(
-            "SELECT entries.*, subjects.*, found.text AS logs, found.marks, shadows.of_call, shadows.revision,
+            "SELECT entries.*, subjects.*, logs.text AS logs, logs.marks, shadows.of_call, shadows.revision,
                     shadows.matches
-             FROM (SELECT * FROM logs WHERE ?1 IS NULL OR call = ?1 ORDER BY call DESC LIMIT ?2) AS found
-             CROSS JOIN entries ON entries.call = found.call JOIN subjects ON subjects.id = entries.subject
+             FROM logs CROSS JOIN entries ON entries.call = logs.call CROSS JOIN subjects ON subjects.id = entries.subject
              LEFT JOIN shadows ON shadows.call = entries.call
-             WHERE (?3 IS NULL OR tenant = ?3) AND (?4 IS NULL OR subjects.component = ?4)
-             ORDER BY entries.call DESC LIMIT ?5",
+             WHERE logs.call < ?1 AND logs.call >= ?2 AND (?3 IS NULL OR subjects.tenant = ?3)
+                 AND (?4 IS NULL OR subjects.component = ?4)
+             ORDER BY logs.call DESC LIMIT ?5",
         )
-        .bind(call.as_ref().map(|call| call.as_bytes().to_vec()))
-        .bind(LOGS_SEARCHED_MAX)
+        .bind(call.map_or(before, |call| next_id(*call.as_bytes())).to_vec())
+        .bind(call.map(|call| call.as_bytes().to_vec()).or_else(|| last.clone()).unwrap_or_default())
         .bind(tenant.as_ref().map(TenantId::as_str))
         .bind(component.as_ref().map(ComponentName::as_str))
-        .bind(limit)
+        .bind(i64::from(limit) + 1)
         .fetch_all(&self.readers)
         .await?;
-        rows.iter().map(|row| read_entry(call_id(row)?, row)).collect()
+        found(&rows, limit, last)
     }
 
     pub(super) async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
-        // Call ids begin with the time they were made (UUID version 7), so that the primary key finds old ones.
-        let milliseconds = (before.as_micros() / 1_000).clamp(0, ID_MILLISECONDS_MAX);
-        let first_kept: Vec<u8> = milliseconds.to_be_bytes().into_iter().skip(2).collect();
+        let first_kept = first_id(before);
         let mut gone = 0;
         loop {
             let step = self.prune_step(&first_kept).await?;

@@ -1,6 +1,6 @@
 //! Transitions of versions, and table `version_events`.
 
-use super::{SqliteStore, versions};
+use super::{SqliteStore, signed, unsigned, versions};
 use crate::{Deployment, StoreError, Transition, VersionChange, VersionEvent, VersionRecord};
 use sqlx::{Row as _, SqliteConnection};
 use wares_model::{ComponentName, Timestamp, Version};
@@ -16,12 +16,18 @@ impl SqliteStore {
         let VersionChange { versions: named, transition, actor, reason, deployments: revisions } = change;
         let mut transaction = self.write().await?;
         let now = Timestamp::now();
+        let mut deployments = Vec::with_capacity(revisions.len());
+        for revision in revisions {
+            deployments.push(super::deployments::add_revision(&mut transaction, revision).await?);
+        }
         for (component, version) in &named {
             if update(&mut transaction, component, version, &transition, now).await? == 0 {
                 return Err(StoreError::UnknownVersion { component: component.clone(), version: version.clone() });
             }
+            let revision = deployments.iter().find(|deployment| deployment.component == *component);
             sqlx::query(
-                "INSERT INTO version_events (component, version, event, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO version_events (component, version, event, at, actor, reason, revision)
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(component.as_str())
             .bind(version.to_string())
@@ -29,12 +35,9 @@ impl SqliteStore {
             .bind(now.as_micros())
             .bind(&actor)
             .bind(&reason)
+            .bind(revision.map(|deployment| signed(deployment.revision)))
             .execute(&mut *transaction)
             .await?;
-        }
-        let mut deployments = Vec::with_capacity(revisions.len());
-        for revision in revisions {
-            deployments.push(super::deployments::add_revision(&mut transaction, revision).await?);
         }
         let mut records = Vec::with_capacity(named.len());
         for (component, version) in &named {
@@ -50,7 +53,7 @@ impl SqliteStore {
         version: &Version,
     ) -> Result<Vec<VersionEvent>, StoreError> {
         let rows = sqlx::query(
-            "SELECT event, at, actor, reason FROM version_events WHERE component = ? AND version = ?
+            "SELECT event, at, actor, reason, revision FROM version_events WHERE component = ? AND version = ?
              ORDER BY id DESC LIMIT ?",
         )
         .bind(component.as_str())
@@ -64,6 +67,7 @@ impl SqliteStore {
                 at: Timestamp::from_micros(row.try_get("at")?),
                 actor: row.try_get("actor")?,
                 reason: row.try_get("reason")?,
+                revision: row.try_get::<Option<i64>, _>("revision")?.map(unsigned),
             })
         };
         rows.iter().map(event).collect()
@@ -86,7 +90,11 @@ async fn update(
             "UPDATE versions SET stopped_at = ?1, yanked_at = COALESCE(yanked_at, ?1) WHERE component = ?2 AND version = ?3",
         )
         .bind(now),
-        Transition::Resume => sqlx::query("UPDATE versions SET stopped_at = NULL WHERE component = ? AND version = ?"),
+        // What was yanked by the stop is so no more.
+        Transition::Resume => sqlx::query(
+            "UPDATE versions SET stopped_at = NULL, yanked_at = NULLIF(yanked_at, stopped_at)
+             WHERE component = ? AND version = ?",
+        ),
         Transition::Deprecate(deprecation) => sqlx::query(
             "UPDATE versions SET deprecated_at = ?, sunset_at = ?, deprecation_reason = ?
              WHERE component = ? AND version = ?",

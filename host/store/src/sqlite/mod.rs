@@ -5,8 +5,10 @@ mod append;
 mod checkpoint;
 mod config;
 mod copy;
+mod damage;
 mod deployments;
 mod direct;
+mod filter;
 mod grants;
 mod job_attempts;
 mod job_removal;
@@ -29,6 +31,7 @@ mod usage;
 mod versions;
 
 use crate::keyvalue::Gates;
+use crate::rehearsal::is_rehearsal;
 use crate::{
     CallQuery, CallsFound, DataDir, DatabaseCopy, Deployment, Inserted, KeyRecord, LedgerStore, LogQuery, NewRevision,
     NewVersion, RolloutEnd, RolloutRecord, ShadowCounts, Store, StoreError, TenantRecord, UsageQuery, UsageRow,
@@ -68,7 +71,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the write-ahead log that stay on disk after it was emptied.
 const JOURNAL_BYTES_KEPT: &str = "67108864";
 
-/// How far a commit reaches before it is done.
+pub use damage::damage;
+pub(crate) use damage::{notice, notice_of_ledger};
+
+/// How far a commit of the ledger, or of what guests keep, reaches before it is done. Changes of the shelf always reach the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SqliteSync {
     /// To the operating system: what is committed survives the end of the process.
@@ -131,7 +137,7 @@ struct Writing<'a> {
 
 impl Writing<'_> {
     async fn commit(self) -> Result<(), sqlx::Error> {
-        self.end("COMMIT").await
+        self.end(if is_rehearsal() { "ROLLBACK" } else { "COMMIT" }).await
     }
 
     async fn rollback(self) -> Result<(), sqlx::Error> {
@@ -174,6 +180,7 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
         SqliteSync::Full => SqliteSynchronous::Full,
     };
     let path = data_dir.database();
+    let was_cut_short = damage::was_cut_short(&path);
     create_private(&path).await.map_err(|error| StoreError::Open { path: path.clone(), source: error.into() })?;
     if let Some(folder) = path.parent() {
         copy::remove_leftovers(folder)
@@ -193,13 +200,17 @@ pub async fn open_sqlite(data_dir: &DataDir, options: SqliteOptions) -> Result<S
         let options = options.max_lifetime(None).idle_timeout(None);
         options.after_release(|connection, _| Box::pin(is_outside_transactions(connection)))
     };
-    let writer = pool(1).connect_with(connect.clone()).await;
+    // A key that is revoked stays so whatever happens to the machine: changes are few, and always reach the disk.
+    let writer = pool(1).connect_with(connect.clone().synchronous(SqliteSynchronous::Full)).await;
     let writer = writer.map_err(|source| StoreError::Open { path: path.clone(), source })?;
     MIGRATIONS.run(&writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(step) => StoreError::TooNew(step),
         other => StoreError::Schema(other),
     })?;
     let readers = pool(READERS).connect_with(connect).await?;
+    if was_cut_short {
+        damage::look_for(path.clone());
+    }
     let ledger = LedgerConnection::open(&path, options)?;
     let turn = Arc::default();
     let copying = Copying::default();
@@ -336,6 +347,10 @@ impl Store for SqliteStore {
         self.key_rows().await
     }
 
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.write_key_uses(uses).await
+    }
+
     async fn revoke_key(&self, id: KeyId) -> Result<bool, StoreError> {
         self.revoke_key_row(id).await
     }
@@ -348,7 +363,7 @@ impl Store for SqliteStore {
         self.found_calls(query).await
     }
 
-    async fn logged_calls(&self, query: LogQuery) -> Result<Vec<LedgerEntry>, StoreError> {
+    async fn logged_calls(&self, query: LogQuery) -> Result<CallsFound, StoreError> {
         self.logged(query).await
     }
 

@@ -7,6 +7,9 @@ use sqlx::error::ErrorKind;
 use sqlx::sqlite::SqliteRow;
 use wares_model::{KeyId, TenantId, Timestamp};
 
+/// Uses of keys that are written in one transaction, so that calls never wait long for it.
+const USES_AT_ONCE: usize = 500;
+
 impl SqliteStore {
     pub(super) async fn insert_tenant_row(&self, tenant: TenantRecord) -> Result<(), StoreError> {
         let TenantRecord { id, parent, name, created_at } = tenant;
@@ -49,8 +52,9 @@ impl SqliteStore {
         };
         let mut writing = self.write().await?;
         let inserted = sqlx::query(
-            "INSERT INTO keys (id, role, tenant, application, namespace, hash, created_at, revoked_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO keys
+             (id, role, tenant, application, namespace, hash, label, created_at, expires_at, used_at, revoked_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(key.id.to_string())
         .bind(role)
@@ -58,7 +62,10 @@ impl SqliteStore {
         .bind(application)
         .bind(namespace)
         .bind(key.hash.as_slice())
+        .bind(key.label)
         .bind(key.created_at.as_micros())
+        .bind(key.expires_at.map(Timestamp::as_micros))
+        .bind(key.used_at.map(Timestamp::as_micros))
         .bind(key.revoked_at.map(Timestamp::as_micros))
         .execute(&mut *writing)
         .await;
@@ -74,12 +81,27 @@ impl SqliteStore {
 
     pub(super) async fn key_rows(&self) -> Result<Vec<KeyRecord>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, role, tenant, application, namespace, hash, created_at, revoked_at FROM keys
-             ORDER BY created_at, id",
+            "SELECT id, role, tenant, application, namespace, hash, label, created_at, expires_at, used_at, revoked_at
+             FROM keys ORDER BY created_at, id",
         )
         .fetch_all(&self.readers)
         .await?;
         rows.iter().map(key).collect()
+    }
+
+    pub(super) async fn write_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        for some in uses.chunks(USES_AT_ONCE) {
+            let mut writing = self.write().await?;
+            for (id, at) in some {
+                sqlx::query("UPDATE keys SET used_at = MAX(COALESCE(used_at, ?1), ?1) WHERE id = ?2")
+                    .bind(at.as_micros())
+                    .bind(id.to_string())
+                    .execute(&mut *writing)
+                    .await?;
+            }
+            writing.commit().await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn revoke_key_row(&self, id: KeyId) -> Result<bool, StoreError> {
@@ -120,11 +142,15 @@ fn key(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
         _ => return Err(StoreError::Corrupt("a key with half a role".to_owned())),
     };
     let hash: Vec<u8> = row.try_get("hash")?;
+    let time = |column: &str| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp::from_micros));
     Ok(KeyRecord {
         id: parse("key", row.try_get("id")?)?,
         role,
         hash: hash.try_into().map_err(|_| StoreError::Corrupt("a key's hash".to_owned()))?,
+        label: row.try_get("label")?,
         created_at: Timestamp::from_micros(row.try_get("created_at")?),
-        revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(Timestamp::from_micros),
+        expires_at: time("expires_at")?,
+        used_at: time("used_at")?,
+        revoked_at: time("revoked_at")?,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::grants_path;
 use crate::cli::components::{number, path};
-use crate::client::{Access, Body, Client, Role};
+use crate::client::{Body, Changing, Client, Role};
 use crate::output::{self, Format};
 use ipnet::IpNet;
 use reqwest::Method;
@@ -46,7 +46,7 @@ pub struct Change {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
-    access: Access,
+    access: Changing,
 }
 
 /// More grants, and how much of each.

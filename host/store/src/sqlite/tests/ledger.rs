@@ -1,8 +1,8 @@
 //! Entries and their aggregates: every call counts exactly once.
 
 use super::*;
-use crate::sqlite::ledger::{CALLS_SEARCHED_MAX, PRUNE_STEP};
-use crate::{CallQuery, CallsFound};
+use crate::sqlite::ledger::{CALLS_SEARCHED_MAX, LOGS_SEARCHED_MAX, PRUNE_STEP};
+use crate::{CallFilter, CallQuery, CallsFound};
 use std::future::poll_fn;
 use std::task::Poll;
 use wares_model::log::{LogMark, LogStream};
@@ -34,8 +34,12 @@ async fn an_entry_comes_back_as_it_was_put() {
 #[tokio::test]
 async fn calls_are_found_by_how_they_ended_and_whose_they_are() {
     let Fixture { store, .. } = &fixture().await;
+    let now = Timestamp::now().as_micros();
     let mut entries: Vec<_> =
-        (0..6).map(|i| entry("f", if i % 2 == 0 { Outcome::Trap } else { Outcome::Ok }, i)).collect();
+        (0..6).map(|i| entry("f", if i % 2 == 0 { Outcome::Trap } else { Outcome::Ok }, now + i)).collect();
+    entries[1].application = "other".into();
+    entries[3].version = "2.0.0".parse().unwrap();
+    entries[5].function = "g".into();
     entries[4].tenant = "county".parse().unwrap();
     entries[0].component = "a:other".parse().unwrap();
     entries[2].logs = Some("a log".into());
@@ -47,27 +51,72 @@ async fn calls_are_found_by_how_they_ended_and_whose_they_are() {
         (places.collect::<Vec<_>>(), next)
     };
     let all = CallQuery { limit: 10, ..CallQuery::default() };
+    let of = |filter: CallFilter| CallQuery { of: filter, ..all.clone() };
     assert_eq!(found(all.clone()).await, (vec![5, 4, 3, 2, 1, 0], None));
-    let traps = CallQuery { outcome: Some(Outcome::Trap), ..all.clone() };
+    let trap = CallFilter { outcome: Some(Outcome::Trap), ..CallFilter::default() };
+    let traps = of(trap.clone());
     assert_eq!(found(traps.clone()).await.0, [4, 2, 0]);
-    assert_eq!(found(CallQuery { tenant: Some("county".parse().unwrap()), ..all.clone() }).await.0, [4]);
-    assert_eq!(found(CallQuery { component: Some("a:b".parse().unwrap()), ..traps.clone() }).await.0, [4, 2]);
+    assert_eq!(found(of(CallFilter { outcome: Some(Outcome::Ok), ..CallFilter::default() })).await.0, [5, 3, 1]);
+    assert_eq!(found(of(CallFilter { tenant: Some("county".parse().unwrap()), ..CallFilter::default() })).await.0, [4]);
+    assert_eq!(found(of(CallFilter { component: Some("a:b".parse().unwrap()), ..trap })).await.0, [4, 2]);
+    for (filter, places) in [
+        (CallFilter { application: Some("other".into()), ..CallFilter::default() }, vec![1]),
+        (CallFilter { version: Some("2.0.0".parse().unwrap()), ..CallFilter::default() }, vec![3]),
+        (CallFilter { function: Some("g".into()), ..CallFilter::default() }, vec![5]),
+        (CallFilter { function: Some("g".into()), application: Some("other".into()), ..CallFilter::default() }, vec![]),
+    ] {
+        assert_eq!(found(of(filter.clone())).await, (places, None), "{filter:?}");
+    }
     let (first, next) = found(CallQuery { limit: 2, ..traps.clone() }).await;
     assert_eq!((first, next), (vec![4, 2], Some(entries[2].call)));
-    assert_eq!(found(CallQuery { before: next, ..traps }).await, (vec![0], None));
+    assert_eq!(found(CallQuery { before: next, ..traps.clone() }).await, (vec![0], None));
+    assert_eq!(found(CallQuery { limit: 3, ..traps }).await, (vec![4, 2, 0], None), "a full page may be the last");
+    let time = |micros| Some(Timestamp::from_micros(now + micros));
+    assert_eq!(found(CallQuery { from: time(2), to: time(4), ..all.clone() }).await.0, [3, 2]);
+    assert_eq!(found(CallQuery { from: time(6), ..all.clone() }).await, (vec![], None));
+    assert_eq!(found(CallQuery { to: time(0), ..all }).await, (vec![], None));
 }
 
 #[tokio::test]
 async fn a_search_among_calls_ends_and_says_where_it_goes_on() {
     let Fixture { store, .. } = &fixture().await;
+    let first = LedgerEntry { application: "other".into(), ..entry("f", Outcome::Ok, 0) };
     let trap = entry("f", Outcome::Trap, 0);
-    store.append_entries(std::slice::from_ref(&trap)).await.unwrap();
+    store.append_entries(&[first.clone(), trap.clone()]).await.unwrap();
     let fine: Vec<_> = (0..CALLS_SEARCHED_MAX).map(|_| entry("f", Outcome::Ok, 0)).collect();
     store.append_entries(&fine).await.unwrap();
-    let traps = CallQuery { outcome: Some(Outcome::Trap), limit: 10, ..CallQuery::default() };
-    let CallsFound { entries, next } = store.calls(traps.clone()).await.unwrap();
+    let other = CallFilter { application: Some("other".into()), ..CallFilter::default() };
+    let query = CallQuery { of: other, limit: 10, ..CallQuery::default() };
+    let CallsFound { entries, next } = store.calls(query.clone()).await.unwrap();
     assert_eq!((entries, next), (vec![], fine.first().map(|entry| entry.call)));
-    assert_eq!(store.calls(CallQuery { before: next, ..traps }).await.unwrap().entries, [trap]);
+    let rest = store.calls(CallQuery { before: next, ..query }).await.unwrap();
+    assert_eq!(rest, CallsFound { entries: vec![first], next: None });
+    // Those that ended badly are found at once, however many did not.
+    let of = CallFilter { outcome: Some(Outcome::Trap), ..CallFilter::default() };
+    let traps = store.calls(CallQuery { of, limit: 10, ..CallQuery::default() }).await.unwrap();
+    assert_eq!(traps, CallsFound { entries: vec![trap], next: None });
+}
+
+#[tokio::test]
+async fn a_search_among_logs_ends_and_says_where_it_goes_on() {
+    let Fixture { store, .. } = &fixture().await;
+    let logged = |tenant: &str| LedgerEntry {
+        logs: Some("a log".into()),
+        tenant: tenant.parse().unwrap(),
+        ..entry("f", Outcome::Ok, 0)
+    };
+    let county = logged("county");
+    store.append_entries(std::slice::from_ref(&county)).await.unwrap();
+    let others: Vec<_> = (0..LOGS_SEARCHED_MAX).map(|_| logged("district")).collect();
+    store.append_entries(&others).await.unwrap();
+    let calls = |found: &CallsFound| found.entries.iter().map(|entry| entry.call).collect::<Vec<_>>();
+    let query = LogQuery { tenant: Some(county.tenant.clone()), limit: 10, ..LogQuery::default() };
+    let found = store.logged_calls(query.clone()).await.unwrap();
+    assert_eq!((calls(&found), found.next), (vec![], others.first().map(|entry| entry.call)));
+    let found = store.logged_calls(LogQuery { before: found.next, ..query.clone() }).await.unwrap();
+    assert_eq!((calls(&found), found.next), (vec![county.call], None));
+    let one = store.logged_calls(LogQuery { call: Some(county.call), ..query }).await.unwrap();
+    assert_eq!((calls(&one), one.next), (vec![county.call], None), "a call that is named is found wherever it is");
 }
 
 #[tokio::test(flavor = "multi_thread")]

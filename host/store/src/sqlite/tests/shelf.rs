@@ -36,6 +36,7 @@ pub(super) fn revision(versions: &[&str], expected: Option<u64>) -> NewRevision 
         expected,
         rollout: RolloutChange::Supersede,
         evidence: None,
+        rejects: Vec::new(),
     }
 }
 

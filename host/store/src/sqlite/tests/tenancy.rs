@@ -14,7 +14,16 @@ fn tenant(id: &str, parent: Option<&str>) -> TenantRecord {
 }
 
 fn key(role: Role, hash: u8) -> KeyRecord {
-    KeyRecord { id: KeyId::generate(), role, hash: [hash; 32], created_at: Timestamp::from_micros(1), revoked_at: None }
+    KeyRecord {
+        id: KeyId::generate(),
+        role,
+        hash: [hash; 32],
+        label: Some(format!("key {hash}")),
+        created_at: Timestamp::from_micros(1),
+        expires_at: Some(Timestamp::from_micros(9)),
+        used_at: None,
+        revoked_at: None,
+    }
 }
 
 fn role(tenant: &str) -> Role {
@@ -90,4 +99,18 @@ async fn a_damaged_key_is_never_read_as_an_operators() {
         sqlx::query(damage).execute(&store.writer).await.unwrap();
         assert!(matches!(store.keys().await, Err(StoreError::Corrupt(_))), "{damage}");
     }
+}
+
+#[tokio::test]
+async fn uses_of_keys_are_noted_and_never_go_back() {
+    let Fixture { store, .. } = &fixture().await;
+    let keys = [key(Role::Admin, 1), key(Role::Reviewer, 2)];
+    for key in &keys {
+        store.insert_key(key.clone()).await.unwrap();
+    }
+    let at = Timestamp::from_micros;
+    store.note_key_uses(&[(keys[0].id, at(7)), (KeyId::generate(), at(7))]).await.unwrap();
+    store.note_key_uses(&[(keys[0].id, at(5))]).await.unwrap();
+    let used = async || store.keys().await.unwrap().into_iter().map(|key| (key.id, key.used_at)).collect::<Vec<_>>();
+    assert_eq!(used().await, [(keys[0].id, Some(at(7))), (keys[1].id, None)]);
 }

@@ -1,10 +1,10 @@
 //! Sums over periods against a plain reckoning over the entries.
 
 use super::*;
-use crate::GroupBy;
 use crate::sqlite::append::{DAY_US, HOUR_US, MINUTE_US};
+use crate::{CallFilter, GroupBy};
 use std::collections::BTreeMap;
-use wares_model::TenantId;
+use wares_model::Zone;
 
 /// 2026-09-21 13:46:40 UTC: amid a minute, an hour and a day.
 const START: i64 = 1_790_000_000_000_000;
@@ -35,24 +35,35 @@ fn entries() -> Vec<LedgerEntry> {
     (0..3_000).map(one).collect()
 }
 
+/// Whether an entry is one of those that are meant.
+fn is_meant(entry: &LedgerEntry, of: &CallFilter) -> bool {
+    let CallFilter { tenant, application, component, version, function, outcome } = of;
+    tenant.as_ref().is_none_or(|wanted| *wanted == entry.tenant)
+        && application.as_ref().is_none_or(|wanted| **wanted == *entry.application)
+        && component.as_ref().is_none_or(|wanted| *wanted == entry.component)
+        && version.as_ref().is_none_or(|wanted| *wanted == entry.version)
+        && function.as_ref().is_none_or(|wanted| **wanted == *entry.function)
+        && outcome.is_none_or(|wanted| wanted == entry.outcome)
+}
+
 /// What usage must be, entry by entry.
 fn reckon(entries: &[LedgerEntry], query: &UsageQuery) -> Vec<UsageRow> {
     let floor = |micros: i64, unit: i64| micros.div_euclid(unit) * unit;
     let minute = |time: Timestamp| floor(time.as_micros(), MINUTE_US);
+    let zone = jiff::tz::TimeZone::get(&query.zone.to_string()).unwrap();
     let mut rows = BTreeMap::new();
     for entry in entries {
         let started = minute(entry.started);
         if query.from.is_some_and(|from| started < minute(from))
             || query.to.is_some_and(|to| started >= minute(to))
-            || query.tenant.as_ref().is_some_and(|tenant| entry.tenant != *tenant)
+            || !is_meant(entry, &query.of)
         {
             continue;
         }
+        let there =
+            jiff::Timestamp::from_microsecond(entry.started.as_micros()).unwrap().to_zoned_datetime(zone.clone());
         let text = |group, value: &dyn ToString| query.group_by.contains(&group).then(|| value.to_string());
-        let time = |group, unit| {
-            let start = || Timestamp::from_micros(floor(entry.started.as_micros(), unit));
-            query.group_by.contains(&group).then(start)
-        };
+        let time = |group, format| query.group_by.contains(&group).then(|| there.strftime(format).to_string());
         let key = (
             text(GroupBy::Tenant, &entry.tenant),
             text(GroupBy::Application, &entry.application),
@@ -61,8 +72,13 @@ fn reckon(entries: &[LedgerEntry], query: &UsageQuery) -> Vec<UsageRow> {
             text(GroupBy::Interface, &entry.interface),
             text(GroupBy::Function, &entry.function),
             text(GroupBy::Outcome, &entry.outcome),
-            time(GroupBy::Day, DAY_US),
-            time(GroupBy::Hour, HOUR_US),
+            time(GroupBy::Month, "%Y-%m"),
+            time(GroupBy::Day, "%Y-%m-%d"),
+            // With what it is ahead of UTC, the other way round, so that hours that are called alike come in their order.
+            query.group_by.contains(&GroupBy::Hour).then(|| {
+                let start = there.with().minute(0).second(0).subsec_nanosecond(0).build().unwrap();
+                (start.timestamp(), start.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+            }),
         );
         let row: &mut UsageRow = rows.entry(key).or_default();
         row.calls += 1;
@@ -73,9 +89,10 @@ fn reckon(entries: &[LedgerEntry], query: &UsageQuery) -> Vec<UsageRow> {
         row.memory_peak_bytes = row.memory_peak_bytes.max(entry.usage.memory_peak_bytes);
     }
     let rows = rows.into_iter().map(
-        |((tenant, application, component, version, interface, function, outcome, day, hour), row)| {
+        |((tenant, application, component, version, interface, function, outcome, month, day, hour), row)| {
             let outcome = outcome.map(|outcome| outcome.parse().unwrap());
-            UsageRow { tenant, application, component, version, interface, function, outcome, day, hour, ..row }
+            let hour = hour.map(|(_, written)| written);
+            UsageRow { tenant, application, component, version, interface, function, outcome, month, day, hour, ..row }
         },
     );
     rows.collect()
@@ -112,12 +129,21 @@ async fn usage_is_what_the_entries_add_up_to() {
         (Some(i64::MIN), Some(i64::MAX)),
         (Some(i64::MAX), Some(i64::MIN)),
     ];
-    let tenants: [Option<TenantId>; 3] = [None, Some("city".parse().unwrap()), Some("nobody".parse().unwrap())];
+    let of = |tenant: &str| CallFilter { tenant: Some(tenant.parse().unwrap()), ..CallFilter::default() };
+    let narrow = CallFilter {
+        application: Some("系统".into()),
+        component: Some("a:b".parse().unwrap()),
+        version: Some("2.0.0".parse().unwrap()),
+        function: Some("g".into()),
+        ..CallFilter::default()
+    };
+    let filters = [CallFilter::default(), of("city"), of("nobody"), narrow];
     for group_by in &groupings {
         for (from, to) in periods {
-            for tenant in &tenants {
+            for of in &filters {
                 let (from, to) = (from.map(Timestamp::from_micros), to.map(Timestamp::from_micros));
-                let query = UsageQuery { from, to, group_by: group_by.clone(), tenant: tenant.clone() };
+                let query =
+                    UsageQuery { from, to, group_by: group_by.clone(), of: of.clone(), ..UsageQuery::default() };
                 // Ends at the edge of the integers are beyond all calls, and the reckoning's rounding would overflow there.
                 let within = |time: Timestamp| Timestamp::from_micros(time.as_micros().clamp(0, 2 * START));
                 let plain = UsageQuery { from: from.map(within), to: to.map(within), ..query.clone() };
@@ -128,6 +154,27 @@ async fn usage_is_what_the_entries_add_up_to() {
     }
     let everything = reckon(&entries, &UsageQuery::default());
     assert_eq!(everything[0].calls, 3_000, "the reckoning sees all entries");
+}
+
+#[tokio::test]
+async fn months_days_and_hours_are_those_of_the_zone() {
+    let Fixture { store, .. } = &fixture().await;
+    let entries = entries();
+    store.append_entries(&entries).await.unwrap();
+    // Over the ends of summer times.
+    let autumn: Vec<_> = (0..400).map(|i| entry("f", Outcome::Ok, 1_792_800_000_000_000 + i * HOUR_US / 4)).collect();
+    store.append_entries(&autumn).await.unwrap();
+    let all: Vec<_> = entries.into_iter().chain(autumn).collect();
+    for name in ["UTC", "Asia/Shanghai", "Asia/Kathmandu", "Europe/Berlin", "America/St_Johns"] {
+        let zone: Zone = name.parse().unwrap();
+        for group_by in [vec![GroupBy::Month], vec![GroupBy::Day], vec![GroupBy::Hour], GroupBy::ALL.to_vec()] {
+            for from in [None, Some(Timestamp::from_micros(START + 2 * DAY_US + 7 * MINUTE_US))] {
+                let zone = zone.clone();
+                let query = UsageQuery { from, group_by: group_by.clone(), zone, ..UsageQuery::default() };
+                assert_eq!(store.usage(query.clone()).await.unwrap(), reckon(&all, &query), "{query:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
