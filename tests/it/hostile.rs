@@ -126,8 +126,9 @@ async fn metrics_count_what_the_ledger_counts_whenever_callers_go_away() -> Resu
     let host = Host::start(data.path()).await?;
     let key = host.tenant("district").await?;
     host.publish_and_deploy(guests::number(7)?, "test:swap", "1.0.0").await?;
+    let nothing = json!({});
     for patience_us in (0..4_000).step_by(10) {
-        let call = host.call("test/swap/numbers/number", &key, &json!({}));
+        let call = host.call("test/swap/numbers/number", &key, &nothing);
         let _ = tokio::time::timeout(Duration::from_micros(patience_us), call).await;
     }
     host.until_running(0).await?;

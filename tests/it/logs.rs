@@ -1,6 +1,7 @@
 //! What calls wrote: line by line with where it is from, from the ledger or as the calls end.
 
 use crate::command::client;
+use crate::watch::status_bytes;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use rustix::process::Signal;
@@ -224,5 +225,36 @@ async fn a_host_that_ends_does_not_wait_for_those_who_follow() -> Result<()> {
     host.signal(Signal::TERM)?;
     assert!(following.chunk().await?.is_none());
     assert!(host.wait().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_of_nothing_but_lines_are_read_in_pages_of_a_size() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let (host, key) = confidant(data.path()).await?;
+    let mut calls = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        calls.insert(say(&host, &key, &"\n".repeat(60_000)).await?);
+    }
+    let pid = host.pid().context("pid")?;
+    let before = status_bytes(pid, "VmRSS")?;
+    let (mut pages, mut cursor) = (0, String::new());
+    loop {
+        let page = host.request(Method::GET, &format!("/v1/logs?limit=1000{cursor}"), &host.admin_key).send().await?;
+        let page = page.error_for_status()?.text().await?;
+        ensure!(page.len() < 8 << 20, "a page of {} bytes", page.len());
+        let page: Value = serde_json::from_str(&page)?;
+        for line in page["items"].as_array().context("items")? {
+            calls.remove(line["call"].as_str().unwrap_or_default());
+        }
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    ensure!(calls.is_empty() && pages > 3, "{pages} pages, without {calls:?}");
+    let grown = status_bytes(pid, "VmHWM")?.saturating_sub(before);
+    ensure!(grown < 128 << 20, "the host grew by {grown} bytes");
     Ok(())
 }

@@ -2,10 +2,14 @@
 
 use crate::budget::{Full, Held};
 use crate::{CallError, Explanation, Prepared};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 use wares_typed::{ReadError, Val};
 
 /// Bytes of a body whose values are given all the memory at once that they may take.
 const SMALL_BODY_BYTES_MAX: usize = 1 << 10;
+/// Bytes of a body that is read within a moment.
+const QUICK_BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of memory for the values of each byte of such a body, and for those of any body.
 const SMALL_BODY_BYTES_PER_BYTE: usize = 64;
 const VALUES_BYTES_MIN: usize = 8 << 10;
@@ -24,7 +28,8 @@ pub(crate) async fn read(prepared: &Prepared, body: &[u8], held: &Held) -> Resul
             room += if grows { bytes } else { 0 };
             grows
         };
-        match wares_typed::read_arguments_within(description, function, body, at_first, &mut more) {
+        let read = || wares_typed::read_arguments_within(description, function, body, at_first, &mut more);
+        match beside_others(body.len(), read) {
             Ok((values, bytes)) => {
                 held.shrink((room - bytes) as u64);
                 prepared.meter.held_by_host(bytes as u64);
@@ -38,6 +43,15 @@ pub(crate) async fn read(prepared: &Prepared, body: &[u8], held: &Held) -> Resul
                 }
             }
         }
+    }
+}
+
+/// Does what takes long for a large body while others go on with this thread's work.
+fn beside_others<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
+    let is_long = body_bytes > QUICK_BODY_BYTES_MAX;
+    match is_long && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        true => block_in_place(work),
+        false => work(),
     }
 }
 

@@ -223,6 +223,14 @@ impl Held {
         self.give_back_all_but(used);
     }
 
+    /// Takes room for an answer of so many bytes that changes nothing. If there is none now, it is better not given.
+    pub fn make_room_for(&self, bytes: u64) -> Result<(), Full> {
+        match self.grow_now(bytes) {
+            true => Ok(()),
+            false => Err(Full::Tenant(self.budget().own.bytes_max)),
+        }
+    }
+
     /// The request is answered: what is held from now on is the answer, of so many bytes. That is there already, and counts even
     /// where there is no room for it; nothing more is let in then.
     pub fn answered(&self, bytes: u64) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wares_model::Timestamp;
-use wares_model::limits::LOG_MARKS_MAX;
+use wares_model::limits::{LOG_LINES_MAX, LOG_MARKS_MAX};
 use wares_model::log::{LogLevel, LogMark, LogStream};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
@@ -28,6 +28,7 @@ struct Buffer {
     bytes: Vec<u8>,
     bytes_max: usize,
     marks: Vec<LogMark>,
+    lines: usize,
     dropped: u64,
 }
 
@@ -44,7 +45,7 @@ impl CallLog {
     /// An empty log that keeps at most so many bytes.
     pub fn new(bytes_max: u64) -> Self {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        Self(Arc::new(Mutex::new(Buffer { bytes: Vec::new(), bytes_max, marks: Vec::new(), dropped: 0 })))
+        Self(Arc::new(Mutex::new(Buffer { bytes: Vec::new(), bytes_max, marks: Vec::new(), lines: 0, dropped: 0 })))
     }
 
     /// Takes what has been written, with a note if more was written than kept. The log is empty after it.
@@ -52,6 +53,7 @@ impl CallLog {
         let mut buffer = self.0.lock();
         let (bytes, dropped) = (std::mem::take(&mut buffer.bytes), std::mem::take(&mut buffer.dropped));
         let marks = std::mem::take(&mut buffer.marks);
+        buffer.lines = 0;
         drop(buffer);
         let mut written = match String::from_utf8(bytes) {
             Ok(text) => Written { text, marks },
@@ -92,6 +94,7 @@ impl CallLog {
 impl Buffer {
     fn write(&mut self, stream: LogStream, level: Option<LogLevel>, head: usize, bytes: &[u8]) {
         let room = self.bytes_max.saturating_sub(self.bytes.len());
+        let room = room.min(bytes_of_lines(bytes, LOG_LINES_MAX.saturating_sub(self.lines)));
         let mut mark = mark(stream, level, head, bytes.len().min(room));
         let goes_on = self.bytes.last().is_some_and(|last| *last != b'\n');
         let shares = self.marks.last().is_some_and(|last| {
@@ -105,6 +108,7 @@ impl Buffer {
             return;
         }
         self.bytes.extend_from_slice(kept);
+        self.lines += kept.iter().filter(|byte| **byte == b'\n').count();
         match self.marks.last_mut().filter(|_| shares) {
             Some(last) => last.bytes = last.bytes.saturating_add(mark.bytes),
             None => {
@@ -112,6 +116,15 @@ impl Buffer {
                 self.marks.push(mark);
             }
         }
+    }
+}
+
+/// Bytes of so many lines of a text, or of all of it.
+fn bytes_of_lines(text: &[u8], lines: usize) -> usize {
+    let mut ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    match lines.checked_sub(1) {
+        None => 0,
+        Some(before) => ends.nth(before).unwrap_or(text.len()),
     }
 }
 
@@ -231,6 +244,22 @@ mod tests {
         assert_eq!(written.marks.len(), LOG_MARKS_MAX + 1);
         // What comes within a moment of the last mark shares it.
         assert!(written.text.contains("more bytes were not kept"), "{}", written.text);
+    }
+
+    #[test]
+    fn lines_have_a_bound_too() {
+        let log = CallLog::new(1 << 20);
+        log.write(LogStream::Stdout, &vec![b'\n'; LOG_LINES_MAX - 1]);
+        log.write(LogStream::Stdout, b"last\nand\nmore\n");
+        log.write(LogStream::Stderr, b"\n");
+        let written = log.take();
+        assert!(
+            written.text.ends_with("\nlast\n\n[10 more bytes were not kept: the log is full]\n"),
+            "{:.200}",
+            written.text
+        );
+        log.write(LogStream::Stdout, b"again\n");
+        assert_eq!(log.take().text, "again\n");
     }
 
     #[test]

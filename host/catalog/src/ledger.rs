@@ -55,7 +55,8 @@ struct State {
 
 /// How the last write went.
 struct Last {
-    at: Instant,
+    /// None: nothing was written yet.
+    at: Option<Instant>,
     error: Option<LedgerError>,
 }
 
@@ -67,7 +68,7 @@ impl Ledger {
     /// the ledger is dropped and all that was handed in is committed.
     pub fn start(store: Arc<dyn LedgerStore>, slots_max: usize) -> (Self, JoinHandle<()>) {
         let (entries, waiting) = mpsc::channel(slots_max.max(1));
-        let last = watch::Sender::new(Last { at: Instant::now(), error: None });
+        let last = watch::Sender::new(Last { at: None, error: None });
         let state = Arc::new(State { failing: AtomicBool::new(false), last, asked: Notify::new() });
         // A thread of its own: the store may take it for as long as a commit needs, and calls never do.
         let (runtime, write) = (Handle::current(), write(store, waiting, Arc::clone(&state)));
@@ -90,7 +91,7 @@ impl Ledger {
     /// however many ask, it is once in that time.
     pub async fn check(&self) -> Result<(), LedgerError> {
         let mut last = self.state.last.subscribe();
-        if last.borrow_and_update().at.elapsed() > PROBE_INTERVAL {
+        if last.borrow_and_update().at.is_none_or(|at| at.elapsed() > PROBE_INTERVAL) {
             self.state.asked.notify_one();
             let answered = timeout(PROBE_PATIENCE, last.changed()).await;
             answered.map_err(|_| LedgerError("the database does not answer".into()))?.ok();
@@ -102,7 +103,7 @@ impl Ledger {
 impl State {
     fn note(&self, result: &Result<(), LedgerError>) {
         self.failing.store(result.is_err(), Ordering::Relaxed);
-        self.last.send_modify(|last| *last = Last { at: Instant::now(), error: result.clone().err() });
+        self.last.send_modify(|last| *last = Last { at: Some(Instant::now()), error: result.clone().err() });
     }
 
     /// Completes when a probe is wanted: by whoever asks, or because the ledger is failing.

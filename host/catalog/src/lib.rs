@@ -74,6 +74,16 @@ pub use telemetry::describe_metrics;
 pub use tenancy::{Caller, Role, TenancyError};
 pub use used::{Used, UsedCalls};
 
+/// The types of a version's functions, as they are stored.
+pub struct StoredDescription(String);
+
+impl StoredDescription {
+    /// What is in it.
+    pub fn read(&self) -> Result<Description, LoadError> {
+        serde_json::from_str(&self.0).map_err(|error| LoadError::Engine(format!("stored description: {error}")))
+    }
+}
+
 /// What an operator sets for the shelf.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -267,9 +277,19 @@ impl Catalog {
 
     /// The types of a version's functions.
     pub async fn description(&self, component: &ComponentName, version: &Version) -> Result<Description, LoadError> {
+        self.stored_description(component, version).await?.read()
+    }
+
+    /// The same as it is stored. Reading it takes longer the more there is in it.
+    pub async fn stored_description(
+        &self,
+        component: &ComponentName,
+        version: &Version,
+    ) -> Result<StoredDescription, LoadError> {
         let detail = self.store.version_detail(component, version).await?;
-        let detail = detail.ok_or_else(|| LoadError::Missing(format!("the description of {component}@{version}")))?;
-        serde_json::from_str(&detail).map_err(|error| LoadError::Engine(format!("stored description: {error}")))
+        detail
+            .map(StoredDescription)
+            .ok_or_else(|| LoadError::Missing(format!("the description of {component}@{version}")))
     }
 
     /// The bytes that were published.
@@ -293,7 +313,7 @@ impl Catalog {
     fn publish_snapshot(&self, _changing: &MutexGuard<'_, ()>, edit: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.snapshot());
         edit(&mut next);
-        if let Err(next) = rehearsal::take(next) {
+        if let Some(next) = rehearsal::take(next) {
             self.snapshot.store(Arc::new(next));
         }
     }

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wares_catalog::Catalog;
 use wares_catalog::snapshot::{ComponentEntry, Snapshot, VersionEntry};
+use wares_catalog::{Caller, Catalog};
 use wares_model::limits::{SEARCH_WORDS_MAX, SEARCHED_MAX};
 use wares_model::manifest::{Manifest, Text};
 use wares_model::{ComponentName, Digest, Limits, ProblemCode, Signature, SignerKey, SubmissionId, Timestamp, Version};
@@ -142,7 +142,7 @@ struct VersionQuery {
 
 async fn list(
     State(catalog): State<Arc<Catalog>>,
-    _key: AnyKey,
+    AnyKey(caller): AnyKey,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Page<ComponentShape>>, Problem> {
     let ListQuery { q, interface, namespace, limit, cursor } = query;
@@ -152,7 +152,7 @@ async fn list(
     let mut after = page.after()?;
     loop {
         let (wanted, snapshot, limit) = (Arc::clone(&wanted), Arc::clone(&snapshot), search.wanted());
-        let (found, next) = apart(move || wanted.search(&snapshot, after, limit)).await?;
+        let (found, next) = apart(&caller, move || wanted.search(&snapshot, after, limit)).await?;
         after = next;
         if !search.goes_on(found, after.as_ref()) {
             return Ok(axum::Json(search.page(after)));
@@ -240,18 +240,18 @@ async fn versions(
 
 async fn show_version(
     State(catalog): State<Arc<Catalog>>,
-    _key: AnyKey,
+    AnyKey(caller): AnyKey,
     Path((namespace, name, version)): Path<(String, String, String)>,
-) -> Result<axum::Json<VersionDetail>, Problem> {
-    let (entry, description) = described(&catalog, &namespace, &name, &version).await?;
-    off_thread(move || detail(&entry, description)).await?
+) -> Result<Response, Problem> {
+    let entry = find_version(&catalog, &namespace, &name, &version)?;
+    document(&catalog, &caller, entry, |entry, description| json(&detail(entry, description)?)).await
 }
 
 /// All of a version. Its functions' schemas share their definitions.
-fn detail(entry: &VersionEntry, description: Description) -> Result<axum::Json<VersionDetail>, Problem> {
+fn detail(entry: &VersionEntry, description: Description) -> Result<VersionDetail, Problem> {
     let FunctionSchemas { functions: schemas, definitions } =
         wares_typed::function_schemas(&description).map_err(too_large)?;
-    Ok(axum::Json(VersionDetail {
+    Ok(VersionDetail {
         version: VersionShape::of(entry),
         limits: entry.limits,
         imports: description.imports.clone(),
@@ -261,16 +261,16 @@ fn detail(entry: &VersionEntry, description: Description) -> Result<axum::Json<V
         functions: functions(&description, schemas),
         definitions,
         manifest: description.manifest,
-    }))
+    })
 }
 
 async fn wit(
     State(catalog): State<Arc<Catalog>>,
-    _key: AnyKey,
+    AnyKey(caller): AnyKey,
     Path((namespace, name, version)): Path<(String, String, String)>,
-) -> Result<String, Problem> {
-    let (_, description) = described(&catalog, &namespace, &name, &version).await?;
-    Ok(description.wit().to_owned())
+) -> Result<Response, Problem> {
+    let entry = find_version(&catalog, &namespace, &name, &version)?;
+    document(&catalog, &caller, entry, |_, description| Ok(description.wit().to_owned().into_response())).await
 }
 
 async fn wasm(
@@ -300,10 +300,10 @@ async fn wasm(
 
 async fn openapi(
     State(catalog): State<Arc<Catalog>>,
-    _key: AnyKey,
+    AnyKey(caller): AnyKey,
     Path((namespace, name)): Path<(String, String)>,
     Query(query): Query<VersionQuery>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let name = path::component(&namespace, &name)?;
     let entry = {
         let snapshot = catalog.snapshot();
@@ -313,30 +313,32 @@ async fn openapi(
         };
         Arc::clone(entry)
     };
-    let description = catalog.description(&name, &entry.record.version).await?;
-    let document = off_thread(move || wares_typed::openapi(&name, &entry.record.version, &description)).await?;
-    document.map(axum::Json).map_err(too_large)
+    document(&catalog, &caller, entry, |entry, description| {
+        json(&wares_typed::openapi(&entry.record.component, &entry.record.version, &description).map_err(too_large)?)
+    })
+    .await
 }
 
-/// Documents grow with what vendors declare: they are made where nobody else waits.
-async fn off_thread<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(make).await.map_err(|error| Problem::host(&error))
+/// A document of a version's types. It grows with what its vendor declared, and is made from beginning to end where nobody else
+/// waits.
+async fn document(
+    catalog: &Catalog,
+    caller: &Caller,
+    entry: Arc<VersionEntry>,
+    make: impl FnOnce(&VersionEntry, Description) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let stored = catalog.stored_description(&entry.record.component, &entry.record.version).await?;
+    apart(caller, move || make(&entry, stored.read()?)).await?
+}
+
+fn json(document: &impl Serialize) -> Result<Response, Problem> {
+    let bytes = serde_json::to_vec(document).map_err(|error| Problem::host(&error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 /// A version that was taken before there was a bound.
 fn too_large(error: SchemasTooLarge) -> Problem {
     Problem::new(ProblemCode::TooLarge, error.to_string())
-}
-
-async fn described(
-    catalog: &Catalog,
-    namespace: &str,
-    name: &str,
-    version: &str,
-) -> Result<(Arc<VersionEntry>, Description), Problem> {
-    let entry = find_version(catalog, namespace, name, version)?;
-    let description = catalog.description(&entry.record.component, &entry.record.version).await?;
-    Ok((entry, description))
 }
 
 pub(crate) fn find_version(

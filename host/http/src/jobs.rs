@@ -1,5 +1,6 @@
 //! Jobs: calls with `Prefer: respond-async`, and what became of them.
 
+use crate::apart::turn_at_ledger;
 use crate::auth::LedgerReader;
 use crate::page::{Page, PageQuery, limit_from_text};
 use crate::path::{Path, Query};
@@ -163,6 +164,7 @@ async fn list(
     };
     let (state, before) = (query.state, query.cursor);
     // One more than is shown tells whether there is a next page.
+    let _turn = turn_at_ledger(&caller).await?;
     let mut jobs = app.jobs.list(JobQuery { tenant, state, before, limit: limit as u32 + 1 }).await?;
     let more = jobs.len() > limit;
     jobs.truncate(limit);

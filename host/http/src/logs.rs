@@ -16,9 +16,14 @@ use serde::Deserialize;
 use serde_json::json;
 use std::convert::Infallible;
 use wares_call::{Followed, Following};
+use wares_model::limits::LOG_PAGE_BYTES_MAX;
 use wares_model::{CallId, ComponentName, LedgerEntry, ProblemCode, TenantId};
 use wares_store::LogQuery;
 
+/// Bytes of a line beside its text: what call, tenant, component, version, time and stream take as JSON.
+const LINE_BYTES: usize = 320;
+/// Calls whose logs are read from the ledger at once.
+const CALLS_AT_ONCE: usize = 16;
 /// Seconds after which one who would follow may try again.
 const RETRY_SECONDS: u64 = 60;
 
@@ -65,12 +70,19 @@ async fn logs(State(app): State<App>, _admin: Admin, Query(query): Query<LogsQue
     }
     let page = PageQuery::new(limit, cursor);
     let (mut search, mut before) = (Search::new(&page), page.before_call()?);
+    let mut bytes_left = LOG_PAGE_BYTES_MAX;
     loop {
-        let limit = u32::try_from(search.wanted()).unwrap_or(u32::MAX);
+        let limit = u32::try_from(search.wanted().min(CALLS_AT_ONCE)).unwrap_or(u32::MAX);
         let query = LogQuery { tenant: tenant.clone(), component: component.clone(), call, before, limit };
-        let found = app.catalog.store().logged_calls(query).await?;
+        let mut found = app.catalog.store().logged_calls(query).await?;
         before = found.next;
-        if !search.goes_on(found.entries, before.as_ref()) {
+        let fit = found.entries.iter().take_while(|entry| takes(&mut bytes_left, entry)).count();
+        let is_full = fit < found.entries.len();
+        if is_full {
+            found.entries.truncate(fit.max(usize::from(search.is_empty())));
+            before = found.entries.last().map(|last| last.call).or(search.last().map(|last| last.call));
+        }
+        if !search.goes_on(found.entries, before.as_ref()) || is_full {
             break;
         }
     }
@@ -78,6 +90,15 @@ async fn logs(State(app): State<App>, _admin: Admin, Query(query): Query<LogsQue
     let Page { items: calls, next } = search.page(before);
     let items: Vec<_> = calls.iter().rev().flat_map(LedgerEntry::call_log_lines).collect();
     Ok(axum::Json(json!({"items": items, "next": next})).into_response())
+}
+
+/// Takes what a call's lines need of what is left of a page.
+fn takes(bytes_left: &mut usize, entry: &LedgerEntry) -> bool {
+    let text = entry.logs.as_deref().unwrap_or_default();
+    let lines = text.bytes().filter(|byte| *byte == b'\n').count() + entry.log_marks.len() + 1;
+    let left = bytes_left.checked_sub(text.len() + lines * LINE_BYTES);
+    *bytes_left = left.unwrap_or_default();
+    left.is_some()
 }
 
 /// A JSON object per line, until the reader goes, does not keep up, or the host ends.

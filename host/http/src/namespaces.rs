@@ -100,11 +100,11 @@ struct StoppedShape {
 
 async fn list(
     State(catalog): State<Arc<Catalog>>,
-    _key: AnyKey,
+    AnyKey(caller): AnyKey,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<Page<NamespaceShape>>, Problem> {
     let snapshot = Arc::clone(&catalog.snapshot());
-    apart(move || {
+    apart(&caller, move || {
         let published = snapshot.components().map(|(name, _)| Namespace::of(name));
         let all: BTreeSet<_> = snapshot.namespaces().map(|(name, _)| name.clone()).chain(published).collect();
         Page::of(all, &page, Namespace::clone, |name| shape(&snapshot, name)).map(axum::Json)

@@ -169,6 +169,16 @@ impl<T> Search<T> {
         self.limit.saturating_sub(self.found.len())
     }
 
+    /// Whether nothing was found yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// What was found last.
+    pub(crate) fn last(&self) -> Option<&T> {
+        self.found.last()
+    }
+
     /// Takes in what was found in a piece; whether to go on where `next` says.
     pub(crate) fn goes_on<K>(&mut self, found: Vec<T>, next: Option<&K>) -> bool {
         self.found.extend(found);

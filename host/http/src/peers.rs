@@ -1,7 +1,8 @@
 //! Who may connect: so many at once, so many of one peer, and some that only operators and probes may use.
 //!
-//! When there is no place, the connection that has been without a request for longest makes room: who only connects keeps nobody
-//! out. When all are busy, what is left is for operators and probes.
+//! When there is no place, the connection that has been without a request for longest makes room, or else the oldest one on which
+//! no key was shown, whatever it waits for: who only connects, or takes no answers, keeps nobody out. When all are busy with
+//! requests of this shelf's users, what is left is for operators and probes.
 
 use crate::requests::Requests;
 use crate::telemetry;
@@ -10,6 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
+use wares_model::limits::PEER_RESERVED_CONNECTIONS_MAX;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +70,9 @@ impl Peers {
         }
         let requests = match is_full(&open) {
             false => Requests::default(),
-            true if open.connections.len() < open_max => Requests::reserved(),
+            true if open.connections.len() < open_max && open.reserved_of(peer) < PEER_RESERVED_CONNECTIONS_MAX => {
+                Requests::reserved()
+            }
             true => {
                 telemetry::refused();
                 return None;
@@ -85,15 +89,28 @@ impl Peers {
 }
 
 impl Open {
-    /// Ends the connection, of this peer if it must be one of its, that has been without a request for longest, if any is.
+    /// Ends the connection, of this peer if it must be one of its, that has been without a request for longest, or else the oldest
+    /// one without a key.
     fn make_room(&mut self, peer: Option<IpAddr>) {
-        let longest = self.next_idle(peer).or_else(|| {
+        let idle = self.next_idle(peer).or_else(|| {
             self.look_for_idle(peer);
             self.next_idle(peer)
         });
+        let longest = idle.or_else(|| self.oldest_without_key(peer));
         if let Some(known) = longest.and_then(|number| self.remove(number)) {
             known.requests.make_room();
         }
+    }
+
+    fn oldest_without_key(&self, peer: Option<IpAddr>) -> Option<u64> {
+        let candidates = self.connections.iter().filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
+        candidates.filter(|(_, known)| !known.requests.has_key()).map(|(number, _)| *number).min()
+    }
+
+    /// Connections of a peer on which only operators and probes are served.
+    fn reserved_of(&self, peer: IpAddr) -> usize {
+        let own = self.connections.values().filter(|known| known.peer == peer);
+        own.filter(|known| known.requests.is_reserved()).count()
     }
 
     /// The next of those that were idle at the last look, and have been so since.
@@ -147,6 +164,7 @@ fn peer(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::requests::Ongoing;
     use axum::http::Version;
 
     fn peers(open_max: usize, peer_max: usize, operators_min: usize) -> Arc<Peers> {
@@ -157,38 +175,64 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
+    /// A request that is open, of somebody whose key this shelf knows.
+    fn busy(place: &Place) -> Ongoing {
+        place.requests.show_key();
+        place.requests.begin(Version::HTTP_11)
+    }
+
     #[test]
     fn who_was_idle_for_longest_makes_room() {
         let peers = peers(3, 3, 1);
         let [first, second] = [1, 2].map(|last| peers.place(address(last)).unwrap());
-        let busy = first.requests.begin(Version::HTTP_11);
+        let working = busy(&first);
         let third = peers.place(address(3)).unwrap();
         assert!(!third.requests.is_reserved());
         assert_eq!(peers.open.lock().connections.len(), 2, "the second one made room");
         drop(second);
         assert_eq!(peers.open.lock().connections.len(), 2);
 
-        let _busy = third.requests.begin(Version::HTTP_2);
+        let _working = busy(&third);
         let reserved = peers.place(address(1)).unwrap();
         assert!(reserved.requests.is_reserved(), "all others are busy");
-        let _probe = reserved.requests.begin(Version::HTTP_11);
-        assert!(peers.place(address(1)).is_none());
-        drop(busy);
+        let probe = reserved.requests.begin(Version::HTTP_11);
+        let next = peers.place(address(1)).unwrap();
+        assert!(next.requests.is_reserved(), "a probe that is not taken keeps nobody out");
+        assert_eq!(peers.open.lock().connections.len(), 3);
+        drop((probe, working));
         assert!(peers.place(address(1)).unwrap().requests.is_reserved(), "the first one made room among the last");
-        drop((first, third, reserved));
+        drop((first, third, reserved, next));
         assert!(peers.open.lock().connections.is_empty() && peers.open.lock().peers.is_empty());
     }
 
     #[test]
     fn a_peer_has_its_part_and_makes_room_for_itself_only() {
-        let peers = peers(10, 1, 1);
+        let peers = peers(100, 1, 1);
         let (one, other) = (peers.place(address(1)).unwrap(), peers.place(address(2)).unwrap());
         let again = peers.place(address(1)).unwrap();
         assert!(!again.requests.is_reserved());
-        let _busy = again.requests.begin(Version::HTTP_11);
-        assert!(peers.place(address(1)).unwrap().requests.is_reserved());
-        assert!(other.requests.idle_since().is_some() && peers.open.lock().connections.len() == 2);
+        let _working = busy(&again);
+        let reserved: Vec<_> = std::iter::from_fn(|| {
+            let place = peers.place(address(1))?;
+            assert!(place.requests.is_reserved());
+            let working = busy(&place);
+            Some((place, working))
+        })
+        .collect();
+        assert_eq!(reserved.len(), PEER_RESERVED_CONNECTIONS_MAX);
+        assert!(other.requests.idle_since().is_some() && peers.place(address(2)).is_some());
         drop(one);
+    }
+
+    #[test]
+    fn who_shows_no_key_makes_room_whatever_it_waits_for() {
+        let peers = peers(3, 2, 1);
+        let strangers = [1, 2].map(|last| peers.place(address(last)).unwrap());
+        let _waiting = strangers.each_ref().map(|stranger| stranger.requests.begin(Version::HTTP_2));
+        let user = peers.place(address(3)).unwrap();
+        assert!(!user.requests.is_reserved());
+        assert_eq!(peers.open.lock().connections.keys().copied().max(), Some(3));
+        assert!(!peers.open.lock().connections.contains_key(&1), "the oldest one made room");
     }
 
     #[test]

@@ -61,7 +61,7 @@ async fn graph(
     // What is chosen for other tenants is the operator's business.
     let sees_all = caller.key.role == Role::Admin;
     let page = PageQuery::new(limit, cursor);
-    apart(move || {
+    apart(&caller, move || {
         let nodes = snapshot.graph(component.as_ref(), |one| sees_all || one.tenant.is_none());
         Page::of(nodes, &page, |node| node.component.clone(), |node| node).map(axum::Json)
     })

@@ -9,8 +9,9 @@ use crate::streams::{self, StreamEnd};
 use crate::{App, Problem};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::FromRequestParts;
-use axum::http::Version;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, Version};
+use axum::response::{IntoResponse as _, Response};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use std::convert::Infallible;
@@ -24,17 +25,23 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use wares_call::{Full, Held, Holder};
 use wares_catalog::Caller;
+use wares_model::limits::{ALL_KEYLESS_ANSWERS_MAX, KEYLESS_ANSWERS_MAX};
 
 /// Bytes of an answer that go out as one.
 const PIECE_BYTES: usize = 32 << 10;
 /// Looks at the answers of a connection within the time that a client has for a piece.
 const LOOKS: u32 = 4;
 
+/// Answers of all connections that wait to be taken by who showed no key.
+static KEYLESS: AtomicUsize = AtomicUsize::new(0);
+
 /// What its requests tell of a connection.
 pub(crate) struct Requests {
     open: watch::Sender<usize>,
     have_come: AtomicBool,
     is_http1: AtomicBool,
+    /// Whether a key of this shelf was shown.
+    has_key: AtomicBool,
     /// Whether only operators and probes are served on it.
     is_reserved: AtomicBool,
     /// When it was made, and how many milliseconds later its last request ended.
@@ -56,6 +63,8 @@ struct State {
     /// Whose key was shown.
     caller: OnceLock<Caller>,
     held: OnceLock<Held>,
+    /// Whether it is answered, and counts among those without a key.
+    is_keyless: AtomicBool,
     /// Whether something is there for the client to take.
     is_ready: AtomicBool,
     /// Pieces that the connection has, and bytes of those that have left it.
@@ -93,6 +102,7 @@ impl Default for Requests {
             open: watch::Sender::default(),
             have_come: AtomicBool::default(),
             is_http1: AtomicBool::default(),
+            has_key: AtomicBool::default(),
             is_reserved: AtomicBool::default(),
             made: Instant::now(),
             idle_since_ms: AtomicU64::default(),
@@ -111,6 +121,15 @@ impl Requests {
 
     pub(crate) fn is_reserved(&self) -> bool {
         self.is_reserved.load(Ordering::Relaxed)
+    }
+
+    /// Whether a key of this shelf was shown on it.
+    pub(crate) fn has_key(&self) -> bool {
+        self.has_key.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn show_key(&self) {
+        self.has_key.store(true, Ordering::Relaxed);
     }
 
     /// An operator has shown its key.
@@ -231,12 +250,31 @@ impl Ongoing {
         // A key is looked at once.
         let _ = self.0.caller.set(caller.clone());
         let _ = self.0.held.set(holder.begin()?);
+        self.0.requests.show_key();
         Ok(())
     }
 
     /// Whose it is, as soon as a key was shown.
     pub(crate) fn caller(&self) -> Option<&Caller> {
         self.0.caller.get()
+    }
+
+    /// What is answered instead where this answer is not given: if it does not fit into the budget of whoever asks, or nobody
+    /// showed a key on the connection and too much waits to be taken there. That has no body, so that it does not wait.
+    pub(crate) fn instead_of(&self, answer: &Body) -> Option<Response> {
+        let bytes = answer.size_hint().exact().unwrap_or_default();
+        match self.held() {
+            Some(held) => held.make_room_for(bytes).err().map(|full| Problem::from(full).into_response()),
+            None => self.is_one_too_many().then(|| StatusCode::TOO_MANY_REQUESTS.into_response()),
+        }
+    }
+
+    fn is_one_too_many(&self) -> bool {
+        // This one is open, too.
+        let waiting = self.0.requests.open.borrow().saturating_sub(1);
+        let all = KEYLESS.load(Ordering::Relaxed);
+        !self.0.requests.has_key()
+            && (waiting >= KEYLESS_ANSWERS_MAX || (waiting > 0 && all >= ALL_KEYLESS_ANSWERS_MAX))
     }
 
     /// What it holds of its budgets; nothing as long as no key was shown.
@@ -267,7 +305,13 @@ impl Ongoing {
 
     /// The answer to it, on its way from now on.
     pub(crate) fn answer_with(self, body: Body) -> OpenBody {
-        self.held().into_iter().for_each(|held| held.answered(body.size_hint().exact().unwrap_or_default()));
+        match self.held() {
+            Some(held) => held.answered(body.size_hint().exact().unwrap_or_default()),
+            None => {
+                KEYLESS.fetch_add(1, Ordering::Relaxed);
+                self.0.is_keyless.store(true, Ordering::Relaxed);
+            }
+        }
         self.0.is_ready.store(true, Ordering::Relaxed);
         let answer = Arc::downgrade(&self.0);
         self.0.requests.answers.lock().push(Watched { answer, bytes_left: 0, still: 0, waited: 0 });
@@ -302,9 +346,9 @@ impl Default for Ongoing {
 
 impl State {
     fn new(requests: Arc<Requests>, stream: Option<StreamEnd>) -> Self {
-        let (has_ended, is_ready, pieces, bytes_left) = Default::default();
+        let (has_ended, is_keyless, is_ready, pieces, bytes_left) = Default::default();
         let (caller, held) = (OnceLock::new(), OnceLock::new());
-        Self { requests, has_ended, caller, held, is_ready, pieces, bytes_left, stream }
+        Self { requests, has_ended, caller, held, is_keyless, is_ready, pieces, bytes_left, stream }
     }
 
     fn end(&self) {
@@ -317,6 +361,9 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         self.end();
+        if *self.is_keyless.get_mut() {
+            KEYLESS.fetch_sub(1, Ordering::Relaxed);
+        }
         let this: *const Self = self;
         self.requests.answers.lock().retain(|watched| !std::ptr::eq(watched.answer.as_ptr(), this));
     }

@@ -227,6 +227,8 @@ impl Server {
         request: Request<Incoming>,
     ) -> Result<Response<OpenBody>, Infallible> {
         let version = request.version();
+        // What a component answers is counted, and given.
+        let is_read = request.method().is_safe() && !request.uri().path().starts_with(SERVED_PATH);
         let ongoing = requests.begin(version);
         let said = Said::of(&request);
         let refusal = form::refusal(&request).map(Problem::into_response);
@@ -243,6 +245,9 @@ impl Server {
                 }
             }
         };
+        if is_read && let Some(instead) = ongoing.instead_of(answer.body()) {
+            answer = instead;
+        }
         said.answered(&mut answer, &ongoing, &self.api.refusals);
         if version <= Version::HTTP_11 && self.api.draining.is_announced() {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

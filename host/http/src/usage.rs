@@ -1,5 +1,6 @@
 //! What the ledger says: usage over a period, and single calls.
 
+use crate::apart::turn_at_ledger;
 use crate::auth::LedgerReader;
 use crate::page::{Page, PageQuery, Search, limit_from_text};
 use crate::path::{Path, Query};
@@ -62,6 +63,7 @@ async fn usage(
     let (from, to) = (from.map(Timestamp::minute), to.map(Timestamp::minute_from));
     let group_by = groups(group_by.as_deref().unwrap_or_default())?;
     let query = UsageQuery { from, to, group_by: group_by.clone(), zone: zone.clone(), of };
+    let _turn = turn_at_ledger(&caller).await?;
     let items = catalog.store().usage(query).await?;
     Ok(axum::Json(UsageShape { from, to, time_zone: zone, group_by, items }))
 }
@@ -112,6 +114,7 @@ async fn calls(
     let of =
         CallFilter { tenant: visible_tenant(&caller, tenant)?, application, component, version, function, outcome };
     let [from, to] = [from, to].map(|end| end.map(|end| end.in_zone(&catalog.policy().time_zone)));
+    let _turn = turn_at_ledger(&caller).await?;
     let (mut search, mut before) = (Search::new(&page), page.before_call()?);
     loop {
         let limit = u32::try_from(search.wanted()).unwrap_or(u32::MAX);

@@ -188,8 +188,11 @@ pub const SEARCHED_MAX: usize = 10_000;
 /// How long one request searches for what fills its page: long enough for millions of entries, too short to be given up by a
 /// gateway. What it has found by then is handed out, with where the next request goes on.
 pub const SEARCH_TIME_MAX: Duration = Duration::from_secs(5);
-/// Requests that look through the shelf at once.
+/// Requests that look through the shelf, or have a document made, at once: those of operators, and those of all others. Of these
+/// each tenant, or key of no tenant, has one at a time.
 pub const SEARCHES_MAX: usize = 2;
+/// The same for what is read from the ledger.
+pub const LEDGER_READS_MAX: usize = 2;
 /// Bytes of a component's interface printed as WIT.
 pub const WIT_BYTES_MAX: usize = 2 << 20;
 /// Bytes of why what was handed in is refused: a reason may quote it.
@@ -219,6 +222,12 @@ pub const OPERATORS_HELD_BYTES_MAX: u64 = 256 * MIB;
 pub const REQUEST_BYTES_MIN: u64 = 16 * KIB;
 /// Milliseconds that a request waits for others to give back what they hold.
 pub const HELD_WAIT_MS_MAX: u64 = 1_000;
+/// Connections of one peer, of those that only operators and probes are served on.
+pub const PEER_RESERVED_CONNECTIONS_MAX: usize = 8;
+/// Answers that wait to be taken on one connection on which no key was shown: more than a browser waits for at once.
+pub const KEYLESS_ANSWERS_MAX: usize = 16;
+/// Of all connections together; beyond it each has one.
+pub const ALL_KEYLESS_ANSWERS_MAX: usize = 2_048;
 /// Requests open at once with one key: enough for all that may run and wait for one tenant's application.
 pub const KEY_REQUESTS_MAX: u64 = 1_024;
 /// Keys and tenants of which is known what they hold, beyond those with open requests.
@@ -305,6 +314,10 @@ pub const LISTINGS_MAX: usize = 16;
 pub const DIRECTORIES_KEPT_MAX: usize = 10_000;
 /// Parts of one call's log of which is kept when they came and from where.
 pub const LOG_MARKS_MAX: usize = 4_096;
+/// Lines of one call's log: each is an object of its own where logs are read, however short it is.
+pub const LOG_LINES_MAX: usize = 4_096;
+/// Bytes of a page of logs, as JSON; a call that has more stands on a page alone.
+pub const LOG_PAGE_BYTES_MAX: usize = 4 << 20;
 /// Calls whose logs are on their way to those who follow them.
 pub const FOLLOWED_CALLS_MAX: usize = 256;
 /// Who follows logs at once.

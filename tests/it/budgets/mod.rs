@@ -132,6 +132,61 @@ async fn answers_that_are_not_taken_hold_no_more_than_their_tenants_part() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_read_is_not_given_beyond_the_tenants_part() -> Result<()> {
+    let (length, tenant_bytes) = (900_000, 32 << 20);
+    let part = tenant_bytes.to_string();
+    let [short] = SHORT;
+    let scene = Scene::new(&[short, ("WARES_HTTP_TENANT_HELD_BYTES_MAX", &part)]).await?;
+    let give = scene.host.request(Method::POST, "/v1/call/test/bulk/give", &scene.key);
+    let job = success(give.header("prefer", "respond-async").json(&json!({"length": length})).send().await?).await?;
+    let path = format!("/v1/jobs/{}", job["id"].as_str().context("a job")?);
+    scene.host.until(&path, |job| job["state"] == "succeeded").await?;
+    let watch = scene.watch().await?;
+    let (sender, _connection) = http2_with_window(&scene.host, 0).await?;
+    let mut answers = JoinSet::new();
+    for _ in 0..128 {
+        let request = hyper::Request::get(format!("{}{path}", scene.host.url))
+            .header("authorization", format!("Bearer {}", scene.key))
+            .body(Full::default().boxed())?;
+        let mut sender = sender.clone();
+        answers.spawn(async move {
+            let answer = sender.send_request(request).await?;
+            let status = answer.status();
+            drop(answer.into_body().collect().await);
+            anyhow::Ok(status)
+        });
+    }
+    let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+    while let Some(answer) = tokio::time::timeout(PATIENCE * 4, answers.join_next()).await.context("kept for good")? {
+        *statuses.entry(answer??.as_u16()).or_default() += 1;
+    }
+    println!("{statuses:?}");
+    ensure!(statuses.get(&429).is_some_and(|refused| *refused > 64), "{statuses:?}");
+    watch.end("results of a job that are not taken", bounds(tenant_bytes + BESIDE_BYTES_MAX)).await?;
+    scene.until_normal().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_no_key_and_takes_no_answer_keeps_nobody_out() -> Result<()> {
+    let settings = [("WARES_HTTP_CONNECTIONS_MAX", "120"), ("WARES_HTTP_PEER_CONNECTIONS_MAX", "60")];
+    let scene = Scene::new(&settings).await?;
+    let watch = scene.watch().await?;
+    let mut waiting = Vec::new();
+    for path in ["/docs", "/healthz", "/v1/keys"].iter().cycle().take(240) {
+        let (mut sender, connection) = http2_with_window(&scene.host, 0).await?;
+        let ask = || hyper::Request::get(format!("{}{path}", scene.host.url)).body(Full::default().boxed());
+        let asked = (0..40).map(|_| Ok(sender.send_request(ask()?))).collect::<Result<Vec<_>>>()?;
+        waiting.push((sender, connection, tokio::spawn(join_all(asked))));
+    }
+    scene.is_normal().await?;
+    let operator = scene.host.request(Method::GET, "/v1/keys", &scene.host.admin_key).send().await?;
+    assert_eq!(operator.status(), StatusCode::OK);
+    watch.end("answers that nobody takes who shows no key", bounds(BESIDE_BYTES_MAX)).await?;
+    drop(waiting);
+    scene.until_normal().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn downloads_that_are_not_taken_hold_a_piece_each() -> Result<()> {
     let scene = Scene::new(&SHORT).await?;
     let padded = guests::with_section(guests::number(1)?, "padding", &vec![7; 32 << 20]);

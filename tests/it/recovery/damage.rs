@@ -18,12 +18,12 @@ use wares_it::host::Host;
 fn damage(database: &Path, part: &str) -> Result<()> {
     let connection = Connection::open(database)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    let page: u64 =
+    let page: u32 =
         connection.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?", [part], |row| row.get(0))?;
-    let bytes: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     drop(connection);
     let file = File::options().write(true).open(database)?;
-    Ok(file.write_all_at(&vec![0xff; usize::try_from(bytes)?], (page - 1) * bytes)?)
+    Ok(file.write_all_at(&vec![0xff; usize::try_from(bytes)?], u64::from(page - 1) * u64::from(bytes))?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,8 +60,9 @@ use wares_model::{CallId, ComponentName, KeyId, LedgerEntry, Timestamp, Version}
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// Connections that read.
-const READERS: u32 = 4;
+/// Connections that read: for what tenants and operators ask of the ledger ([`wares_model::limits::LEDGER_READS_MAX`] each), for
+/// guests, and for what calls and jobs need before they run.
+const READERS: u32 = 8;
 /// Of those, how many read for guests at once. What guests change waits for its turn one by one, so that the ledger has at most
 /// one of them before it.
 const GUEST_READERS: usize = 2;
