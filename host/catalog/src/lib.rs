@@ -290,7 +290,7 @@ impl Catalog {
     fn publish_snapshot(&self, _changing: &MutexGuard<'_, ()>, edit: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.snapshot());
         edit(&mut next);
-        if let Err(next) = rehearsal::take(next) {
+        if let Some(next) = rehearsal::take(next) {
             self.snapshot.store(Arc::new(next));
         }
     }

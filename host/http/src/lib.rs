@@ -18,6 +18,7 @@ mod etag;
 mod garbage;
 mod grants;
 mod jobs;
+mod language;
 mod lifecycle;
 mod logs;
 mod namespaces;
@@ -152,6 +153,7 @@ pub fn router(app: App) -> Router {
         .layer(axum::middleware::from_fn(dry_run::rehearsed))
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
         .layer(axum::middleware::from_fn(csv::lists))
+        .layer(axum::middleware::from_fn(language::documentation))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     Router::new()

@@ -8,7 +8,7 @@ use crate::pace::{Pace, Paced};
 use crate::peers::{Peers, Place};
 use crate::requests::{OpenBody, Requests};
 use crate::streams::Streams;
-use crate::{App, Draining, auth, operations, problem};
+use crate::{App, Draining, auth, language, operations, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, HeaderValue, Request, Version, header};
@@ -28,6 +28,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
+use wares_model::Language;
 
 pub use crate::peers::PeerBounds;
 
@@ -205,6 +206,9 @@ impl Server {
     ) -> Result<Response<OpenBody>, Infallible> {
         let version = request.version();
         let ongoing = requests.begin(version);
+        let asked = language::asked(request.headers());
+        // What components answer themselves is theirs.
+        let is_served = request.uri().path().starts_with(SERVED_PATH);
         let refusal = self.refusal(&requests, request.uri().path(), request.headers());
         let mut answer = match refusal {
             Some(refusal) => refusal,
@@ -218,6 +222,10 @@ impl Server {
                 }
             }
         };
+        let is_own = answer.status().is_client_error() || answer.status().is_server_error();
+        if is_own && asked != Language::English && !is_served {
+            answer = language::of_problem(asked, answer).await;
+        }
         if version <= Version::HTTP_11 && self.api.draining.is_announced() {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
