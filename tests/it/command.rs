@@ -46,6 +46,7 @@ fn command(folder: &Path) -> Result<Command> {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WARES_")) {
         command.env_remove(name);
     }
-    command.current_dir(folder);
+    // What is compared is English.
+    command.current_dir(folder).env("LC_ALL", "C.UTF-8");
     Ok(command)
 }

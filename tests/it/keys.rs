@@ -115,7 +115,7 @@ async fn a_lost_admin_key_is_made_anew_on_the_host_s_own_machine() -> Result<()>
     let (dir, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let data_dir = dir.path().to_str().context("a path")?;
     let recover =
-        |flags: &[&str]| wares(elsewhere.path(), &[&["keys", "recover", "--data-dir", data_dir], flags].concat());
+        |flags: &[&str]| wares(elsewhere.path(), [&["keys", "recover", "--data-dir", data_dir], flags].concat());
     let nothing = recover(&[])?;
     assert_eq!((nothing.code, nothing.stderr.contains("--data-dir")), (4, true), "{}", nothing.stderr);
     let host = Host::start(dir.path()).await?;

@@ -217,9 +217,9 @@ async fn every_list_comes_as_csv_with_the_same_head_whatever_is_in_it() -> Resul
     let (status, document) = problem(asked("/v1/components/test/hostile?format=csv").await?).await?;
     assert_eq!((status, code(&document)), (400, "bad-request"), "{document:#}");
     assert_eq!(problem(asked("/v1/calls?format=xml").await?).await?.0, 400);
-    let tagged = asked("/v1/keys?format=csv").await?;
+    let tagged = asked("/v1/tenants?format=csv").await?;
     let tag = tagged.headers()["etag"].clone();
-    let again = host.request(Method::GET, "/v1/keys?format=csv", &host.admin_key).header("if-none-match", tag);
+    let again = host.request(Method::GET, "/v1/tenants?format=csv", &host.admin_key).header("if-none-match", tag);
     assert_eq!(again.send().await?.status(), 304);
 
     let said = |args: &[&str]| done(dir.path(), &host, &host.admin_key, args);

@@ -29,6 +29,7 @@ mod jobs;
 mod keeping;
 mod keys;
 mod keyvalue;
+mod language;
 mod languages;
 mod lifecycle;
 mod lists;

@@ -26,6 +26,7 @@ pub(crate) fn changed() -> Option<Arc<Snapshot>> {
 /// Takes a snapshot that would be published. It is handed back if no rehearsal is going on.
 pub(crate) fn take(snapshot: Snapshot) -> Option<Snapshot> {
     let mut snapshot = Some(snapshot);
+    // An error says that there is no rehearsal to take it.
     let _ = CHANGED.try_with(|changed| changed.replace(snapshot.take().map(Arc::new)));
     snapshot
 }

@@ -19,6 +19,7 @@ mod form;
 mod garbage;
 mod grants;
 mod jobs;
+mod language;
 mod lifecycle;
 mod logs;
 mod media;
@@ -161,6 +162,7 @@ pub fn router(app: App) -> Router {
         .layer(axum::middleware::from_fn(dry_run::rehearsed))
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
         .layer(axum::middleware::from_fn(csv::lists))
+        .layer(axum::middleware::from_fn(language::documentation))
         .layer(axum::middleware::from_fn(media::require_known))
         .layer(axum::middleware::from_fn(etag::tag_reads))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));

@@ -1,12 +1,26 @@
 //! What a client would rather have, by the `Accept` headers (RFC 9110, 12.5).
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue, header};
+use wares_model::Language;
 
 /// Whether the header names `this`, and with no less weight than `that`.
 pub(crate) fn prefers(header: Option<&HeaderValue>, this: &str, that: &str) -> bool {
     let ranges = ranges(header.and_then(|value| value.to_str().ok()).unwrap_or_default());
     let weight = |wanted: &str| ranges.iter().filter(|(range, _)| range == wanted).map(|(_, weight)| *weight).max();
     weight(this).is_some_and(|this| this > 0 && weight(that).is_none_or(|that| this >= that))
+}
+
+/// The language that a client would rather have: of those that it names, the heaviest; of several, the first.
+pub(crate) fn language(headers: &HeaderMap) -> Language {
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut best = (Language::English, 0);
+    for (tag, weight) in ranges(accepted) {
+        let is_known = ["en", "zh"].contains(&tag.split('-').next().unwrap_or_default());
+        if is_known && weight > best.1 {
+            best = (Language::of_tag(&tag), weight);
+        }
+    }
+    best.0
 }
 
 /// The ranges of a header in lower case with their weights in thousandths, as they came.
@@ -40,6 +54,17 @@ mod tests {
         ] {
             let value = HeaderValue::from_static(header);
             assert_eq!(prefers(Some(&value), "text/csv", "application/json"), expected, "{header}");
+        }
+        for (header, expected) in [
+            ("zh-CN,zh;q=0.9,en;q=0.8", Language::Chinese),
+            ("en-US,en;q=0.9,zh;q=0.8", Language::English),
+            ("fr, zh;q=0.5", Language::Chinese),
+            ("en;q=0, zh;q=0.1", Language::Chinese),
+            ("*", Language::English),
+            ("", Language::English),
+        ] {
+            let headers = [(header::ACCEPT_LANGUAGE, HeaderValue::from_static(header))].into_iter().collect();
+            assert_eq!(language(&headers), expected, "{header}");
         }
         assert!(!prefers(None, "text/csv", "application/json"));
     }

@@ -3,15 +3,15 @@
 use crate::auth::{self, Admin};
 use crate::path::Path;
 use crate::problem::PROBLEMS_PATH;
-use crate::{App, Problem};
+use crate::{App, Problem, language};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 use std::fmt::Write as _;
-use wares_model::ProblemCode;
+use wares_model::{Language, ProblemCode};
 
 /// Addresses that answer while all connections are busy, so that load balancers and operators can watch the host.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -70,21 +70,36 @@ async fn metrics(State(app): State<App>, _admin: Admin) -> Response {
     ([(header::CONTENT_TYPE, kind)], app.metrics.render()).into_response()
 }
 
-async fn problems() -> Html<String> {
+async fn problems(headers: HeaderMap) -> Response {
+    let language = language::asked(&headers);
     let rows = ProblemCode::ALL.iter().fold(String::new(), |mut rows, code| {
-        let (status, title) = (statuses(*code), code.title());
+        let (status, title) = (statuses(*code), language.title(*code));
         let _ = write!(rows, "<tr><td><a href=\"{PROBLEMS_PATH}/{code}\">{code}</a><td>{status}<td>{title}");
         rows
     });
-    page("Problems", &format!("<table><tr><th>code<th>status<th>title{rows}</table>"))
+    let [title, head] = match language {
+        Language::English => ["Problems", "<th>code<th>status<th>title"],
+        Language::Chinese => ["问题代码", "<th>代码<th>状态<th>标题"],
+    };
+    in_language(language, title, &format!("<table><tr>{head}{rows}</table>"))
 }
 
-async fn problem(Path(code): Path<String>) -> Result<Html<String>, Problem> {
+async fn problem(Path(code): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let code: ProblemCode = code.parse().map_err(|_| {
         Problem::new(ProblemCode::NotFound, format!("there is no such problem; {PROBLEMS_PATH} lists them"))
     })?;
-    let (status, explanation) = (statuses(code), code.explanation());
-    Ok(page(code.title(), &format!("<p><code>{code}</code>, status {status}</p><p>{explanation}</p>")))
+    let language = language::asked(&headers);
+    let (status, title, explanation) = (statuses(code), language.title(code), language.explanation(code));
+    let word = if language == Language::Chinese { "状态" } else { "status" };
+    let body = format!("<p><code>{code}</code>, {word} {status}</p><p>{explanation}</p>");
+    Ok(in_language(language, title, &body))
+}
+
+fn in_language(language: Language, title: &str, body: &str) -> Response {
+    let Html(text) = page(title, body);
+    let text = text.replacen("lang=\"en\"", &format!("lang=\"{}\"", language.tag()), 1);
+    let headers = [(header::VARY, "accept-language"), (header::CONTENT_LANGUAGE, language.tag())];
+    (headers, Html(text)).into_response()
 }
 
 fn statuses(code: ProblemCode) -> String {
@@ -223,19 +238,29 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("files that nothing refers to; remove them", "admin", "GET, DELETE /v1/garbage"),
     ("tenants", "admin", "GET, POST /v1/tenants"),
     ("remove what components keep for a tenant: files, key-value pairs", "admin", "DELETE /v1/tenants/{id}/data"),
-    ("a tenant's keys", "admin", "GET, POST /v1/tenants/{id}/keys"),
+    ("a tenant's keys", "admin", "GET, POST /v1/tenants/{id}/keys {\"application\":, \"label\":, \"expires-at\":}"),
     ("who reports for another shelf", "admin", "PUT /v1/tenants/{id}/reporter {\"key\":\"…\"}"),
     ("report what copies were used for", "tenant", "POST /v1/usage-reports {\"rows\":[…]} (Wares-Signature)"),
     ("what was reported", "admin", "GET /v1/usage-reports?component=&amp;tenant=&amp;from=&amp;to="),
     ("all keys; new ones of admins, reviewers, publishers", "admin", "GET, POST /v1/keys"),
     ("revoke a key", "admin", "DELETE /v1/keys/{id}"),
-    ("usage", "any", "GET /v1/usage?from=&amp;to=&amp;group_by=tenant,component,version,function,outcome,day"),
-    ("what calls wrote", "admin", "GET /v1/logs?component=&amp;tenant=&amp;call=&amp;limit=&amp;follow=true"),
     (
-        "calls, a page of which may be empty",
+        "usage, narrowed like calls",
         "any",
-        "GET /v1/calls?component=&amp;tenant=&amp;outcome=&amp;limit=&amp;cursor=",
+        "GET /v1/usage?from=&amp;to=&amp;time_zone=&amp;group_by=tenant,application,component,version,function,outcome,month,day,hour",
     ),
+    (
+        "what calls wrote",
+        "admin",
+        "GET /v1/logs?component=&amp;tenant=&amp;call=&amp;limit=&amp;cursor=&amp;follow=true",
+    ),
+    (
+        "calls; while there is a next page there may be more",
+        "any",
+        "GET /v1/calls?from=&amp;to=&amp;component=&amp;version=&amp;function=&amp;tenant=&amp;application=&amp;outcome=&amp;limit=&amp;cursor=",
+    ),
+    ("any list as CSV", "", "GET …?format=csv, or Accept: text/csv"),
+    ("any change, without making it", "", "…?dry-run=true"),
     ("one call", "any", "GET /v1/calls/{id}"),
     ("a backup of the whole shelf", "admin", "GET /v1/backup"),
     ("health and metrics", "none; metrics: admin", "GET /healthz /readyz /metrics"),

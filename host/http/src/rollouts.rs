@@ -13,7 +13,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wares_catalog::{Catalog, RolloutRequest, RolloutView};
-use wares_model::{CallId, ComponentName, Outcome, ProblemCode, RolloutPlan, ShadowTraffic};
+use wares_model::{CallId, ComponentName, Outcome, ProblemCode, RolloutPlan, RolloutState, ShadowTraffic};
+use wares_store::RolloutRecord;
 
 /// Mismatches that a report shows.
 const SAMPLE_MAX: u32 = 20;
@@ -101,8 +102,16 @@ async fn abort(
     headers: HeaderMap,
 ) -> Result<axum::Json<Warned<RolloutView>>, Problem> {
     let component = path::component(&namespace, &name)?;
-    catalog.abort_rollout(&component, admin.actor, reason, if_match(&headers)?).await?;
-    let aborted = catalog.rollout(&component).await?;
+    let running = catalog.rollout(&component).await?.record;
+    let back = catalog.abort_rollout(&component, admin.actor, reason, if_match(&headers)?).await?;
+    let ended = RolloutRecord {
+        state: RolloutState::Aborted,
+        ended_at: Some(back.at),
+        note: back.reason.clone(),
+        evidence: back.evidence.clone(),
+        ..running
+    };
+    let aborted = RolloutView { record: ended, observed: None };
     Ok(axum::Json(Warned::of(&catalog, &component, aborted).await))
 }
 

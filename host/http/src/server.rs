@@ -9,7 +9,7 @@ use crate::peers::{Peers, Place};
 use crate::refusals::{Refusals, Said};
 use crate::requests::{OpenBody, Requests};
 use crate::streams::Streams;
-use crate::{App, Draining, Problem, auth, form, operations, problem};
+use crate::{App, Draining, Problem, auth, form, language, operations, problem};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, HeaderValue, Request, Version, header};
@@ -33,6 +33,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
+use wares_model::Language;
 
 pub use crate::peers::PeerBounds;
 
@@ -227,9 +228,11 @@ impl Server {
         request: Request<Incoming>,
     ) -> Result<Response<OpenBody>, Infallible> {
         let version = request.version();
-        // What a component answers is counted, and given.
-        let is_read = request.method().is_safe() && !request.uri().path().starts_with(SERVED_PATH);
+        // What components answer themselves is theirs, counted, and given.
+        let is_served = request.uri().path().starts_with(SERVED_PATH);
+        let is_read = request.method().is_safe() && !is_served;
         let ongoing = requests.begin(version);
+        let asked = language::asked(request.headers());
         let said = Said::of(&request);
         let refusal = form::refusal(&request).map(Problem::into_response);
         let refusal = refusal.or_else(|| self.refusal(&requests, request.uri().path(), request.headers()));
@@ -247,6 +250,10 @@ impl Server {
         };
         if is_read && let Some(instead) = ongoing.instead_of(answer.body()) {
             answer = instead;
+        }
+        let is_own = answer.status().is_client_error() || answer.status().is_server_error();
+        if is_own && asked != Language::English && !is_served {
+            answer = language::of_problem(asked, answer).await;
         }
         said.answered(&mut answer, &ongoing, &self.api.refusals);
         if version <= Version::HTTP_11 && self.api.draining.is_announced() {

@@ -9,8 +9,9 @@ pub use changing::Changing;
 pub use credentials::{Access, ClientFile, Role};
 pub use download::DownloadError;
 
+use crate::language::spoken;
 use crate::problem::Problem;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};
+use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -165,6 +166,7 @@ impl Client {
         };
         let url = format!("{}{path}{dry_run}", self.base);
         let request = self.http.request(method, &url).header(AUTHORIZATION, format!("Bearer {}", self.key));
+        let request = request.header(ACCEPT_LANGUAGE, spoken().tag());
         let request = match revision {
             Some(revision) => request.header(IF_MATCH, format!("\"{revision}\"")),
             None => request,

@@ -11,6 +11,7 @@ mod descriptors;
 #[cfg(test)]
 mod documents;
 mod exit;
+mod language;
 mod observe;
 mod output;
 mod problem;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(code) => code,
         Err(error) => {
-            output::note(&format!("error: {error:#}"));
+            output::note(&language::explain(&error));
             Exit::of(&error).into()
         }
     }

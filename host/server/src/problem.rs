@@ -1,9 +1,10 @@
 //! Problem documents (RFC 9457) as the command line reads, makes and prints them.
 
+use crate::language::spoken;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
-use wares_model::ProblemCode;
+use wares_model::{Language, ProblemCode};
 
 /// Why something was refused or failed, in the shape that the API answers with.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -71,7 +72,11 @@ impl fmt::Display for Problem {
             write!(f, "\n  in {frame}")?;
         }
         if !self.nearest.is_empty() {
-            write!(f, "\n  did you mean {}?", self.nearest.join(", "))?;
+            let names = self.nearest.join(", ");
+            match spoken() {
+                Language::English => write!(f, "\n  did you mean {names}?")?,
+                Language::Chinese => write!(f, "\n  您是不是要找 {names}？")?,
+            }
         }
         if let Some(call) = &self.call_id {
             write!(f, "\n  call {call}")?;

@@ -1,6 +1,7 @@
 //! Names of components and versions on the command line, and what the API says of them.
 
 use crate::client::{Client, ClientError, encode};
+use crate::language::spoken;
 use serde_json::Value;
 use std::str::FromStr;
 use wares_model::{ComponentName, Version, VersionReq};
@@ -73,10 +74,10 @@ pub(super) fn traffic(deployment: &Value) -> String {
     }
 }
 
-/// A text in the reader's language, as far as the program can tell: English, else Chinese.
+/// A text in the reader's language, or else in the other one.
 pub(super) fn words(text: &Value) -> String {
     let of = |language| text.get(language).and_then(Value::as_str).filter(|text| !text.is_empty());
-    of("en").or_else(|| of("zh")).unwrap_or_default().to_owned()
+    of(spoken().tag()).or_else(|| of("en")).or_else(|| of("zh")).unwrap_or_default().to_owned()
 }
 
 /// What stands at `pointer`, as a cell of a table.

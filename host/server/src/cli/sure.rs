@@ -1,8 +1,10 @@
 //! Asking before something is done that cannot be taken back.
 
 use crate::exit::Exit;
+use crate::language::spoken;
 use anyhow::Context as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use wares_model::Language;
 
 /// Whether to ask.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -22,7 +24,11 @@ impl Sure {
             return Err(Exit::Usage.error(format!("{what}: add --yes if that is what you want")));
         }
         let mut asked = io::stderr().lock();
-        write!(asked, "{what}. Go on? [y/N] ").and_then(|()| asked.flush()).context("standard error")?;
+        let question = match spoken() {
+            Language::English => format!("{what}. Go on? [y/N] "),
+            Language::Chinese => format!("{}。继续吗？[y/N] ", spoken().say(what)),
+        };
+        write!(asked, "{question}").and_then(|()| asked.flush()).context("standard error")?;
         drop(asked);
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).context("standard input")?;
