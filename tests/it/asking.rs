@@ -81,8 +81,13 @@ async fn bodies_that_an_address_does_not_take_are_unsupported() -> Result<()> {
     ];
     for (path, key, headers, status, accepted) in cases {
         let request = host.request(Method::POST, path, key).body("[1, 2]");
-        let answer = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await?;
-        assert_eq!((answer.status().as_u16(), header(&answer, "accept-encoding")), (status, accepted), "{path} {headers:?}");
+        let answer =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await?;
+        assert_eq!(
+            (answer.status().as_u16(), header(&answer, "accept-encoding")),
+            (status, accepted),
+            "{path} {headers:?}"
+        );
         if status != 200 {
             assert_eq!(code(&problem(answer).await?.1), "unsupported", "{path} {headers:?}");
         }
@@ -222,7 +227,10 @@ async fn the_same_publication_with_traffic_many_times_at_once_is_one() -> Result
 
 /// The id that an answer names, of its call or of the request.
 fn id(response: &Response) -> &str {
-    [header(response, "wares-call-id"), header(response, "wares-request-id")].into_iter().find(|id| !id.is_empty()).unwrap_or_default()
+    [header(response, "wares-call-id"), header(response, "wares-request-id")]
+        .into_iter()
+        .find(|id| !id.is_empty())
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +259,11 @@ async fn every_refusal_has_an_id_that_leads_to_it() -> Result<()> {
 
         let kept = host.get(&format!("/v1/calls/{id}")).await.with_context(|| path.clone())?;
         let seen = (&kept["outcome"], &kept["code"], &kept["status"], &kept["path"], &kept["request-id"]);
-        assert_eq!(seen, (&json!("refused"), &json!(expected), &json!(status), &json!(path), &json!("mine-7")), "{kept:#}");
+        assert_eq!(
+            seen,
+            (&json!("refused"), &json!(expected), &json!(status), &json!(path), &json!("mine-7")),
+            "{kept:#}"
+        );
         assert_eq!((&kept["method"], &kept["detail"]), (&json!(method.as_str()), &document["detail"]));
         for (asks, sees) in [(&host.admin_key, true), (&other, false), (&norths, is_norths)] {
             let status = host.request(Method::GET, &format!("/v1/calls/{id}"), asks).send().await?.status();

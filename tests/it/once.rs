@@ -46,7 +46,8 @@ async fn the_same_call_under_the_same_key_has_the_same_answer_and_is_counted_onc
         ("\n{ \"a\" : 1e0, \"b\" : 2 }", "\"order 7\""),
     ] {
         let again = ask(&host, &key, "add", body, name).await?;
-        let seen = ["wares-call-id", "wares-replayed", "wares-outcome", "wares-version"].map(|name| header(&again, name));
+        let seen =
+            ["wares-call-id", "wares-replayed", "wares-outcome", "wares-version"].map(|name| header(&again, name));
         assert_eq!(seen, [call.as_str(), "true", "ok", "1.0.0"], "{body}");
         assert_eq!((header(&again, "content-type"), again.text().await?), ("application/json".into(), "3".into()));
     }

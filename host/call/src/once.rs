@@ -217,7 +217,9 @@ mod tests {
     #[test]
     fn a_key_is_the_same_in_quotes_and_without() {
         let longest = "k".repeat(IDEMPOTENCY_KEY_BYTES_MAX);
-        for (text, key) in [("a b", Some("a b")), ("\"a b\"", Some("a b")), ("\"", Some("\"")), (&longest, Some(&*longest))] {
+        for (text, key) in
+            [("a b", Some("a b")), ("\"a b\"", Some("a b")), ("\"", Some("\"")), (&longest, Some(&*longest))]
+        {
             assert_eq!(text.parse::<IdempotencyKey>().ok().map(IdempotencyKey::into_string).as_deref(), key, "{text}");
         }
         for text in ["", "\"\"", "a\tb", "名", &format!("{longest}k")] {
@@ -233,7 +235,9 @@ mod tests {
         let first = Once::take(&taken, owner("a", "k"), this).unwrap();
         assert!(matches!(Once::take(&taken, owner("a", "k"), this), Err(OnceError::Running)));
         assert!(matches!(Once::take(&taken, owner("a", "k"), other), Err(OnceError::OtherCall)));
-        assert!(Once::take(&taken, owner("b", "k"), other).is_ok() && Once::take(&taken, owner("a", "l"), other).is_ok());
+        assert!(
+            Once::take(&taken, owner("b", "k"), other).is_ok() && Once::take(&taken, owner("a", "l"), other).is_ok()
+        );
         drop(first);
         assert!(Once::take(&taken, owner("a", "k"), other).is_ok());
     }

@@ -222,7 +222,6 @@ impl Catalog {
         let deployment = snapshot.component(&version.record.component).and_then(|entry| entry.deployment.as_ref());
         deployment.is_some_and(|now| now.traffic.contains_key(&version.record.version))
     }
-
 }
 
 /// Why the store did not take a revision.
@@ -256,7 +255,11 @@ impl Snapshot {
     }
 
     /// The version, if it may take traffic: one that is held back may not, and one that is yanked only if it does so already.
-    pub(crate) fn usable(&self, component: &ComponentName, version: &Version) -> Result<Arc<VersionEntry>, DeployError> {
+    pub(crate) fn usable(
+        &self,
+        component: &ComponentName,
+        version: &Version,
+    ) -> Result<Arc<VersionEntry>, DeployError> {
         let entry = self.find_version(component, version)?;
         let deployment = self.find(component)?.deployment.as_ref();
         // A version that has traffic may be given more or less of it, by a rollout that goes wrong too.

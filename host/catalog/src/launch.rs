@@ -47,7 +47,8 @@ impl Catalog {
     ) -> Result<Published, PublishError> {
         let Prepared { examined, wasm, publisher, vetted, against } = prepared;
         if vetted.awaits_review() {
-            let held = format!("{entry:?} awaits review: publish it without traffic, and deploy it when it is approved");
+            let held =
+                format!("{entry:?} awaits review: publish it without traffic, and deploy it when it is approved");
             return Err(DeployError::from(StandingError::Held(held)).into());
         }
         let revision = NewRevision::from(all_traffic(entry, actor.clone(), reason.clone()));

@@ -34,6 +34,7 @@ pub mod trial;
 pub mod upkeep;
 pub mod used;
 pub mod vetting;
+pub mod webhooks;
 pub mod wipe;
 pub mod wit_diff;
 

@@ -37,7 +37,8 @@ fn host<B>(request: &Request<B>) -> Option<Problem> {
 fn scheme<B>(request: &Request<B>) -> Option<Problem> {
     let scheme = request.uri().scheme()?;
     let is_known = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
-    let problem = || Problem::bad_request(format!("the address begins with {scheme}: this host answers http and https"));
+    let problem =
+        || Problem::bad_request(format!("the address begins with {scheme}: this host answers http and https"));
     (!is_known).then(problem)
 }
 

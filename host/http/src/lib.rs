@@ -44,6 +44,7 @@ mod submissions;
 mod tenants;
 mod traced;
 mod usage;
+mod webhooks;
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -151,6 +152,7 @@ pub fn router(app: App) -> Router {
         .merge(usage::routes())
         .merge(jobs::routes())
         .merge(schedules::routes())
+        .merge(webhooks::routes())
         .fallback(problem::no_such_address)
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))
         .layer(axum::middleware::from_fn(media::require_known))

@@ -248,9 +248,7 @@ impl From<TakeBackupError> for Problem {
         match error {
             TakeBackupError::UnderWay => Self::new(ProblemCode::Conflict, error.to_string()),
             // Whoever may take a backup sees everything: the reason too.
-            TakeBackupError::Failed(_) => {
-                Self::fault(&error, error.to_string())
-            }
+            TakeBackupError::Failed(_) => Self::fault(&error, error.to_string()),
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use wares_catalog::{Caller, Role};
-use wares_model::limits::{REFUSALS_BYTES_MAX, REFUSALS_MAX, REFUSAL_DETAIL_BYTES_MAX};
+use wares_model::limits::{REFUSAL_DETAIL_BYTES_MAX, REFUSALS_BYTES_MAX, REFUSALS_MAX};
 use wares_model::{Application, CallId, ProblemCode, TenantId, Timestamp};
 
 /// Bytes that a refusal counts for beside its texts.

@@ -83,7 +83,8 @@ pub struct Api {
 
 impl From<App> for Api {
     fn from(app: App) -> Self {
-        let (router, draining, refusals) = (crate::router(app.clone()), app.draining.clone(), Arc::clone(&app.refusals));
+        let (router, draining, refusals) =
+            (crate::router(app.clone()), app.draining.clone(), Arc::clone(&app.refusals));
         Self { router, draining, refusals, is_operator: Box::new(move |headers| auth::is_operator(&app, headers)) }
     }
 }

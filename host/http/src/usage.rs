@@ -109,7 +109,8 @@ async fn call(
     }
     let refused = refusals.find(id, own).map(|refusal| axum::Json(CallShape::Refused(Box::new(refusal))));
     refused.ok_or_else(|| {
-        let detail = format!("the ledger has no call {id}, and no request of this id was refused here a short while ago");
+        let detail =
+            format!("the ledger has no call {id}, and no request of this id was refused here a short while ago");
         Problem::new(ProblemCode::NotFound, detail)
     })
 }

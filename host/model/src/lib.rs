@@ -22,6 +22,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod signature;
 pub mod time;
+pub mod webhook;
 
 pub use config::ConfigOverrides;
 pub use digest::Digest;
@@ -41,3 +42,4 @@ pub use schedule::Schedule;
 pub use semver::{Version, VersionReq};
 pub use signature::{PrivateKey, Release, Report, Signature, SignerKey};
 pub use time::Timestamp;
+pub use webhook::WebhookTarget;

@@ -145,6 +145,8 @@ pub enum QueuedJob {
 pub struct JobQuery {
     /// Those of one tenant.
     pub tenant: Option<TenantId>,
+    /// Those that one of its applications made, and those that none did but a schedule.
+    pub application: Option<String>,
     /// Those in one state.
     pub state: Option<JobState>,
     /// Those older than this one.
@@ -275,8 +277,12 @@ pub trait JobStore: Send + Sync + 'static {
     async fn queue_job(&self, job: NewJob, bounds: JobBounds) -> Result<QueuedJob, StoreError>;
 
     /// The job that one of a tenant's applications gave this idempotency key.
-    async fn job_of_key(&self, tenant: &TenantId, application: &str, key: &str)
-    -> Result<Option<JobRecord>, StoreError>;
+    async fn job_of_key(
+        &self,
+        tenant: &TenantId,
+        application: &str,
+        key: &str,
+    ) -> Result<Option<JobRecord>, StoreError>;
 
     /// One job.
     async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;

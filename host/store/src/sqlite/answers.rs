@@ -30,8 +30,7 @@ pub(super) fn keep(transaction: &Connection, entry: &LedgerEntry, kept: &KeptAns
     let KeptAnswer { key, fingerprint, problem, json } = kept;
     let (tenant, application) = (entry.tenant.as_str(), &*entry.application);
     let owner = params![tenant, application, key];
-    let forgotten: Option<i64> =
-        transaction.prepare_cached(FORGET)?.query_row(owner, |row| row.get(0)).optional()?;
+    let forgotten: Option<i64> = transaction.prepare_cached(FORGET)?.query_row(owner, |row| row.get(0)).optional()?;
     let bytes = signed((ANSWER_BYTES_MIN + key.len() + problem.as_ref().map_or(0, String::len) + json.len()) as u64);
     transaction.prepare_cached(KEEP)?.execute(params![
         tenant,
@@ -89,15 +88,14 @@ impl AnswerStore for SqliteStore {
         key: &str,
         since: Timestamp,
     ) -> Result<Option<KeptCall>, StoreError> {
-        let row = sqlx::query(
-            "SELECT * FROM kept_answers WHERE tenant = ? AND application = ? AND key = ? AND kept_at >= ?",
-        )
-        .bind(tenant.as_str())
-        .bind(application)
-        .bind(key)
-        .bind(since.as_micros())
-        .fetch_optional(&self.readers)
-        .await?;
+        let row =
+            sqlx::query("SELECT * FROM kept_answers WHERE tenant = ? AND application = ? AND key = ? AND kept_at >= ?")
+                .bind(tenant.as_str())
+                .bind(application)
+                .bind(key)
+                .bind(since.as_micros())
+                .fetch_optional(&self.readers)
+                .await?;
         let Some(row) = row else { return Ok(None) };
         let call: Vec<u8> = row.try_get("call")?;
         let call = call.try_into().map_err(|_| StoreError::Corrupt("the id of a kept answer's call".to_owned()))?;

@@ -27,6 +27,7 @@ mod trust;
 mod upkeep;
 mod usage;
 mod versions;
+mod webhooks;
 
 use crate::keyvalue::Gates;
 use crate::{

@@ -21,12 +21,11 @@ async fn find(store: &SqliteStore, application: &str, key: &str, since: i64) -> 
 }
 
 async fn sum(store: &SqliteStore) -> i64 {
-    let (sum, counted): (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT SUM(bytes) FROM kept_sums), (SELECT COALESCE(SUM(bytes), 0) FROM kept_answers)",
-    )
-    .fetch_one(&store.readers)
-    .await
-    .unwrap();
+    let (sum, counted): (i64, i64) =
+        sqlx::query_as("SELECT (SELECT SUM(bytes) FROM kept_sums), (SELECT COALESCE(SUM(bytes), 0) FROM kept_answers)")
+            .fetch_one(&store.readers)
+            .await
+            .unwrap();
     assert_eq!(sum, counted);
     sum
 }
