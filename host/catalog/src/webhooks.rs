@@ -1,7 +1,7 @@
 //! Webhooks: an application's own address, which is told of the end of its jobs in messages that only this shelf can have signed
 //! (by the specification of Standard Webhooks).
 //!
-//! What they are signed with is a secret like those of components, sealed as they are, under [`SECRETS_OF`].
+//! What they are signed with is sealed as components' secrets are, and stands among them under `wares:webhooks`.
 
 use crate::{Catalog, SecretsError};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
