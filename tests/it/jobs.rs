@@ -1,5 +1,6 @@
 //! Calls that are made later: accepted once, tried as often as it takes, never lost.
 
+mod ends;
 mod restarts;
 mod tenants;
 

@@ -5,7 +5,7 @@
 //! key is taken in memory, which ends with the host as the call does. A call that was refused was not made, and one that failed
 //! in the host may be made again: neither is kept.
 //!
-//! Kept are the newest answers of each tenant, within [`KEPT_ANSWERS_BYTES_MAX`] and for [`KEPT_ANSWERS_SECONDS`].
+//! Kept are the newest answers of each tenant, within `KEPT_ANSWERS_BYTES_MAX` and for `KEPT_ANSWERS_SECONDS`.
 
 use crate::jobs::Named;
 use crate::{Answered, CallError, Calls, Explanation, Held, Prepared, Purpose, Request};

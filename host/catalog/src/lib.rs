@@ -38,6 +38,7 @@ pub mod upkeep;
 pub mod used;
 pub mod vetting;
 mod way_back;
+pub mod webhooks;
 pub mod wipe;
 pub mod wit_diff;
 

@@ -130,6 +130,21 @@ impl Vault {
         Ok(self.store.put_secret(sealed, actor).await?)
     }
 
+    /// A secret of the host's own that is set for a tenant.
+    pub(crate) async fn secret_for(
+        &self,
+        component: &ComponentName,
+        name: &Label,
+        tenant: &TenantId,
+    ) -> Result<Zeroizing<String>, String> {
+        let sealed = self.store.sealed_secret(component, name, std::slice::from_ref(tenant)).await;
+        let sealed = sealed.map_err(|error| error.to_string())?.ok_or("its secret is gone: set it anew")?;
+        self.keys.load().open(&sealed).map_err(|error| {
+            log_unopened(&sealed, &error);
+            error.to_string()
+        })
+    }
+
     /// Reads the keys again and brings all secrets under the first of them.
     pub async fn reseal(&self) -> Result<Resealed, SecretsError> {
         let _changing = self.changing.lock().await;

@@ -15,9 +15,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use wares_call::jobs::{JobError, Jobs, Named};
+use std::time::Duration;
+use wares_call::jobs::{JobError, Jobs, Named, Viewer};
 use wares_call::{Explanation, IdempotencyKey, Request};
-use wares_catalog::{Caller, Target};
+use wares_catalog::{Caller, Role, Target};
+use wares_model::limits::JOB_WAIT_SECONDS_MAX;
 use wares_model::{CallId, ComponentName, JobId, JobState, ProblemCode, TenantId, Timestamp};
 use wares_store::{AttemptRecord, JobDetail, JobQuery, JobRecord};
 
@@ -93,6 +95,13 @@ struct ListQuery {
     cursor: Option<JobId>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShowQuery {
+    /// Seconds to wait for the job's end, at most a minute; then it is shown as it is.
+    wait: Option<u64>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct JobShape {
@@ -157,15 +166,17 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Page<JobShape>>, Problem> {
     let limit = PageQuery::new(query.limit, None).limit();
-    let tenant = match own(&caller) {
-        None => query.tenant,
-        Some(own) if query.tenant.as_ref().is_none_or(|asked| asked == own) => Some(own.clone()),
-        Some(_) => return Err(Problem::new(ProblemCode::Forbidden, "a tenant's key reads that tenant's jobs only")),
-    };
-    let (state, before) = (query.state, query.cursor);
+    let viewer = viewer(&caller);
+    if let (Viewer::Application { tenant, .. }, Some(asked)) = (&viewer, &query.tenant)
+        && tenant != asked
+    {
+        return Err(Problem::new(ProblemCode::Forbidden, "a tenant's key reads that tenant's jobs only"));
+    }
+    let (tenant, state, before) = (query.tenant, query.state, query.cursor);
     // One more than is shown tells whether there is a next page.
     let _turn = turn_at_ledger(&caller).await?;
-    let mut jobs = app.jobs.list(JobQuery { tenant, state, before, limit: limit as u32 + 1 }).await?;
+    let asked = JobQuery { tenant, application: None, state, before, limit: limit as u32 + 1 };
+    let mut jobs = app.jobs.list(viewer.narrowed(asked)).await?;
     let more = jobs.len() > limit;
     jobs.truncate(limit);
     let next = jobs.last().filter(|_| more).map(|last| last.id.to_string());
@@ -176,8 +187,17 @@ async fn show(
     State(app): State<App>,
     LedgerReader(caller): LedgerReader,
     Path(id): Path<JobId>,
+    Query(ShowQuery { wait }): Query<ShowQuery>,
 ) -> Result<axum::Json<DetailShape>, Problem> {
-    let JobDetail { record, arguments, result, error, attempts } = app.jobs.show(id, own(&caller)).await?;
+    let viewer = viewer(&caller);
+    let shown = match wait {
+        None => app.jobs.show(id, &viewer).await?,
+        Some(seconds) => {
+            let patience = Duration::from_secs(seconds.min(JOB_WAIT_SECONDS_MAX));
+            app.jobs.show_at_end(id, &viewer, patience).await?
+        }
+    };
+    let JobDetail { record, arguments, result, error, attempts } = shown;
     let attempt =
         |AttemptRecord { call, started_at, ended_at, outcome }| AttemptShape { call, started_at, ended_at, outcome };
     let calls = attempts.into_iter().map(attempt).collect();
@@ -191,7 +211,7 @@ async fn cancel(
     LedgerReader(caller): LedgerReader,
     Path(id): Path<JobId>,
 ) -> Result<axum::Json<JobShape>, Problem> {
-    Ok(axum::Json(shape(app.jobs.cancel(id, own(&caller)).await?)?))
+    Ok(axum::Json(shape(app.jobs.cancel(id, &viewer(&caller)).await?)?))
 }
 
 async fn replay(
@@ -199,12 +219,18 @@ async fn replay(
     LedgerReader(caller): LedgerReader,
     Path(id): Path<JobId>,
 ) -> Result<axum::Json<JobShape>, Problem> {
-    Ok(axum::Json(shape(app.jobs.replay(id, own(&caller)).await?)?))
+    Ok(axum::Json(shape(app.jobs.replay(id, &viewer(&caller)).await?)?))
 }
 
-/// The tenant whose jobs alone the caller sees.
-fn own(caller: &Caller) -> Option<&TenantId> {
-    caller.tenant.as_ref().map(|tenant| &tenant.record.id)
+/// Whose jobs the caller sees.
+fn viewer(caller: &Caller) -> Viewer {
+    match &caller.key.role {
+        Role::Tenant { tenant, application } => {
+            Viewer::Application { tenant: tenant.clone(), name: application.clone() }
+        }
+        // Others do not read the ledger.
+        Role::Admin | Role::Reviewer | Role::Publisher { .. } => Viewer::Operator,
+    }
 }
 
 /// JSON that was read or written by the host before; an empty body is no arguments.

@@ -50,6 +50,7 @@ mod telemetry;
 mod tenants;
 mod traced;
 mod usage;
+mod webhooks;
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -158,6 +159,7 @@ pub fn router(app: App) -> Router {
         .merge(usage::routes())
         .merge(jobs::routes())
         .merge(schedules::routes())
+        .merge(webhooks::routes())
         .fallback(problem::no_such_address)
         .layer(axum::middleware::from_fn(dry_run::rehearsed))
         .layer(axum::middleware::from_fn_with_state(app.clone(), changes::to_their_end))

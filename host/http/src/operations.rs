@@ -143,7 +143,13 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     ("call a component", "tenant", "POST /v1/call/{namespace}/{name}[@{version-req}]/{interface}/{function}"),
     ("call an interface", "tenant", "POST /v1/interfaces/{namespace}:{package}/{interface}[@{version-req}]/{function}"),
     ("have a call made later, as a job", "tenant", "either of them with Prefer: respond-async (Idempotency-Key)"),
-    ("jobs", "tenant, admin", "GET /v1/jobs?state=&amp;tenant=&amp;limit=&amp;cursor=, /v1/jobs/{id}"),
+    ("jobs", "tenant, admin", "GET /v1/jobs?state=&amp;tenant=&amp;limit=&amp;cursor=, /v1/jobs/{id}?wait="),
+    ("where applications are told of the ends of their jobs", "admin", "GET /v1/tenants/{id}/webhooks"),
+    (
+        "have an application told, or not",
+        "admin",
+        "PUT, DELETE /v1/tenants/{id}/webhooks/{application} {\"url\":\"…\",\"addresses\":[]}",
+    ),
     ("end a job, or try a dead one again", "tenant, admin", "POST /v1/jobs/{id}/cancel, /v1/jobs/{id}/replay"),
     ("a tenant's schedules", "tenant, admin", "GET /v1/tenants/{id}/schedules"),
     (

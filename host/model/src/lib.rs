@@ -24,6 +24,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod signature;
 pub mod time;
+pub mod webhook;
 pub mod zone;
 
 pub use config::ConfigOverrides;
@@ -45,4 +46,5 @@ pub use schedule::Schedule;
 pub use semver::{Version, VersionReq};
 pub use signature::{PrivateKey, Release, Report, Signature, SignerKey};
 pub use time::Timestamp;
+pub use webhook::WebhookTarget;
 pub use zone::{TimeOrDay, Zone};

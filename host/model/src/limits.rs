@@ -360,6 +360,16 @@ pub const JOB_DEADLINE_SECONDS_MAX: u64 = 30 * 86_400;
 pub const JOB_INTERRUPTIONS_MAX: u32 = 10;
 /// Attempts of one job that are kept.
 pub const JOB_ATTEMPTS_KEPT_MAX: u32 = 100;
+/// Seconds that a request may wait for the end of a job; proxies have patience for a minute.
+pub const JOB_WAIT_SECONDS_MAX: u64 = 60;
+/// Webhooks of one tenant.
+pub const WEBHOOKS_MAX: usize = 100;
+/// Bytes of a webhook's URL.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2 << 10;
+/// Webhooks that are being told at once.
+pub const WEBHOOKS_SENDING_MAX: usize = 8;
+/// Seconds that telling one may take.
+pub const WEBHOOK_SECONDS_MAX: u64 = 15;
 /// Bytes of an idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Bytes of the answers that are kept for one tenant under such keys; the newest stay. Several of the largest results fit, and

@@ -168,7 +168,7 @@ pub struct Jobs {
     pub attempts_max: u32,
     /// Seconds until no further attempt is made; a manifest that asks for more gets this many.
     pub deadline_seconds_max: u64,
-    /// Bytes of one job's arguments.
+    /// Bytes of one job's arguments, where the limits of its call allow as many.
     pub arguments_bytes_max: u64,
     /// Bytes of a result that is kept; of a larger one only the size is.
     pub result_bytes_max: u64,
@@ -454,8 +454,8 @@ impl Default for Jobs {
             waiting_bytes_max: 256 << 20,
             attempts_max: RETRY_ATTEMPTS_MAX,
             deadline_seconds_max: 7 * 86_400,
-            arguments_bytes_max: 1 << 20,
-            result_bytes_max: 1 << 20,
+            arguments_bytes_max: Limits::CEILING.body_bytes_max,
+            result_bytes_max: Limits::CEILING.result_bytes_max,
             kept_hours: 72,
             dead_kept_hours: 720,
             kept_max: 10_000,

@@ -30,3 +30,38 @@ CREATE TABLE kept_sums (
 -- A key is its application's own.
 DROP INDEX jobs_key;
 CREATE UNIQUE INDEX jobs_key ON jobs (tenant, application, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- Where applications are told of the ends of their jobs, and what they are still to be told.
+CREATE TABLE webhooks (
+    tenant      TEXT NOT NULL REFERENCES tenants (id),
+    application TEXT NOT NULL,
+    target      TEXT NOT NULL,
+    set_at      INTEGER NOT NULL,
+    actor       TEXT NOT NULL,
+    PRIMARY KEY (tenant, application)
+) WITHOUT ROWID;
+
+CREATE TABLE webhook_deliveries (
+    id          BLOB NOT NULL PRIMARY KEY,
+    tenant      TEXT NOT NULL,
+    application TEXT NOT NULL,
+    job         BLOB NOT NULL,
+    state       TEXT NOT NULL,
+    ended_at    INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL,
+    next_at     INTEGER NOT NULL,
+    -- Why it was not told last.
+    problem     TEXT
+);
+CREATE INDEX webhook_deliveries_next ON webhook_deliveries (next_at);
+CREATE INDEX webhook_deliveries_of ON webhook_deliveries (tenant, application, next_at);
+
+-- Whichever way a job ends, its webhook is told of it or neither is written. Of one tenant 10,000 may wait.
+CREATE TRIGGER webhooks_are_told AFTER UPDATE OF state ON jobs
+WHEN NEW.state IN ('succeeded', 'dead', 'cancelled') AND OLD.state NOT IN ('succeeded', 'dead', 'cancelled')
+BEGIN
+    INSERT INTO webhook_deliveries (id, tenant, application, job, state, ended_at, attempts, next_at)
+        SELECT randomblob(16), NEW.tenant, NEW.application, NEW.id, NEW.state, NEW.finished_at, 0, NEW.finished_at
+        FROM webhooks WHERE tenant = NEW.tenant AND application = NEW.application
+            AND 10000 > (SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries WHERE tenant = NEW.tenant LIMIT 10000));
+END;

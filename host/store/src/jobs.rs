@@ -145,6 +145,8 @@ pub enum QueuedJob {
 pub struct JobQuery {
     /// Those of one tenant.
     pub tenant: Option<TenantId>,
+    /// Those that one of its applications made, and those that none did but a schedule.
+    pub application: Option<String>,
     /// Those in one state.
     pub state: Option<JobState>,
     /// Those older than this one.

@@ -26,6 +26,7 @@ mod secrets;
 mod sqlite;
 mod trust;
 mod upkeep;
+mod webhooks;
 
 pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
 pub use answers::{AnswerStore, KeptCall};
@@ -59,6 +60,7 @@ pub use trust::{
     TrustRecord, TrustStore, Verdict,
 };
 pub use upkeep::{DatabaseSize, UpkeepStore};
+pub use webhooks::{WebhookDelivery, WebhookRecord, WebhookStanding, WebhookStore};
 
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -95,6 +97,7 @@ pub trait Store:
     + SecretStore
     + ConfigStore
     + UpkeepStore
+    + WebhookStore
 {
     /// Adds a version. The same digest again changes nothing; another digest is a [`StoreError::VersionConflict`].
     async fn insert_version(&self, new: NewVersion) -> Result<Inserted, StoreError>;

@@ -9,11 +9,15 @@ mod attempt;
 mod backoff;
 mod recovery;
 mod schedules;
+mod viewer;
+mod watchers;
+mod webhooks;
 mod wipe;
 mod worker;
 
 pub(crate) use attempt::Attempt;
 pub use schedules::{ScheduleError, ScheduleView};
+pub use viewer::Viewer;
 
 use crate::{CallError, Calls, Explanation, Found, IdempotencyKey, Request, error, once, telemetry};
 use arc_swap::ArcSwap;
@@ -29,8 +33,9 @@ use wares_catalog::Target;
 use wares_catalog::rehearsal::is_rehearsal;
 use wares_catalog::tenancy::TenantEntry;
 use wares_engine::TraceParent;
-use wares_model::{CallId, Digest, JobId, JobState, ProblemCode, Retry, TenantId, Timestamp};
+use wares_model::{CallId, Digest, JobId, JobState, ProblemCode, Retry, Timestamp};
 use wares_store::{Due, JobBounds, JobDetail, JobQuery, JobRecord, JobRetention, NewJob, QueuedJob, Store, StoreError};
+use watchers::Watchers;
 
 /// What an operator sets for jobs.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +69,10 @@ struct Inner {
     queued: Notify,
     /// Rings when a schedule was enabled.
     enabled: Notify,
-    /// Rings when an attempt has ended and that is written.
+    /// Rings when an attempt has ended and that is written, or a job has without one.
     ended: Notify,
+    /// Who waits for the end of which job.
+    watchers: Watchers,
     /// Attempts that are being made; cancelling one ends it.
     running: Mutex<HashMap<JobId, CancellationToken>>,
     closing: CancellationToken,
@@ -129,6 +136,7 @@ impl Jobs {
             queued: Notify::new(),
             enabled: Notify::new(),
             ended: Notify::new(),
+            watchers: Watchers::default(),
             running: Mutex::default(),
             closing: CancellationToken::new(),
         });
@@ -137,7 +145,12 @@ impl Jobs {
         let worker = tokio::spawn({
             let inner = Arc::clone(&inner);
             async move {
-                tokio::join!(worker::run(&inner, drain), schedules::run(&inner, started), worker::keep_up(&inner));
+                tokio::join!(
+                    worker::run(&inner, drain),
+                    schedules::run(&inner, started),
+                    webhooks::run(&inner),
+                    worker::keep_up(&inner),
+                );
             }
         });
         Ok((Self(inner), worker))
@@ -198,15 +211,37 @@ impl Jobs {
         Ok(self.0.store().jobs(query).await?)
     }
 
-    /// One job with all that is kept of it; a tenant sees its own.
-    pub async fn show(&self, id: JobId, tenant: Option<&TenantId>) -> Result<JobDetail, JobError> {
+    /// One job with all that is kept of it, if whoever asks may see it.
+    pub async fn show(&self, id: JobId, viewer: &Viewer) -> Result<JobDetail, JobError> {
         let found = self.0.store().job_detail(id).await?;
-        found.filter(|job| tenant.is_none_or(|own| *own == job.record.tenant)).ok_or(JobError::NoJob(id))
+        found.filter(|job| viewer.sees(&job.record)).ok_or(JobError::NoJob(id))
+    }
+
+    /// The same when the job has come to its end, or so much time has passed, or the queue is closed.
+    pub async fn show_at_end(&self, id: JobId, viewer: &Viewer, patience: Duration) -> Result<JobDetail, JobError> {
+        let wait = async {
+            let watcher = self.0.watchers.watch(id);
+            loop {
+                // Made first, so that no end comes unseen between the look and the wait.
+                let mut changed = std::pin::pin!(watcher.changed());
+                changed.as_mut().enable();
+                if self.look(id, viewer).await?.state.is_final() {
+                    return Ok::<_, JobError>(());
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            waited = wait => waited?,
+            () = tokio::time::sleep(patience) => {}
+            () = self.0.closing.cancelled() => {}
+        }
+        self.show(id, viewer).await
     }
 
     /// Ends a job that is not at its end. One that runs ends a moment later.
-    pub async fn cancel(&self, id: JobId, tenant: Option<&TenantId>) -> Result<JobRecord, JobError> {
-        self.check_owner(id, tenant).await?;
+    pub async fn cancel(&self, id: JobId, viewer: &Viewer) -> Result<JobRecord, JobError> {
+        self.look(id, viewer).await?;
         let record = self.0.store().cancel_job(id, Timestamp::now()).await?.ok_or(JobError::NoJob(id))?;
         match record.state {
             JobState::Running => {
@@ -215,14 +250,17 @@ impl Jobs {
                 }
                 Ok(record)
             }
-            JobState::Cancelled => Ok(record),
+            JobState::Cancelled => {
+                self.0.tell_end(id);
+                Ok(record)
+            }
             state => Err(JobError::State { id, state, hint: "only one that is queued or running is cancelled" }),
         }
     }
 
     /// Queues a job again that is dead or was cancelled.
-    pub async fn replay(&self, id: JobId, tenant: Option<&TenantId>) -> Result<JobRecord, JobError> {
-        self.check_owner(id, tenant).await?;
+    pub async fn replay(&self, id: JobId, viewer: &Viewer) -> Result<JobRecord, JobError> {
+        self.look(id, viewer).await?;
         let waiting = self.0.policy().waiting;
         match self.0.store().replay_job(id, Timestamp::now(), waiting).await?.ok_or(JobError::NoJob(id))? {
             QueuedJob::New(record) => {
@@ -236,14 +274,20 @@ impl Jobs {
         }
     }
 
-    async fn check_owner(&self, id: JobId, tenant: Option<&TenantId>) -> Result<(), JobError> {
-        let Some(own) = tenant else { return Ok(()) };
-        let job = self.0.store().job(id).await?;
-        if job.is_some_and(|job| job.tenant == *own) { Ok(()) } else { Err(JobError::NoJob(id)) }
+    /// The job, if whoever asks may see it.
+    async fn look(&self, id: JobId, viewer: &Viewer) -> Result<JobRecord, JobError> {
+        let found = self.0.store().job(id).await?;
+        found.filter(|job| viewer.sees(job)).ok_or(JobError::NoJob(id))
     }
 }
 
 impl Inner {
+    /// A job may have come to its end, and that is written.
+    fn tell_end(&self, id: JobId) {
+        self.watchers.tell(id);
+        self.ended.notify_waiters();
+    }
+
     fn policy(&self) -> JobPolicy {
         **self.policy.load()
     }

@@ -72,7 +72,7 @@ impl Inner {
         // Once its end is written the job may run again, and has a handle of its own then.
         drop(running);
         self.write_end(id, end).await;
-        self.ended.notify_waiters();
+        self.tell_end(id);
     }
 
     async fn prune(&self) -> Result<u64, StoreError> {

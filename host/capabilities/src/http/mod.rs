@@ -17,6 +17,7 @@ mod failure;
 mod headers;
 pub mod hop_by_hop;
 mod outbound;
+mod own;
 mod places;
 mod resolve;
 mod send;

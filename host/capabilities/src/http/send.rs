@@ -26,7 +26,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 /// Bytes that are read from a connection at once; a response's header is not larger.
-const READ_BYTES_MAX: usize = 64 << 10;
+pub(super) const READ_BYTES_MAX: usize = 64 << 10;
 
 /// What requests of one call draw on.
 #[derive(Clone)]
@@ -149,7 +149,7 @@ impl Sending {
 }
 
 /// Resolves, checks and dials, all of it before the deadline.
-async fn reach(
+pub(super) async fn reach(
     outbound: &Outbound,
     target: &Target,
     grant: &HttpGrant,

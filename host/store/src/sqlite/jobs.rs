@@ -67,11 +67,14 @@ impl JobStore for SqliteStore {
     }
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, StoreError> {
-        let JobQuery { tenant, state, before, limit } = query;
+        let JobQuery { tenant, application, state, before, limit } = query;
         // Only what is asked for, so that an index serves it.
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM jobs WHERE TRUE");
         if let Some(tenant) = &tenant {
             sql.push(" AND tenant = ").push_bind(tenant.as_str());
+        }
+        if let Some(application) = application {
+            sql.push(" AND (application = ").push_bind(application).push(" OR schedule IS NOT NULL)");
         }
         if let Some(state) = state {
             sql.push(" AND state = ").push_bind(state.as_str());

@@ -29,6 +29,7 @@ mod trust;
 mod upkeep;
 mod usage;
 mod versions;
+mod webhooks;
 
 use crate::keyvalue::Gates;
 use crate::rehearsal::is_rehearsal;
