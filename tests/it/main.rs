@@ -16,6 +16,7 @@ mod composition_changes;
 mod config;
 mod connections;
 mod crash;
+mod decorators;
 mod demo;
 mod deployments;
 mod faults;
