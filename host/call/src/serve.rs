@@ -59,7 +59,8 @@ impl Calls {
         let call = CallId::generate();
         let request = Request { tenant, application, target, interface: None, function: HANDLE.to_owned(), trace };
         let prepared = self.find(call, request, |live, _, _| {
-            let mut handlers = HANDLERS.iter().filter_map(|name| live.description.interface(name));
+            let exported = &live.description.interfaces;
+            let mut handlers = HANDLERS.iter().filter_map(|name| exported.iter().find(|one| one.is_named(name)));
             let handler = handlers.next().filter(|_| live.component.serves_http());
             let handler = handler.and_then(|handler| handler.name.as_deref());
             handler.map(|name| (name.into(), HANDLE.into())).ok_or_else(|| {

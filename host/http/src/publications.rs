@@ -103,7 +103,7 @@ async fn publish(
     let prepared = waiting.or_give_up(catalog.prepare(request)).await??;
     let published = catalog.publish(prepared).await?;
     let record = &published.version.record;
-    let mut warnings = Vec::new();
+    let mut warnings = published.warnings;
     if deploy {
         let traffic = BTreeMap::from([(record.version.clone(), wares_catalog::deploy::SHARES_TOTAL)]);
         let reason = Some("deployed as it was published".to_owned());
@@ -111,7 +111,7 @@ async fn publish(
         let (stickiness, shadow, expected) = (Stickiness::default(), None, None);
         let request = DeployRequest { component, traffic, stickiness, shadow, actor, reason, expected };
         catalog.deploy(request).await?;
-        warnings = catalog.broken_by_deployment(&record.component).await;
+        warnings.extend(catalog.broken_by_deployment(&record.component).await);
     }
     let waiting = published.version.trust.submission.as_ref().filter(|submission| submission.decision.is_none());
     let (status, location) = match waiting {
