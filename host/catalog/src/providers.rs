@@ -177,8 +177,8 @@ impl Snapshot {
         importer: Importer<'_>,
     ) -> Option<(&ComponentName, Vec<Offer>)> {
         let all = self.candidates(&interface.package, &interface.unversioned(), Some(importer));
-        let offers = all.into_iter().map(|(name, entry)| (name, entry.offers(interface)));
-        offers.into_iter().find(|(_, offers)| !offers.is_empty())
+        let mut offers = all.into_iter().map(|(name, entry)| (name, entry.offers(interface)));
+        offers.find(|(_, offers)| !offers.is_empty())
     }
 
     /// Components of which some version exports an interface, by name.
