@@ -35,7 +35,7 @@ async fn what_cannot_run_is_refused_with_its_reason_and_leaves_nothing_behind() 
         ("nothing", Vec::new(), 422, "invalid-component", "wasm"),
         ("a core module", wat::parse_str("(module)")?, 422, "invalid-component", "module"),
         ("a truncated component", truncated, 422, "invalid-component", ""),
-        ("an unknown import", guests::text("unknown-import")?, 422, "invalid-component", "wasi:sockets/tcp@0.2.6"),
+        ("an unknown import", guests::text("unknown-import")?, 422, "invalid-component", "wasi:nn/tensor@0.2.0"),
         ("65 MiB", vec![0; COMPONENT_BYTES_MAX as usize + (1 << 20)], 413, "too-large", "bytes"),
         ("a huge function", huge_function()?, 422, "invalid-component", ""),
         ("very many functions", very_many_functions()?, 422, "invalid-component", ""),

@@ -179,3 +179,28 @@ async fn other_bytes_than_those_named_are_refused() -> Result<()> {
     assert!(host.get("/v1/components/form/report").await.is_err(), "nothing of it was taken");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_wares_pushed_has_its_name_and_its_file_s() -> Result<()> {
+    let (data, work, registry) = (tempfile::tempdir()?, tempfile::tempdir()?, Registry::start().await?);
+    let host = Host::start(data.path()).await?;
+    let here = work.path();
+    std::fs::write(here.join("some.wasm"), guests::number(3)?)?;
+    let reference = format!("oci://{}", registry.name("mine/inline:1.0.0"));
+    let name = ["--name", "my:inline", "--version", "1.0.0"];
+    ok(&wares(here, [&["push", "some.wasm", &reference][..], &name[..]].concat())?);
+
+    let at = format!("http://{}/v2/mine/inline/manifests/1.0.0", registry.addr);
+    let request = wares_it::host::client()?.get(at).header("accept", "application/vnd.oci.image.manifest.v1+json");
+    let manifest: serde_json::Value = request.send().await?.error_for_status()?.json().await?;
+    let title = "org.opencontainers.image.title";
+    assert_eq!(manifest["layers"][0]["annotations"][title], "inline.wasm", "{manifest:#}");
+    assert_eq!(manifest["annotations"][title], "my:inline", "{manifest:#}");
+
+    ok(&client(here, &host, &host.admin_key, &["publish", &reference])?);
+    host.get("/v1/components/my/inline/versions/1.0.0").await?;
+    // What is given counts before what it is called there.
+    ok(&client(here, &host, &host.admin_key, &["publish", &reference, "--name", "my:other"])?);
+    host.get("/v1/components/my/other/versions/1.0.0").await?;
+    Ok(())
+}

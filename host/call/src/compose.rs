@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tracing::Instrument as _;
-use wares_catalog::Target;
 use wares_catalog::ledger::{self, LedgerError};
+use wares_catalog::providers::Importer;
 use wares_catalog::slots::Slot;
 use wares_catalog::snapshot::VersionEntry;
 use wares_catalog::tenancy::TenantEntry;
@@ -184,12 +184,8 @@ impl Caller {
     /// The version that serves the call, if it may be called and its function is what the caller imports.
     async fn find(&self, call: &ShelfCall<'_>) -> Result<Found, Refusal> {
         let ShelfCall { caller, interface, function, ty, .. } = call;
-        let target = Target::Interface {
-            package: interface.package.clone(),
-            interface: interface.interface.as_ref().to_owned(),
-            requirement: interface.requirement(),
-        };
-        let resolved = self.calls.catalog.snapshot().resolve(&target, &self.tenant.record.id);
+        let importer = Importer { component: &caller.component, grants: caller.granted.grants() };
+        let resolved = self.calls.catalog.snapshot().provider_for(importer, interface, &self.tenant.record.id);
         let resolved = resolved.map_err(|error| error.detail)?;
         let (version, provided) = (resolved.version, resolved.interface.unwrap_or_default());
         let provider = &version.record.component;

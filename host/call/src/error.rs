@@ -11,7 +11,7 @@ use wares_catalog::nearest::nearest;
 use wares_catalog::snapshot::{Live, VersionEntry};
 use wares_engine::{Failure, Spent};
 use wares_model::{CallId, JobId, Outcome, ProblemCode};
-use wares_typed::{ArgumentError, Description, Function};
+use wares_typed::{ArgumentError, Description, Function, NoInterface};
 
 /// What a caller is told of a component's own error.
 pub(crate) const COMPONENT_ERROR: &str = "the function returned the error case of its result; see `error`";
@@ -196,18 +196,26 @@ pub(crate) fn find_function<'a>(
     function: &str,
 ) -> Result<(Option<&'a str>, &'a Function), Box<Explanation>> {
     let not_found = |detail, nearest| Explanation::new(ProblemCode::NotFound, detail).nearest(nearest).into();
-    let found = description.interfaces.iter().find(|candidate| match interface {
-        None => candidate.name.is_none(),
-        Some(name) => candidate.is_named(name),
-    });
     let names = || description.interfaces.iter().filter_map(|interface| interface.name.as_deref());
-    let Some(found) = found else {
-        let detail = match interface {
-            None => "the component's world exports no functions of its own: name an interface".to_owned(),
-            Some(name) => format!("the component exports no interface {name}"),
-        };
-        return Err(not_found(detail, names().take(3).map(str::to_owned).collect()));
-    };
+    let found = match interface {
+        None => description.interfaces.iter().find(|candidate| candidate.name.is_none()).ok_or_else(|| {
+            let exported = exported(names());
+            not_found(
+                format!("the component's world exports no functions of its own{exported}: name an interface"),
+                Vec::new(),
+            )
+        }),
+        Some(name) => description.interface(name).map_err(|error| match error {
+            NoInterface::Unknown => {
+                let exported = exported(names());
+                not_found(format!("the component exports no interface {name}{exported}"), nearest(name, names()))
+            }
+            NoInterface::Ambiguous(meant) => {
+                let detail = format!("{name} means {}: name one of them in full", meant.join(" and "));
+                Explanation::new(ProblemCode::BadRequest, detail).nearest(meant).into()
+            }
+        }),
+    }?;
     let Some(function) = found.functions.iter().find(|candidate| candidate.name == function) else {
         let where_ = found.name.as_deref().unwrap_or("the component's world");
         let known = found.functions.iter().map(|candidate| candidate.name.as_str());
@@ -218,6 +226,21 @@ pub(crate) fn find_function<'a>(
         Some(reason) => {
             let detail = format!("{} cannot be called with JSON: {reason}", function.name);
             Err(Explanation::new(ProblemCode::BadRequest, detail).into())
+        }
+    }
+}
+
+/// Interfaces that are named to one who asks for another one.
+const EXPORTED_MAX: usize = 3;
+
+/// What there is instead, in words.
+fn exported<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    match names.get(..names.len().min(EXPORTED_MAX)) {
+        None | Some([]) => String::new(),
+        Some(first) => {
+            let more = if names.len() > first.len() { " and others" } else { "" };
+            format!(", but {}{more}", first.join(", "))
         }
     }
 }

@@ -61,7 +61,8 @@ impl Calls {
         let (interface, function) = (None, HANDLE.to_owned());
         let request = Request { tenant, application, target, interface, function, trace, request_id };
         let prepared = self.find(call, request, |live, _, _| {
-            let mut handlers = HANDLERS.iter().filter_map(|name| live.description.interface(name));
+            let exported = &live.description.interfaces;
+            let mut handlers = HANDLERS.iter().filter_map(|name| exported.iter().find(|one| one.is_named(name)));
             let handler = handlers.next().filter(|_| live.component.serves_http());
             let handler = handler.and_then(|handler| handler.name.as_deref());
             handler.map(|name| (name.into(), HANDLE.into())).ok_or_else(|| {

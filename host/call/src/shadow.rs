@@ -156,7 +156,8 @@ impl Shadow {
         let live = live.map_err(|error| NotMade::Refused(error.to_string()))?;
         let served = &self.served;
         // The interface's version may be another one.
-        let name = served.interface().map(unversioned);
+        let is_there = |name: &&str| live.description.interfaces.iter().any(|one| one.name.as_deref() == Some(*name));
+        let name = served.interface().map(|full| Some(full).filter(is_there).unwrap_or_else(|| unversioned(full)));
         let (interface, function) = error::find_function(&live.description, name, &served.function)
             .map_err(|explanation| NotMade::Refused(explanation.detail))?;
         let (interface, function) = (interface.unwrap_or_default().into(), function.name.as_str().into());

@@ -1,11 +1,11 @@
 //! Which call it is, for whom, and what it may use.
 
 use crate::trace::{CallTrace, TraceParent};
-use crate::{CallLog, Shelf, Written};
+use crate::{CallLog, Program, Shelf, Written};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use tracing::Span;
 use wares_model::limits::{USED_NAME_BYTES_MAX, USED_NAMES_MAX};
 use wares_model::{CallId, ComponentName, ConfigOverrides, Granted, TenantId, Version};
@@ -35,6 +35,8 @@ pub struct CallContext {
     used: Mutex<BTreeSet<Arc<str>>>,
     /// Where the call writes while it runs: whoever writes its entry must find it even if the call is cut off.
     log: Mutex<Option<CallLog>>,
+    /// What is given to the program that the call runs, if it runs one.
+    program: OnceLock<Program>,
     /// Held by the call itself: an instance that is kept after it holds its context, and must not hold the host.
     shelf: Option<Weak<dyn Shelf>>,
 }
@@ -50,8 +52,8 @@ impl CallContext {
     ) -> Self {
         let line = Arc::from([tenant.clone()]);
         let (config, trace) = (Arc::clone(&NOT_SET), CallTrace::default());
-        let (used, log) = Default::default();
-        Self { call, tenant, component, version, granted, line, config, trace, used, log, shelf: None }
+        let (used, log, program) = Default::default();
+        Self { call, tenant, component, version, granted, line, config, trace, used, log, program, shelf: None }
     }
 
     /// The same call of a tenant that stands below others: itself first, then the one above it, up to the top.
@@ -100,6 +102,16 @@ impl CallContext {
     /// Ends the span of the call.
     pub fn end_trace(&self) {
         self.trace.end();
+    }
+
+    /// The call runs this program.
+    pub fn begin_program(&self, program: Program) -> &Program {
+        self.program.get_or_init(|| program)
+    }
+
+    /// The program that the call runs, if it runs one.
+    pub(crate) fn program(&self) -> Option<&Program> {
+        self.program.get()
     }
 
     /// The call runs from now on, and writes to this log.

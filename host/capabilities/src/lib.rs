@@ -18,9 +18,12 @@ mod http;
 pub mod keyvalue;
 mod log;
 mod logging;
+mod program;
+mod refusal;
 mod secrets;
 mod services;
 mod shelf;
+mod sockets;
 mod state;
 mod trace;
 mod wasi;
@@ -32,6 +35,7 @@ pub use context::CallContext;
 pub use cpu::{CpuAccount, thread_cpu_ns};
 pub use http::{Outbound, OutboundConfig, OutboundError, describe_metrics, hop_by_hop};
 pub use log::{CallLog, Written};
+pub use program::Program;
 pub use secrets::{SecretError, SecretReader};
 pub use services::Services;
 pub use shelf::{Shelf, ShelfCall, ShelfFailure, ShelfImport, Spent, is_same_type, link_shelf};
@@ -43,6 +47,7 @@ pub use wiring::{ImportError, RefusedImport, Wiring, WiringError, are_asynchrono
 pub const ALL: &[&dyn Capability] = &[
     &wasi::Wasi,
     &wasi3::Wasi3,
+    &sockets::Sockets,
     &config::Config,
     &logging::Logging,
     &http::Http,

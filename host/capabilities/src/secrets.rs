@@ -3,11 +3,12 @@
 //! An own interface: WASI has none for secrets, and the one of wasmCloud, whose shape this follows, was a draft of one host
 //! and has been given up there. The value is in the guest's hands only after it said so with `reveal`.
 
-use crate::{CallContext, CallState, Capability, Interface, Services};
+use crate::refusal::Refusal;
+use crate::{CallContext, CallLog, CallState, Capability, Interface, Services};
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
-use wares_model::grants::Label;
+use wares_model::grants::{Label, ParseLabelError};
 use wasmtime::component::{HasData, Resource};
 use zeroize::Zeroizing;
 
@@ -46,6 +47,9 @@ pub enum SecretError {
 /// CPU time in nanoseconds that a call is charged for reading a secret: about what the database's own threads take for it.
 const SECRET_READ_CPU_NS: u64 = 50_000;
 
+/// Bytes of a name in a message.
+const SHOWN_BYTES_MAX: usize = 80;
+
 pub(crate) struct Secrets;
 
 const INTERFACES: &[Interface] = &[Interface::new("wares:secrets/store", "0.1.0", |linker| {
@@ -74,8 +78,24 @@ impl fmt::Debug for Secret {
     }
 }
 
-async fn read(context: &CallContext, services: &Services, name: &str) -> Result<Secret, Error> {
-    let name = context.granted.secret(name).ok_or(Error::NotGranted)?;
+/// Says in the call's log why it may not read a secret.
+fn refuse(context: &CallContext, log: &CallLog, name: &str) -> Error {
+    let granted = &context.granted;
+    let refusal = |name: Label| Refusal {
+        component: &context.component,
+        is_asked: granted.asked().is_none_or(|asked| asked.secrets.contains(&name)),
+        is_granted: granted.grants().secrets.contains(&name),
+        ask: format!("secrets = [\"{name}\"]"),
+        flags: format!("--secret {name}"),
+    };
+    let why = name.parse().map_or_else(|error: ParseLabelError| error.to_string(), |name| refusal(name).advice());
+    let shown = name.get(..name.floor_char_boundary(SHOWN_BYTES_MAX)).unwrap_or_default();
+    log.say(format_args!("[secrets] secret {shown:?} cannot be read: {why}"));
+    Error::NotGranted
+}
+
+async fn read(context: &CallContext, services: &Services, log: &CallLog, name: &str) -> Result<Secret, Error> {
+    let name = context.granted.secret(name).ok_or_else(|| refuse(context, log, name))?;
     let reader = services.secrets.as_ref().ok_or(Error::NotSet)?;
     context.note_used(format_args!("secret {name}"));
     match reader.read(context, name).await {
@@ -87,9 +107,9 @@ async fn read(context: &CallContext, services: &Services, name: &str) -> Result<
 impl generated::Host for CallState {
     async fn get(&mut self, name: String) -> wasmtime::Result<Result<Resource<Secret>, Error>> {
         // A guest's state cannot be shared between threads while this waits.
-        let (context, services) = (Arc::clone(self.context()), Arc::clone(self.services()));
+        let (context, services, log) = (Arc::clone(self.context()), Arc::clone(self.services()), self.log().clone());
         self.cpu().charge(SECRET_READ_CPU_NS);
-        Ok(match read(&context, &services, &name).await {
+        Ok(match read(&context, &services, &log, &name).await {
             Ok(secret) => Ok(self.table().push(secret)?),
             Err(error) => Err(error),
         })

@@ -4,7 +4,8 @@ use crate::config::CallConfig;
 use crate::cpu::Account;
 use crate::files::{FilesView, Held};
 use crate::http::{self, Requests};
-use crate::{CallContext, CallLog, CpuAccount, Services, wasi};
+use crate::wasi::{self, Seed};
+use crate::{CallContext, CallLog, CpuAccount, Services};
 use std::any::Any;
 use std::sync::Arc;
 use wares_model::Limits;
@@ -34,6 +35,7 @@ pub struct CallState {
     log: CallLog,
     /// Made when a guest first uses a WASI interface: most calls of most guests only import them.
     wasi: Option<WasiCtx>,
+    seed: Seed,
     files: Held,
     http: WasiHttpCtx,
     /// Made when a guest first uses HTTP.
@@ -64,6 +66,7 @@ impl CallState {
             services,
             log,
             wasi: None,
+            seed: Seed::default(),
             files: Held::default(),
             http,
             requests: None,
@@ -137,8 +140,12 @@ impl CallState {
 
     /// What files are worked with.
     pub(crate) fn files(&mut self) -> FilesView<'_> {
-        let Self { context, services, table, files: held, limiter, .. } = self;
-        FilesView { context, services, cpu: limiter.cpu(), table, held }
+        let Self { context, services, log, table, files: held, limiter, .. } = self;
+        FilesView { context, services, log, cpu: limiter.cpu(), table, held }
+    }
+
+    pub(crate) fn seed(&mut self) -> &mut Seed {
+        &mut self.seed
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
@@ -155,8 +162,8 @@ impl CallState {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let log = &self.log;
-        WasiCtxView { ctx: self.wasi.get_or_insert_with(|| wasi::context(log)), table: &mut self.table }
+        let Self { context, log, wasi, table, .. } = self;
+        WasiCtxView { ctx: wasi.get_or_insert_with(|| wasi::context(log, context.program())), table }
     }
 }
 

@@ -1,9 +1,9 @@
 //! WASI 0.2 as far as every guest has it: cli, clocks, random and io.
 //!
-//! Standard input is closed, output goes to the call's log, there are no arguments and no environment. Sockets are not
-//! here, and neither is preview 1.
+//! Standard input is closed, output goes to the call's log, there are no arguments and no environment, unless a program is run
+//! (`program.rs`). Preview 1 is not here.
 
-use crate::{CallLog, CallState, Capability, Interface, OverLimit};
+use crate::{CallLog, CallState, Capability, Interface, OverLimit, Program};
 use wares_model::limits::RANDOM_BYTES_MAX;
 use wares_model::log::LogStream;
 use wasmtime::component::{HasData, Linker, ResourceTable};
@@ -36,7 +36,7 @@ const INTERFACES: &[Interface] = &[
     }),
     of("wasi:random/random", |l| random::random::add_to_linker::<State, HasRandom>(l, |_| Random)),
     of("wasi:random/insecure", |l| random::insecure::add_to_linker::<State, HasRandom>(l, |_| Random)),
-    of("wasi:random/insecure-seed", |l| random::insecure_seed::add_to_linker::<State, HasRandom>(l, |_| Random)),
+    of("wasi:random/insecure-seed", |l| random::insecure_seed::add_to_linker::<State, HasSeed>(l, State::seed)),
     of("wasi:cli/environment", |l| cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)),
     of("wasi:cli/exit", |l| cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)),
     of("wasi:cli/stdin", |l| cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)),
@@ -50,8 +50,13 @@ const INTERFACES: &[Interface] = &[
 ];
 
 /// What WASI holds for one call.
-pub(crate) fn context(log: &CallLog) -> WasiCtx {
-    WasiCtxBuilder::new().stdout(log.stream(LogStream::Stdout)).stderr(log.stream(LogStream::Stderr)).build()
+pub(crate) fn context(log: &CallLog, program: Option<&Program>) -> WasiCtx {
+    let mut builder = WasiCtxBuilder::new();
+    builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    match program {
+        Some(program) => program.context(&mut builder, log),
+        None => builder.stdout(log.stream(LogStream::Stdout)).stderr(log.stream(LogStream::Stderr)).build(),
+    }
 }
 
 struct HasTable;
@@ -64,6 +69,27 @@ pub(crate) struct HasRandom;
 
 impl HasData for HasRandom {
     type Data<'a> = Random;
+}
+
+/// What seeds hash maps: drawn when it is first asked for, and the same from then on, as long as the instance lives.
+#[derive(Default)]
+pub(crate) struct Seed(Option<(u64, u64)>);
+
+impl Seed {
+    pub(crate) fn get(&mut self) -> wasmtime::Result<(u64, u64)> {
+        let drawn = match self.0 {
+            Some(drawn) => drawn,
+            None => (getrandom::u64()?, getrandom::u64()?),
+        };
+        self.0 = Some(drawn);
+        Ok(drawn)
+    }
+}
+
+pub(crate) struct HasSeed;
+
+impl HasData for HasSeed {
+    type Data<'a> = &'a mut Seed;
 }
 
 /// Random data from the operating system, bounded per request. "Insecure" data is as good: seeding generators for every
@@ -102,8 +128,8 @@ impl random::insecure::Host for Random {
     }
 }
 
-impl random::insecure_seed::Host for Random {
+impl random::insecure_seed::Host for Seed {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((getrandom::u64()?, getrandom::u64()?))
+        self.get()
     }
 }

@@ -3,7 +3,7 @@
 //! wasmtime calls its part of this experimental: what is wrong with it alone is set right in a new version, not in a patch
 //! of this one.
 
-use crate::wasi::{HasRandom, Random};
+use crate::wasi::{HasRandom, HasSeed, Random, Seed};
 use crate::{CallState, Capability, Interface};
 use wares_model::limits::RANDOM_BYTES_MAX;
 use wasmtime::component::Linker;
@@ -37,7 +37,7 @@ const INTERFACES: &[Interface] = &[
     }),
     of("wasi:random/random", |l| random::random::add_to_linker::<State, HasRandom>(l, |_| Random)),
     of("wasi:random/insecure", |l| random::insecure::add_to_linker::<State, HasRandom>(l, |_| Random)),
-    of("wasi:random/insecure-seed", |l| random::insecure_seed::add_to_linker::<State, HasRandom>(l, |_| Random)),
+    of("wasi:random/insecure-seed", |l| random::insecure_seed::add_to_linker::<State, HasSeed>(l, State::seed)),
     // Types alone: nothing to define.
     of("wasi:cli/types", |_| Ok(())),
     of("wasi:cli/environment", |l| cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)),
@@ -78,8 +78,8 @@ impl random::insecure::Host for Random {
     }
 }
 
-impl random::insecure_seed::Host for Random {
+impl random::insecure_seed::Host for Seed {
     fn get_insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((getrandom::u64()?, getrandom::u64()?))
+        self.get()
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use wares_model::InterfaceName;
 use wasmtime::component::Linker;
 
-/// How alike a known name must be to be suggested.
-const SUGGESTION_LIKENESS: f64 = 0.85;
+/// Letters by which a known name may differ to be suggested: a slip of the fingers.
+const SUGGESTION_LETTERS_MAX: usize = 1;
 /// Bytes of a name that is compared with known ones.
 const COMPARED_BYTES_MAX: usize = 100;
 
@@ -65,7 +65,7 @@ pub enum WiringError {
     #[error("{0}")]
     Configure(#[from] crate::ConfigureError),
     /// An interface is imported as what it is not.
-    #[error("linking: {0:#}")]
+    #[error("the component imports what this host gives in another form; build it with the interface's own WIT: {0:#}")]
     Link(wasmtime::Error),
 }
 
@@ -136,11 +136,13 @@ fn compatible(given: &Version, asked: &Version) -> bool {
 
 fn advice(import: &str) -> String {
     let name = import.split('@').next().unwrap_or(import);
-    if name.starts_with("wasi:sockets/") {
-        return "no component gets sockets".to_owned();
-    }
     if name.starts_with("wasi_snapshot_preview1") || name.starts_with("wasi_unstable") {
         return "that is preview 1: build for wasm32-wasip2".to_owned();
+    }
+    if ["wasi:http/handler", "wasi:http/incoming-handler"].contains(&name) {
+        return "no component passes a request on to another one here: send it with wasi:http/outgoing-handler or \
+                wasi:http/client"
+            .to_owned();
     }
     let given = known().filter(|interface| interface.name == name).map(|interface| interface.version);
     let given: Vec<_> = given.collect();
@@ -148,13 +150,15 @@ fn advice(import: &str) -> String {
         return format!("given is version {}: build against that", given.join(" and "));
     }
     let comparable = known().filter(|_| name.len() <= COMPARED_BYTES_MAX);
-    let alike = comparable.map(|interface| (strsim::jaro_winkler(name, interface.name), interface));
-    // Of several versions alike the first in the list.
-    match alike.min_by(|(a, _), (b, _)| b.total_cmp(a)) {
-        Some((likeness, interface)) if likeness > SUGGESTION_LIKENESS => {
-            format!("unknown; did you mean {}@{}?", interface.name, interface.version)
+    let mut near = comparable.filter(|known| strsim::osa_distance(name, known.name) <= SUGGESTION_LETTERS_MAX);
+    match near.next() {
+        Some(interface) => format!("unknown; did you mean {}@{}?", interface.name, interface.version),
+        None if !name.contains(':') => {
+            "not the name of an interface: what is imported is named in full, as namespace:package/interface@version; a function \
+             of the world itself, or an interface under a name of its own, is given by nobody"
+                .to_owned()
         }
-        _ => "unknown; build the component without it".to_owned(),
+        None => "unknown; build the component without it".to_owned(),
     }
 }
 
@@ -177,6 +181,12 @@ mod tests {
         ] {
             assert_eq!(refusal(import), None);
         }
+        for import in
+            ["tcp", "udp", "network", "instance-network", "tcp-create-socket", "udp-create-socket", "ip-name-lookup"]
+        {
+            assert_eq!(refusal(&format!("wasi:sockets/{import}@0.2.3")), None);
+        }
+        assert_eq!(refusal("wasi:sockets/types@0.3.0"), None);
         assert_eq!(refusal("wasi:clocks/system-clock@0.3.2"), None);
         assert_eq!(refusal("wasi:http/client@0.3.2"), None);
         assert_eq!(refusal("wasi:config/store@0.2.0-rc.1"), None);
@@ -193,12 +203,15 @@ mod tests {
     #[test]
     fn refusals_name_the_import_and_the_way_out() {
         for (import, advice) in [
-            ("wasi:sockets/tcp@0.2.6", "no component gets sockets"),
             ("wasi:cli/stdout@0.4.0", "given is version 0.2.12 and 0.3.0"),
             ("wasi:cli/stdout", "given is version 0.2.12 and 0.3.0"),
             ("wasi:config/store@0.2.0", "given is version 0.2.0-rc.1"),
             ("wasi:cli/stdot@0.2.6", "did you mean wasi:cli/stdout@0.2.12?"),
-            ("do-something", "build the component without it"),
+            ("wasi:cli/stduot@0.2.6", "did you mean wasi:cli/stdout@0.2.12?"),
+            ("wasi:http/handler@0.3.0", "send it with wasi:http/outgoing-handler or wasi:http/client"),
+            ("wasi:nn/tensor@0.2.0", "unknown; build the component without it"),
+            ("wasi:cli/stdlog@0.2.6", "unknown; build the component without it"),
+            ("do-something", "named in full, as namespace:package/interface@version"),
             ("wasi_snapshot_preview1", "wasm32-wasip2"),
         ] {
             let refusal = refusal(import).unwrap();

@@ -1,6 +1,6 @@
 //! Who uses whom: which components provide what others import, and what a change would break.
 
-use crate::providers::Offer;
+use crate::providers::{Importer, Offer};
 use crate::snapshot::{ComponentEntry, Live, Snapshot, VersionEntry};
 use crate::{Catalog, LoadError};
 use serde::Serialize;
@@ -98,17 +98,23 @@ impl Snapshot {
     }
 
     fn provided<'a>(&'a self, version: &'a VersionEntry) -> Vec<Provided<'a>> {
+        let component = &version.record.component;
+        let grants = self.granted_to(component);
+        let importer = Importer { component, grants: &grants };
         let mut all = Vec::new();
         for interface in &version.summary.asked.interfaces {
-            let mut is_for_all = false;
-            for (tenant, name) in self.choices_for(&interface.unversioned()) {
-                is_for_all |= tenant.is_none();
-                let offers = self.component(name).map(|entry| entry.offers(interface)).unwrap_or_default();
-                let provider = Some((name, offers)).filter(|(_, offers)| !offers.is_empty());
+            let name = interface.unversioned();
+            let tenants: BTreeSet<_> = self.chosen_for(&name).chain([None]).collect();
+            for tenant in tenants {
+                let provider = match self.first_chosen(&name, [tenant], Some(importer)) {
+                    None if tenant.is_some() => continue,
+                    None => self.unchosen_provider(interface, importer),
+                    Some(name) => {
+                        let offers = self.component(name).map(|entry| entry.offers(interface)).unwrap_or_default();
+                        Some((name, offers)).filter(|(_, offers)| !offers.is_empty())
+                    }
+                };
                 all.push(Provided { interface, tenant, provider });
-            }
-            if !is_for_all {
-                all.push(Provided { interface, tenant: None, provider: self.unchosen_provider(interface) });
             }
         }
         all

@@ -72,6 +72,7 @@ impl Catalog {
         }
         let mut revision = NewRevision::from(all_traffic(entry, actor, reason));
         let running = self.shelf_with(entry).settle_revision(&mut revision)?;
+        let warnings = examined.warnings();
         let new = self.for_store(entry.record.clone(), &examined, &publisher, vetted)?;
         let change = revision.rollout.clone();
         let deployment = match self.store().launch_version(new, revision).await {
@@ -92,7 +93,7 @@ impl Catalog {
             next.deployed(deployment);
         });
         self.tending.notify_one();
-        Ok(Published { version: Arc::clone(entry), created: true, against })
+        Ok(Published { version: Arc::clone(entry), created: true, against, warnings })
     }
 
     async fn deploy_known(

@@ -2,12 +2,14 @@
 //!
 //! What it costs does not grow with what is asked, and stays below a millisecond: it is asked by anybody, wherever a name is wrong.
 
+use wares_model::name::LABEL_BYTES_MAX;
+
 /// Names offered at most.
 const NEAREST_MAX: usize = 3;
 /// Similarity below which a name is no help.
-const SIMILARITY_MIN: f64 = 0.6;
+const SIMILARITY_MIN: f64 = 0.8;
 /// Bytes of a name that is compared with others, and of those. A component's name fits.
-const COMPARED_BYTES_MAX: usize = 129;
+const COMPARED_BYTES_MAX: usize = 2 * LABEL_BYTES_MAX + 1;
 /// Names that are looked at; beyond that the first ones.
 const LOOKED_AT_MAX: usize = 20_000;
 /// Of those, the likeliest ones, which are compared letter by letter.

@@ -8,7 +8,7 @@ use crate::tenancy::{BadReason, check_reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wares_model::interface::{split, unversioned};
-use wares_model::{ComponentName, InterfaceName, TenantId, Timestamp, Version, VersionReq};
+use wares_model::{ComponentName, Grants, InterfaceName, TenantId, Timestamp, Version, VersionReq};
 use wares_store::{ProviderRecord, StoreError};
 
 /// Choices for one interface, by tenant; none: for all.
@@ -46,50 +46,117 @@ pub enum ProviderError {
     Store(#[from] StoreError),
 }
 
+/// A component that imports an interface, and so wants it of another one.
+#[derive(Debug, Clone, Copy)]
+pub struct Importer<'a> {
+    /// It.
+    pub component: &'a ComponentName,
+    /// What it is granted.
+    pub grants: &'a Grants,
+}
+
+/// What is wanted, by whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) package: &'a ComponentName,
+    pub(crate) interface: &'a str,
+    pub(crate) requirement: Option<&'a VersionReq>,
+    /// None: an application wants it.
+    pub(crate) importer: Option<Importer<'a>>,
+}
+
+impl Wanted<'_> {
+    fn name(&self) -> String {
+        format!("{}/{}", self.package, self.interface)
+    }
+
+    /// The interface as a version exports it at a version that will do; of several the highest.
+    fn offered_by(&self, version: &VersionEntry) -> Option<String> {
+        let wanted = self.name();
+        let offered = version.summary.interfaces.iter().filter(|full| provides(full, &wanted, self.requirement));
+        offered.max_by_key(|full| split(full).1.and_then(|version| Version::parse(version).ok())).cloned()
+    }
+}
+
 impl Snapshot {
     /// The version that provides an interface for a tenant now.
     ///
     /// The choice of the nearest tenant wins: its own, that of the one above it, and so on, then the one for all. Without any it
     /// is, of the components with traffic for a version that exports the interface, the one named like the interface's package,
     /// else the first by name. Where only some of its versions do, they share the traffic for it.
+    ///
+    /// No component provides for itself. One that imports an interface which it exports too goes to the next provider: of the
+    /// others only those count that it may call, for a choice as well as without one, so that several can stand in a row.
     pub(crate) fn provider(
         &self,
-        package: &ComponentName,
-        interface: &str,
-        requirement: Option<&VersionReq>,
+        wanted: &Wanted<'_>,
         tenant: &TenantId,
         placing: Placing,
     ) -> Result<Resolved, ResolveError> {
-        let wanted = format!("{package}/{interface}");
+        let name = wanted.name();
         let offer = |(name, component): (&ComponentName, &Arc<ComponentEntry>)| {
-            let full = |version: &VersionEntry| {
-                version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement)).cloned()
-            };
-            let version = taking_traffic(name, component, tenant, placing, |version| full(version).is_some())?;
-            let interface = full(&version);
+            let offered = |version: &VersionEntry| wanted.offered_by(version).is_some();
+            let version = taking_traffic(name, component, tenant, placing, offered)?;
+            let interface = wanted.offered_by(&version);
             Some(Resolved { version, interface, looked_at: looked_at(component) })
         };
-        let at = requirement.map(|requirement| format!(" at {requirement}")).unwrap_or_default();
-        if let Some(chosen) = self.chosen(&wanted, tenant) {
+        let at = wanted.requirement.map(|requirement| format!(" at {requirement}")).unwrap_or_default();
+        if let Some(chosen) = self.chosen(&name, tenant, wanted.importer) {
             let entry = self.component(chosen);
             return entry.and_then(|entry| offer((chosen, entry))).ok_or_else(|| {
-                let detail = format!("{chosen}, which is chosen to provide {wanted} here, does not provide it{at} now");
-                ResolveError::not_found(detail, self.offering(&wanted).map(|(name, _)| name.to_string()).collect())
+                let detail = format!("{chosen}, which is chosen to provide {name} here, does not provide it{at} now");
+                ResolveError::not_found(detail, self.offering(&name).map(|(name, _)| name.to_string()).collect())
             });
         }
-        let like_named = self.component(package).map(|component| (package, component));
-        like_named.into_iter().chain(self.offering(&wanted)).find_map(offer).ok_or_else(|| {
-            let detail = format!("no deployed component provides the interface {wanted}{at}");
-            ResolveError::not_found(detail, self.nearest_interfaces(&wanted))
+        self.candidates(wanted.package, &name, wanted.importer).into_iter().find_map(offer).ok_or_else(|| {
+            let others = if wanted.importer.is_some() { "other " } else { "" };
+            let detail = format!("no {others}deployed component provides the interface {name}{at}");
+            ResolveError::not_found(detail, self.nearest_interfaces(&name))
         })
     }
 
     /// The component that an operator chose for this tenant.
-    fn chosen(&self, interface: &str, tenant: &TenantId) -> Option<&ComponentName> {
-        let choices = self.choices.get(interface)?;
+    fn chosen(&self, interface: &str, tenant: &TenantId, importer: Option<Importer<'_>>) -> Option<&ComponentName> {
         let line = self.tenants.get(tenant).into_iter().flat_map(|tenant| tenant.line.iter());
-        let mut nearest_first = line.map(Some).chain([None]);
-        nearest_first.find_map(|tenant| choices.get(&tenant.cloned()))?.component.as_ref()
+        self.first_chosen(interface, line.map(Some).chain([None]), importer)
+    }
+
+    /// The first of these tenants' choices that counts; no tenant: for all.
+    pub(crate) fn first_chosen<'t>(
+        &self,
+        interface: &str,
+        tenants: impl IntoIterator<Item = Option<&'t TenantId>>,
+        importer: Option<Importer<'_>>,
+    ) -> Option<&ComponentName> {
+        let choices = self.choices.get(interface)?;
+        let chosen = |tenant: Option<&TenantId>| choices.get(&tenant.cloned())?.component.as_ref();
+        let counts = |chosen: &&ComponentName| {
+            let Some(importer) = importer.filter(|importer| self.exports(importer, interface)) else { return true };
+            *chosen != importer.component && importer.grants.components.contains(chosen)
+        };
+        tenants.into_iter().find_map(|tenant| chosen(tenant).filter(counts))
+    }
+
+    /// Whether it is one that provides what it imports.
+    fn exports(&self, importer: &Importer<'_>, interface: &str) -> bool {
+        self.offers.get(interface).is_some_and(|names| names.contains(importer.component))
+    }
+
+    /// Who might provide an interface where nobody chose, the best one first.
+    fn candidates(
+        &self,
+        package: &ComponentName,
+        interface: &str,
+        importer: Option<Importer<'_>>,
+    ) -> Vec<(&ComponentName, &Arc<ComponentEntry>)> {
+        let like_named = self.components.get_key_value(package);
+        let mut all: Vec<_> = like_named.into_iter().chain(self.offering(interface)).collect();
+        if let Some(importer) = importer.filter(|importer| self.exports(importer, interface)) {
+            all.retain(|(name, _)| *name != importer.component);
+            // Those that it may not call stay, so that somebody is named who could be granted.
+            all.sort_by_key(|(name, _)| !importer.grants.components.contains(name));
+        }
+        all
     }
 
     /// Choices of providers, by interface and tenant.
@@ -97,18 +164,21 @@ impl Snapshot {
         self.choices.values().flat_map(|choices| choices.values())
     }
 
-    /// Components that an operator chose for an interface, with the tenants they are chosen for.
-    pub(crate) fn choices_for(&self, interface: &str) -> impl Iterator<Item = (Option<&TenantId>, &ComponentName)> {
-        let choices = self.choices.get(interface).into_iter().flat_map(|choices| choices.iter());
-        choices.filter_map(|(tenant, choice)| Some((tenant.as_ref(), choice.component.as_ref()?)))
+    /// The tenants for whom an operator chose who provides an interface; none: for all.
+    pub(crate) fn chosen_for(&self, interface: &str) -> impl Iterator<Item = Option<&TenantId>> {
+        let choices = self.choices.get(interface).into_iter().flat_map(|choices| choices.keys());
+        choices.map(Option::as_ref)
     }
 
     /// Who provides an interface where nobody chose: a component, and each version of it that takes traffic and provides it.
-    pub(crate) fn unchosen_provider(&self, interface: &InterfaceName) -> Option<(&ComponentName, Vec<Offer>)> {
-        let like_named = self.components.get_key_value(&interface.package);
-        let offering = self.offering(&interface.unversioned()).collect::<Vec<_>>();
-        let mut all = like_named.into_iter().chain(offering);
-        all.find_map(|(name, entry)| Some((name, entry.offers(interface))).filter(|(_, offers)| !offers.is_empty()))
+    pub(crate) fn unchosen_provider(
+        &self,
+        interface: &InterfaceName,
+        importer: Importer<'_>,
+    ) -> Option<(&ComponentName, Vec<Offer>)> {
+        let all = self.candidates(&interface.package, &interface.unversioned(), Some(importer));
+        let mut offers = all.into_iter().map(|(name, entry)| (name, entry.offers(interface)));
+        offers.find(|(_, offers)| !offers.is_empty())
     }
 
     /// Components of which some version exports an interface, by name.
@@ -153,11 +223,10 @@ pub(crate) type Offer = (Arc<VersionEntry>, String);
 impl ComponentEntry {
     /// Versions with traffic that provide an interface.
     pub(crate) fn offers(&self, interface: &InterfaceName) -> Vec<Offer> {
-        let (wanted, requirement) = (interface.unversioned(), interface.requirement());
-        let offer = |version: &Arc<VersionEntry>| {
-            let full = version.summary.interfaces.iter().find(|full| provides(full, &wanted, requirement.as_ref()))?;
-            Some((Arc::clone(version), full.clone()))
-        };
+        let requirement = interface.requirement();
+        let (package, requirement) = (&interface.package, requirement.as_ref());
+        let wanted = Wanted { package, interface: &interface.interface, requirement, importer: None };
+        let offer = |version: &Arc<VersionEntry>| Some((Arc::clone(version), wanted.offered_by(version)?));
         self.with_traffic().filter_map(offer).collect()
     }
 
@@ -255,7 +324,7 @@ mod tests {
         choose(None, "for:all");
         choose(Some(tenant(0)), "for:top");
         choose(Some(tenant(69)), "for:bottom");
-        let chosen = |tenant: &TenantId| snapshot.chosen("a:b/c", tenant).unwrap().as_str();
+        let chosen = |tenant: &TenantId| snapshot.chosen("a:b/c", tenant, None).unwrap().as_str();
         assert_eq!(chosen(&tenant(69)), "for:bottom");
         assert_eq!(chosen(&tenant(68)), "for:top");
         assert_eq!(chosen(&"elsewhere".parse().unwrap()), "for:all");

@@ -15,7 +15,7 @@ use wares_model::limits::COMPONENT_BYTES_MAX;
 use wares_model::line::NumberError;
 use wares_model::{Asked, ComponentName, Digest, Limits, LimitsAsked, Namespace, Signature, Timestamp, Version};
 use wares_store::{Inserted, NewVersion, StoreError, SubmissionState, TrustRecord, VersionRecord};
-use wares_typed::Description;
+use wares_typed::{Description, NoInterface};
 
 /// A component to publish.
 pub struct PublishRequest {
@@ -54,6 +54,8 @@ pub struct Published {
     pub created: bool,
     /// What it changes for callers of the version before it, if one promises them anything and it was put there just now.
     pub against: Option<Against>,
+    /// What its callers should know of its names.
+    pub warnings: Vec<String>,
 }
 
 /// Why a component is not taken.
@@ -211,6 +213,21 @@ pub(crate) struct Examined {
     pub(crate) digest: Digest,
 }
 
+impl Examined {
+    /// Short names by which nobody can call it.
+    fn warnings(&self) -> Vec<String> {
+        let warn = |(short, names): (&str, Vec<String>)| {
+            let (component, version) = (&self.component, &self.version);
+            format!(
+                "{short} means {} in {component}@{version}: calls that name the interface {short} are refused by it, and must \
+                 name one of them in full",
+                names.join(" and ")
+            )
+        };
+        self.description.ambiguous_names().into_iter().map(warn).collect()
+    }
+}
+
 impl Catalog {
     /// Reads a component, checks it against this host, and compiles it if that is not to be later. Nothing on the shelf changes
     /// by it, and nothing of one that is refused stays behind; who waits no longer ends the work. Of one that is there already,
@@ -284,6 +301,7 @@ impl Catalog {
         let policy = self.policy();
         let limits = policy.limits_default.asked_within(&asked, &policy.limits_ceiling);
         let limits = limits.map_err(|error| PublishError::Invalid(error.to_string()))?;
+        check_memory(&description, &limits)?;
         let asked = asked_by(&description)?;
         Ok(Examined { description: Arc::new(description), component, version, limits, asked, digest })
     }
@@ -293,7 +311,8 @@ impl Catalog {
         match snapshot.version(&examined.component, &examined.version) {
             None => Ok(None),
             Some(entry) if entry.record.digest == examined.digest => {
-                Ok(Some(Published { version: Arc::clone(entry), created: false, against: None }))
+                let version = Arc::clone(entry);
+                Ok(Some(Published { version, created: false, against: None, warnings: examined.warnings() }))
             }
             Some(entry) => Err(PublishError::Conflict {
                 component: examined.component.clone(),
@@ -326,6 +345,7 @@ impl Catalog {
         vetted: Vetted,
         against: Option<Against>,
     ) -> Result<Published, PublishError> {
+        let warnings = examined.warnings();
         let record = examined.record(size, &publisher, vetted.signature())?;
         let new = self.for_store(record.clone(), &examined, &publisher, vetted)?;
         let known = TrustRecord {
@@ -336,7 +356,7 @@ impl Catalog {
             Ok(Inserted::Created) => {
                 let version = Arc::new(VersionEntry::new(record)?.with_trust(known));
                 self.publish_snapshot(changing, |next| next.put_version(Arc::clone(&version)));
-                Ok(Published { version, created: true, against })
+                Ok(Published { version, created: true, against, warnings })
             }
             Ok(Inserted::Same) => self
                 .already_there(&examined)?
@@ -378,12 +398,11 @@ fn encoding(error: serde_json::Error) -> LoadError {
     LoadError::Engine(format!("encoding the description: {error}"))
 }
 
-/// What a component asks for. It is refused if it imports what its manifest does not ask for, has called at set times what is
-/// not there, or asks for files that it would not find.
+/// What a component asks for. It is refused if it has called at set times what is not there, or asks for files that it would not
+/// find.
 pub fn asked_by(description: &Description) -> Result<Asked, PublishError> {
     let manifest = description.manifest.as_ref().map(|manifest| &manifest.capabilities);
     let asked = Asked::of(manifest, &description.imports);
-    check_asked(&asked)?;
     check_schedules(description)?;
     check_files(description)?;
     Ok(asked)
@@ -393,10 +412,13 @@ pub fn asked_by(description: &Description) -> Result<Asked, PublishError> {
 fn check_schedules(description: &Description) -> Result<(), PublishError> {
     for schedule in description.manifest.iter().flat_map(|manifest| &manifest.schedules) {
         let fail = |what: String| PublishError::Invalid(format!("schedule {:?}: {what}", schedule.name));
-        let interface = description.interfaces.iter().find(|interface| match schedule.interface.as_deref() {
-            None => interface.name.is_none(),
-            Some(name) => interface.is_named(name),
-        });
+        let interface = match schedule.interface.as_deref() {
+            None => description.interfaces.iter().find(|interface| interface.name.is_none()),
+            Some(name) => match description.interface(name) {
+                Err(error @ NoInterface::Ambiguous(_)) => return Err(fail(format!("{name}: {error}"))),
+                found => found.ok(),
+            },
+        };
         let functions = interface.map(|interface| interface.functions.as_slice()).unwrap_or_default();
         let function = functions.iter().find(|function| function.name == schedule.function);
         let function = function.ok_or_else(|| fail(format!("there is no function {}", schedule.function)))?;
@@ -425,6 +447,19 @@ fn check_files(description: &Description) -> Result<(), PublishError> {
     }
 }
 
+/// A memory that is larger from the beginning than all memories of a call may be would fail every call.
+pub fn check_memory(description: &Description, limits: &Limits) -> Result<(), PublishError> {
+    let (begins_with, most) = (description.memory_bytes_min, limits.memory_bytes_max);
+    match begins_with > most {
+        true => Err(PublishError::Invalid(format!(
+            "a memory of the component has {begins_with} bytes from its beginning, and a call of it may have {most} bytes of \
+             memory in total (memory-bytes-max): ask for more under [limits] of the manifest, as far as the operator's ceiling \
+             goes, or build it with a smaller initial memory"
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// What the component says of itself and what the request says must not differ.
 fn agree<T: PartialEq + std::fmt::Display>(what: &str, own: Option<T>, given: Option<T>) -> Result<T, PublishError> {
     match (own, given) {
@@ -434,17 +469,6 @@ fn agree<T: PartialEq + std::fmt::Display>(what: &str, own: Option<T>, given: Op
         (Some(value), _) | (None, Some(value)) => Ok(value),
         (None, None) => Err(PublishError::Invalid(format!(
             "the component does not say its {what}: build it with `wares build`, or add ?name=namespace:name&version=1.2.3"
-        ))),
-    }
-}
-
-/// What is imported must be asked for, by a manifest that is there.
-fn check_asked(asked: &Asked) -> Result<(), PublishError> {
-    match asked.unasked() {
-        None => Ok(()),
-        Some((import, key)) => Err(PublishError::Invalid(format!(
-            "the component imports {import}, but its manifest does not ask for it: name what it is to use under \
-             [capabilities], with the key {key}, or build the component without it"
         ))),
     }
 }

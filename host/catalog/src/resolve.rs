@@ -2,10 +2,12 @@
 
 use crate::nearest::nearest;
 use crate::places;
+use crate::providers::{Importer, Wanted};
 use crate::snapshot::{ComponentEntry, Snapshot, VersionEntry};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wares_model::{ComponentName, ProblemCode, Stickiness, TenantId, Version, VersionReq};
+use wares_model::interface::unversioned;
+use wares_model::{ComponentName, InterfaceName, ProblemCode, Stickiness, TenantId, Version, VersionReq};
 use wares_store::Deployment;
 
 /// What a call names.
@@ -45,7 +47,8 @@ pub struct Resolved {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{detail}")]
 pub struct ResolveError {
-    /// [`ProblemCode::NotFound`], or [`ProblemCode::Stopped`] if there is such a version and it was stopped.
+    /// [`ProblemCode::NotFound`], [`ProblemCode::Stopped`] if there is such a version and it was stopped, or
+    /// [`ProblemCode::BadRequest`] if several things go by this name.
     pub code: ProblemCode,
     /// What was not found and what to do.
     pub detail: String,
@@ -57,6 +60,12 @@ impl ResolveError {
     /// What is named is not there.
     pub fn not_found(detail: String, nearest: Vec<String>) -> Self {
         Self { code: ProblemCode::NotFound, detail, nearest }
+    }
+
+    /// What is named is several things.
+    fn ambiguous(name: &str, version: &VersionEntry, meant: Vec<String>) -> Self {
+        let detail = format!("{name} means {} in {version:?}: name one of them in full", meant.join(" and "));
+        Self { code: ProblemCode::BadRequest, detail, nearest: meant }
     }
 
     /// What is named was stopped.
@@ -135,9 +144,25 @@ impl Snapshot {
                 }
             }
             Target::Interface { package, interface, requirement } => {
-                self.provider(package, interface, requirement.as_ref(), tenant, placing)
+                let wanted = Wanted { package, interface, requirement: requirement.as_ref(), importer: None };
+                let resolved = self.provider(&wanted, tenant, placing)?;
+                check_meaning(&wanted, &resolved.version)?;
+                Ok(resolved)
             }
         }
+    }
+
+    /// The version that provides what a component imports, for this tenant's calls now.
+    pub fn provider_for(
+        &self,
+        importer: Importer<'_>,
+        interface: &InterfaceName,
+        tenant: &TenantId,
+    ) -> Result<Resolved, ResolveError> {
+        let InterfaceName { package, interface: name, .. } = interface;
+        let requirement = interface.requirement();
+        let wanted = Wanted { package, interface: name, requirement: requirement.as_ref(), importer: Some(importer) };
+        self.provider(&wanted, tenant, Placing::Deployed)
     }
 
     /// The component of this name, or an error with the nearest names.
@@ -158,6 +183,16 @@ impl Snapshot {
         component.versions.get(version).ok_or_else(|| {
             ResolveError::not_found(format!("there is no version {version} of {name}"), newest(component))
         })
+    }
+}
+
+/// Refuses a name without a version that means several interfaces of the version that would serve it.
+fn check_meaning(wanted: &Wanted<'_>, version: &VersionEntry) -> Result<(), ResolveError> {
+    let name = format!("{}/{}", wanted.package, wanted.interface);
+    let meant: Vec<_> = version.summary.interfaces.iter().filter(|full| unversioned(full) == name).cloned().collect();
+    match wanted.requirement {
+        None if meant.len() > 1 => Err(ResolveError::ambiguous(&name, version, meant)),
+        _ => Ok(()),
     }
 }
 

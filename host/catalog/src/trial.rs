@@ -19,7 +19,7 @@ use wares_engine::{
 use wares_model::grants::{BucketGrant, Capabilities, FilesGrant, HttpGrant, Label};
 use wares_model::{Asked, ComponentName, Digest, Granted, Grants, Limits, Version};
 use wares_store::{DataDir, SqliteOptions};
-use wares_typed::{Answer, ArgumentError, Description, Function, WriteError};
+use wares_typed::{Answer, ArgumentError, Description, Function, NoInterface, WriteError};
 use zeroize::Zeroizing;
 
 /// Bytes of all pairs and files of one trial.
@@ -74,6 +74,9 @@ pub enum TrialError {
     /// There is no such function.
     #[error("the component exports no function {0}")]
     Unknown(String),
+    /// The name of the interface means several.
+    #[error("{0}: {1}")]
+    Ambiguous(String, NoInterface),
     /// JSON has no form for its types.
     #[error("{function} cannot be called with JSON: {reason}")]
     NotCallable {
@@ -152,8 +155,11 @@ impl Trial {
         let full = match interface {
             None => None,
             Some(name) => {
-                let found = self.description.interface(name).and_then(|found| found.name.as_deref());
-                Some(found.ok_or_else(unknown)?)
+                let found = self.description.interface(name).map_err(|error| match error {
+                    NoInterface::Unknown => unknown(),
+                    NoInterface::Ambiguous(_) => TrialError::Ambiguous(name.to_owned(), error),
+                })?;
+                found.name.as_deref()
             }
         };
         let called = self.description.function(full, function).ok_or_else(unknown)?;

@@ -116,11 +116,16 @@ impl ResourceLimiter for Bounds {
                 Ok(true)
             }
             Growth::BeyondOwnMaximum => Ok(false),
-            Growth::OverLimit => Err(over(format!(
-                "{} bytes of memory are in use, and a memory was to grow from {current} to {desired} bytes; \
-                 the call may have {} bytes in total (memory-bytes-max)",
-                self.memory.used, self.memory.max
-            ))),
+            Growth::OverLimit => {
+                let Account { used, max, .. } = self.memory;
+                let wish = match current {
+                    0 => format!("a memory was to begin with {desired} bytes"),
+                    _ => format!("a memory was to grow from {current} to {desired} bytes"),
+                };
+                Err(over(format!(
+                    "{used} bytes of memory are in use, and {wish}; the call may have {max} bytes in total (memory-bytes-max)"
+                )))
+            }
         }
     }
 

@@ -17,9 +17,12 @@ const COMPILING_MIN: usize = 2;
 /// Why there is no native code.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum CompileError {
-    /// The component is malformed, uses a feature that is off, or cannot be linked.
+    /// The component is malformed, or uses a feature that is off.
     #[error("the component cannot be compiled: {0}")]
     Invalid(String),
+    /// It does not fit what this host gives it to import.
+    #[error("{0}")]
+    Unlinked(String),
     /// Compilation took too long.
     #[error("compiling the component took more than {COMPILE_SECONDS_MAX} s; split its largest functions")]
     TooSlow,

@@ -4,6 +4,7 @@ use crate::concurrency::Concurrency;
 use crate::failure::Failure;
 use crate::kept::{Keeper, KeptInstances};
 use crate::meter::{Meter, Metered};
+use crate::program;
 use crate::sandbox::{Making, Sandbox};
 use crate::serve::Handler;
 use crate::turns::{Habit, Turns};
@@ -13,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use wares_capabilities::{CallContext, CallLog, CallState, Services, ShelfImport, Wiring, Written, is_same_type};
 use wares_model::Limits;
+use wares_typed::is_program;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
 
@@ -72,6 +74,7 @@ struct Export {
     index: ComponentExportIndex,
     ty: ComponentFunc,
     habit: Habit,
+    is_program: bool,
 }
 
 /// Why a function cannot be called where another one of its name is wanted.
@@ -117,7 +120,7 @@ impl Component {
             let result = Err(Failure::Host(format!("no export {} in {place}", invocation.function)));
             return clock.report(result, Written::default());
         };
-        let owner = self.owner(&invocation);
+        let owner = self.owner(&invocation).filter(|_| !export.is_program);
         let kept = owner.and_then(|owner| self.kept.take(self.keeper, owner));
         let log = kept.as_ref().map_or_else(|| CallLog::new(invocation.limits.log_bytes_max), |kept| kept.log.clone());
         invocation.context.begin_log(&log);
@@ -179,13 +182,18 @@ impl Component {
     ) -> wasmtime::Result<(Option<Val>, Option<Sandbox>)> {
         clock.in_turn();
         let Invocation { limits, meter, context, .. } = invocation;
+        let program = export.is_program.then(|| program::begin(invocation));
         let kept = kept.and_then(|mut sandbox| sandbox.hand_over(limits, meter, context).then_some(sandbox));
         let mut sandbox = match kept {
             Some(sandbox) => sandbox,
             None => Sandbox::new(&self.making(limits, meter, context), log.clone()).await?,
         };
         clock.instantiated();
-        let result = sandbox.call(export.index, export.ty.results().len(), &invocation.arguments).await?;
+        let results = export.ty.results().len();
+        let result = match program {
+            None => sandbox.call(export.index, results, &invocation.arguments).await?,
+            Some(program) => Some(program::end(program, sandbox.call(export.index, results, &[]).await)?),
+        };
         let may_serve_on = self.owner(invocation).is_some() && sandbox.is_at_rest();
         Ok((result, may_serve_on.then_some(sandbox)))
     }
@@ -242,11 +250,10 @@ fn exports(component: &wasmtime::component::Component) -> HashMap<String, HashMa
     let engine = component.engine();
     let mut found: HashMap<String, HashMap<String, Export>> = HashMap::new();
     let mut add = |interface: &str, name: &str, index: Option<ComponentExportIndex>, ty: ComponentFunc| {
+        let is_program = is_program(Some(interface), name);
         if let Some(index) = index {
-            found
-                .entry(interface.to_owned())
-                .or_default()
-                .insert(name.to_owned(), Export { index, ty, habit: Habit::default() });
+            let export = Export { index, ty, habit: Habit::default(), is_program };
+            found.entry(interface.to_owned()).or_default().insert(name.to_owned(), export);
         }
     };
     for (name, item) in component.component_type().exports(engine) {

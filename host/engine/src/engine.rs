@@ -162,7 +162,7 @@ impl Engine {
             None => self.make_alone(lane, *digest, wasm, concurrency).await?,
         };
         let linked = self.link(native, concurrency, VersionConfig { config: Arc::default() }).await?;
-        linked.map(drop).map_err(|error| CompileError::Invalid(error.to_string()))
+        linked.map(drop).map_err(|error| CompileError::Unlinked(error.to_string()))
     }
 
     /// Loads a version. Its bytes are asked for only if there is no good native code; then it is compiled to its end, whoever
@@ -195,7 +195,7 @@ impl Engine {
             Ok(component) => Ok(Arc::new(component)),
             Err(WiringError::Import(error)) => Err(error.into()),
             Err(WiringError::Configure(error)) => Err(LoadError::Configure(error.to_string())),
-            Err(error @ WiringError::Link(_)) => Err(CompileError::Invalid(error.to_string()).into()),
+            Err(error @ WiringError::Link(_)) => Err(CompileError::Unlinked(error.to_string()).into()),
         }
     }
 

@@ -28,6 +28,7 @@ mod meter;
 mod native;
 mod order;
 mod process;
+mod program;
 mod queue;
 mod read;
 mod sandbox;

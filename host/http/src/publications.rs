@@ -105,10 +105,10 @@ async fn publish(
         false => catalog.publish(prepared).await?,
     };
     let record = &published.version.record;
-    let warnings = match deploy {
-        true => catalog.broken_by_deployment(&record.component).await,
-        false => Vec::new(),
-    };
+    let mut warnings = published.warnings;
+    if deploy {
+        warnings.extend(catalog.broken_by_deployment(&record.component).await);
+    }
     let waiting = published.version.trust.submission.as_ref().filter(|submission| submission.decision.is_none());
     let (status, location) = match waiting {
         Some(submission) => (StatusCode::ACCEPTED, format!("/v1/submissions/{}", submission.id)),

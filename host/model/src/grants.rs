@@ -329,7 +329,8 @@ pub struct Asked {
     /// By its manifest; none: it has no manifest, and whatever is granted will do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Capabilities>,
-    /// Full names of the interfaces that it imports and that need a grant.
+    /// Full names of the interfaces that it imports and by which nothing can be had without a grant. That it imports them does
+    /// not say that it uses them: toolchains import what a program may never call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
     /// Interfaces that it imports and that other components provide.
@@ -337,49 +338,25 @@ pub struct Asked {
     pub interfaces: Vec<InterfaceName>,
 }
 
-/// Imports that need a grant, with the capability that they belong to.
-const NEED_GRANT: [(&str, &str); 4] = [
-    ("wasi:http/outgoing-handler", "http"),
-    ("wasi:http/client", "http"),
-    ("wasi:keyvalue/", "keyvalue"),
-    ("wares:secrets/", "secrets"),
-];
+/// Interfaces, or packages of them, by which nothing can be had without a grant.
+const NEED_GRANT: [&str; 4] = ["wasi:http/outgoing-handler", "wasi:http/client", "wasi:keyvalue/", "wares:secrets/"];
 
-/// The capability that an import needs a grant of, if it needs one.
-pub fn capability_of(import: &str) -> Option<&'static str> {
+fn needs_grant(import: &str) -> bool {
     let name = import.split('@').next().unwrap_or(import);
-    let belongs = |prefix: &str| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == prefix };
-    NEED_GRANT.iter().find(|(prefix, _)| belongs(prefix)).map(|(_, capability)| *capability)
+    NEED_GRANT.iter().any(|prefix| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == *prefix })
 }
 
 impl Asked {
     /// What a version with this manifest and these imports asks for.
     pub fn of(manifest: Option<&Capabilities>, imports: &[String]) -> Self {
         let interfaces = imports.iter().filter_map(|import| InterfaceName::of_shelf(import)).collect();
-        let imports = imports.iter().filter(|import| capability_of(import).is_some()).cloned().collect();
+        let imports = imports.iter().filter(|import| needs_grant(import)).cloned().collect();
         Self { manifest: manifest.cloned(), imports, interfaces }
     }
 
-    /// An import for which the manifest, being there, asks for nothing, with the key that it lacks.
-    pub fn unasked(&self) -> Option<(&str, &'static str)> {
-        let manifest = self.manifest.as_ref()?;
-        self.imports.iter().find_map(|import| {
-            let capability = capability_of(import)?;
-            let nothing = match capability {
-                "http" => manifest.http.is_empty(),
-                "keyvalue" => manifest.keyvalue.is_empty(),
-                _ => manifest.secrets.is_empty(),
-            };
-            nothing.then_some((import.as_str(), capability))
-        })
-    }
-
-    /// What of it is not granted.
+    /// What its manifest asks for and is not granted.
     pub fn missing(&self, grants: &Grants) -> Vec<Missing> {
-        match &self.manifest {
-            Some(asked) => asked.missing(grants),
-            None => self.imports.iter().filter_map(|import| missing_for(import, grants)).collect(),
-        }
+        self.manifest.as_ref().map(|asked| asked.missing(grants)).unwrap_or_default()
     }
 }
 
@@ -407,16 +384,6 @@ impl Capabilities {
     }
 }
 
-/// Without a manifest nobody knows what is asked for but that something is.
-fn missing_for(import: &str, grants: &Grants) -> Option<Missing> {
-    let (nothing, flags) = match capability_of(import)? {
-        "http" => (grants.http.is_empty(), "--http 'https://HOST'"),
-        "keyvalue" => (grants.keyvalue.is_empty(), "--keyvalue BUCKET"),
-        _ => (grants.secrets.is_empty(), "--secret NAME"),
-    };
-    nothing.then(|| Missing { capability: import.to_owned(), flags: flags.to_owned() })
-}
-
 impl Grants {
     fn bucket(&self, name: &Label) -> Option<&BucketGrant> {
         self.keyvalue.iter().find(|grant| grant.bucket == *name)
@@ -439,6 +406,11 @@ impl Granted {
     /// All that the component is granted, asked for or not.
     pub fn grants(&self) -> &Grants {
         &self.grants
+    }
+
+    /// What the manifest asks for; none: there is no manifest, and whatever is granted will do.
+    pub fn asked(&self) -> Option<&Capabilities> {
+        self.asked.as_ref()
     }
 
     /// The grant by which a request may go out, if it may.
@@ -503,19 +475,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_manifest_an_import_needs_some_grant_of_its_kind() {
+    fn what_is_imported_is_not_what_is_asked_for() {
         let imports = ["wasi:http/outgoing-handler@0.2.6".to_owned(), "wasi:cli/stdout@0.2.6".to_owned()];
-        let asked = Asked::of(None, &imports);
-        assert_eq!(asked.imports.len(), 1);
-        assert_eq!(asked.missing(&Grants::default()).len(), 1);
-        let grants: Grants = serde_json::from_str(r#"{"http": [{"allow": "https://a.cn"}]}"#).unwrap();
-        assert_eq!(asked.missing(&grants), []);
-    }
-
-    #[test]
-    fn a_manifest_that_does_not_ask_for_what_is_imported_is_found_out() {
-        let asked = Asked::of(Some(&Capabilities::default()), &["wasi:keyvalue/store@0.2.0-draft".to_owned()]);
-        assert_eq!(asked.unasked(), Some(("wasi:keyvalue/store@0.2.0-draft", "keyvalue")));
+        for manifest in [None, Some(&Capabilities::default())] {
+            let asked = Asked::of(manifest, &imports);
+            assert_eq!(asked.imports, ["wasi:http/outgoing-handler@0.2.6"]);
+            assert_eq!(asked.missing(&Grants::default()), []);
+        }
     }
 
     #[test]

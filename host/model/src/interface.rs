@@ -1,6 +1,7 @@
 //! Full names of interfaces, and which of them other components provide.
 
-use crate::name::check_label;
+use crate::limits::INTERFACE_NAME_BYTES_MAX;
+use crate::name::is_label;
 use crate::{ComponentName, Version, VersionReq};
 use semver::{Comparator, Op};
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,7 @@ impl FromStr for InterfaceName {
             let (name, version) = split(text);
             let (package, interface) = name.split_once('/')?;
             let (namespace, package) = package.split_once(':')?;
-            check_label(interface).ok()?;
+            (text.len() <= INTERFACE_NAME_BYTES_MAX && is_label(interface)).then_some(())?;
             let version = version.map(Version::from_str).transpose().ok()?;
             Some(Self { package: ComponentName::new(namespace, package).ok()?, interface: interface.into(), version })
         };
@@ -104,6 +105,12 @@ mod tests {
         for (import, of_shelf) in [
             ("acme:tax/rates@1.2.0", true),
             ("acme:tax/rates", true),
+            ("acme:two/HTTP@1.0.0", true),
+            ("acme:three/http-2@1.0.0", true),
+            ("acme:v-4/plain@1.0.0", true),
+            (&format!("acme:long/{}", "a".repeat(200)), true),
+            ("acme:Tax/rates", false),
+            ("acme:tax/Rates", false),
             ("wasi:http/types@0.2.6", false),
             ("wares:secrets/store@1.0.0", false),
             ("do-something", false),

@@ -5,10 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Longest namespace, component name or tenant id, in bytes.
-pub const LABEL_BYTES_MAX: usize = 64;
+/// Longest namespace, component name or tenant id, in bytes. Each is the name of a folder, which has at most 255 bytes.
+pub const LABEL_BYTES_MAX: usize = 200;
+/// Bytes of a text in a message that says what is wrong with it.
+const SHOWN_BYTES_MAX: usize = 80;
 
-/// A component's name, `namespace:name`. Both parts are WIT labels in kebab-case.
+/// A component's name, `namespace:name`. Both parts are labels as the component model has them for packages.
 ///
 /// It parses from `namespace:name` (as WIT and OCI tools write it) and from `namespace/name` (as URLs and people write it),
 /// and prints as `namespace:name`.
@@ -85,7 +87,7 @@ impl From<ComponentName> for String {
     }
 }
 
-/// An organisation that calls, named by the operator in kebab-case (`futian-district`).
+/// An organisation that calls, named by the operator with a label (`futian-district`).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TenantId(Arc<str>);
@@ -138,29 +140,32 @@ pub enum NameError {
     /// A component name without a namespace.
     #[error("component name {0:?} has no namespace: write it as namespace:name, for example benefit:match")]
     NoNamespace(String),
-    /// A label that is not kebab-case or too long.
+    /// A text that is no label, or too long.
     #[error(
-        "name {0:?} is not kebab-case: use lower-case words of letters and digits, each starting with a letter, \
-         joined by single hyphens, {LABEL_BYTES_MAX} characters at most"
+        "name {0:?} is not kebab-case: write words of lower-case letters and digits, joined by single hyphens, the first one \
+         starting with a letter, {LABEL_BYTES_MAX} characters at most"
     )]
     NotKebabCase(String),
 }
 
-/// The rule of WIT labels, lower-case only: words start with a letter and are joined by single hyphens.
+/// A label of a package: a WIT label without capitals.
 pub(crate) fn check_label(text: &str) -> Result<(), NameError> {
-    let word = |word: &str| {
-        word.starts_with(|c: char| c.is_ascii_lowercase())
-            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    let fits = text.len() <= LABEL_BYTES_MAX && is_label(text) && !text.contains(|c: char| c.is_ascii_uppercase());
+    if fits { Ok(()) } else { Err(NameError::NotKebabCase(shorten(text))) }
+}
+
+/// Whether a text is a label of the component model: words in lower case and acronyms in upper case, joined by single hyphens,
+/// of which the first one starts with a letter.
+pub(crate) fn is_label(text: &str) -> bool {
+    let fragment = |text: &str, is_letter: fn(&char) -> bool| text.chars().all(|c| is_letter(&c) || c.is_ascii_digit());
+    let is_fragment = |text: &str| {
+        !text.is_empty() && (fragment(text, char::is_ascii_lowercase) || fragment(text, char::is_ascii_uppercase))
     };
-    if text.len() <= LABEL_BYTES_MAX && text.split('-').all(word) {
-        Ok(())
-    } else {
-        Err(NameError::NotKebabCase(shorten(text)))
-    }
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.split('-').all(is_fragment)
 }
 
 fn shorten(text: &str) -> String {
-    text.chars().take(LABEL_BYTES_MAX + 16).collect()
+    text.chars().take(SHOWN_BYTES_MAX).collect()
 }
 
 #[cfg(test)]
@@ -179,10 +184,22 @@ mod tests {
 
     #[test]
     fn other_names_are_refused() {
-        let long = format!("a:{}", "b".repeat(65));
-        for text in ["", "match", "a:b:c", "A:b", "a:", ":b", "a:-b", "a:b--c", "a:1b", "a:b c", "a/../b", "a:é", &long]
+        let long = format!("a:{}", "b".repeat(LABEL_BYTES_MAX + 1));
+        for text in
+            ["", "match", "a:b:c", "A:b", "a:B", "a:", ":b", "a:-b", "a:b--c", "a:1b", "a:b c", "a/../b", "a:é", &long]
         {
             assert!(text.parse::<ComponentName>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn labels_are_those_of_the_component_model() {
+        for text in ["a", "a1", "v-4", "http-2", "HTTP", "a-HTTP-2", "H2", "get-URL", "a-1b", "A-b"] {
+            assert!(is_label(text), "{text:?}");
+        }
+        for text in ["", "-", "1", "1a", "a-", "-a", "a--b", "aB", "Ab", "a_b", "a.b", "é", "a-é", "a b"] {
+            assert!(!is_label(text), "{text:?}");
+        }
+        assert!(format!("v-4:{}", "b".repeat(LABEL_BYTES_MAX)).parse::<ComponentName>().is_ok());
     }
 }

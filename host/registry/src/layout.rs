@@ -10,6 +10,10 @@ pub(crate) const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest
 pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.wasm.config.v0+json";
 pub(crate) const WASM_MEDIA_TYPE: &str = "application/wasm";
 
+/// Annotations: of a manifest the component's name and version, of a layer the name of a file.
+const TITLE: &str = "org.opencontainers.image.title";
+const VERSION: &str = "org.opencontainers.image.version";
+
 /// What is said of a component beside its bytes.
 #[derive(Debug, Clone)]
 pub struct Contents {
@@ -53,13 +57,23 @@ impl Contents {
     }
 
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
-        let name = |key: &str| format!("org.opencontainers.image.{key}");
-        let mut annotations: BTreeMap<_, _> =
-            self.metadata.iter().map(|(key, value)| (name(key), value.clone())).collect();
-        annotations.insert(name("title"), self.component.to_string());
-        annotations.insert(name("version"), self.version.to_string());
+        let texts = self.metadata.iter().map(|(key, value)| (format!("org.opencontainers.image.{key}"), value.clone()));
+        let mut annotations: BTreeMap<_, _> = texts.collect();
+        annotations.insert(TITLE.to_owned(), self.component.to_string());
+        annotations.insert(VERSION.to_owned(), self.version.to_string());
         annotations
     }
+
+    /// What is said of the layer: the name of the file that others make of it (`oras pull` passes over a layer without one).
+    pub(crate) fn layer_annotations(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(TITLE.to_owned(), format!("{}.wasm", self.component.name()))])
+    }
+}
+
+/// The name and the version that a manifest gives a component, where they are some.
+pub(crate) fn named_by(manifest: &OciImageManifest) -> Option<(ComponentName, Version)> {
+    let annotations = manifest.annotations.as_ref()?;
+    Some((annotations.get(TITLE)?.parse().ok()?, annotations.get(VERSION)?.parse().ok()?))
 }
 
 /// The digest of the component that a manifest names, or why it names none. The bytes are anybody's.

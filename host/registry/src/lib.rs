@@ -21,7 +21,7 @@ use oci_client::manifest::OciImageManifest;
 use oci_client::secrets::RegistryAuth;
 use reading::{Answer, Reading, innermost};
 use std::time::Duration;
-use wares_model::Digest;
+use wares_model::{ComponentName, Digest, Version};
 
 /// For a connection to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,6 +47,8 @@ pub struct Pulled {
     pub wasm: Bytes,
     /// The digest of the manifest that names them: what `@sha256:…` in a reference pins.
     pub manifest: Digest,
+    /// The name and the version that it has there: whoever pushed it said so.
+    pub named: Option<(ComponentName, Version)>,
 }
 
 /// Why nothing was pulled or pushed.
@@ -140,7 +142,7 @@ impl Registry {
         if named != found {
             return Err(RegistryError::OtherBytes { reference: name(), expected: named.to_string(), found });
         }
-        Ok(Pulled { wasm, manifest: digest })
+        Ok(Pulled { wasm, manifest: digest, named: layout::named_by(&manifest) })
     }
 
     /// Pushes a component, and returns the digest of the manifest that names it.
@@ -156,7 +158,7 @@ impl Registry {
         };
         let config = contents.config(&Digest::of(&wasm)).map_err(encode)?;
         let config = Config::new(config, CONFIG_MEDIA_TYPE.to_owned(), None);
-        let layers = [ImageLayer::new(wasm, WASM_MEDIA_TYPE.to_owned(), None)];
+        let layers = [ImageLayer::new(wasm, WASM_MEDIA_TYPE.to_owned(), Some(contents.layer_annotations()))];
         let mut manifest = OciImageManifest::build(&layers, &config, Some(contents.annotations()));
         manifest.media_type = Some(MANIFEST_MEDIA_TYPE.to_owned());
         let client = pusher(reference).map_err(refused(reference))?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tempfile::TempDir;
-use wares_catalog::publish::asked_by;
+use wares_catalog::publish::{asked_by, check_memory};
 use wares_catalog::trial::{Candidate, OpenError, Trial, TrialError};
 use wares_engine::{
     CompileError, Concurrency, Engine, EngineConfig, Failure, KeepBounds, Lane, LoadError, ReadError, Services,
@@ -71,6 +71,8 @@ impl Sandbox {
         };
         let mut errors = Vec::new();
         let limits = self.limits_of(&description).map_err(|error| errors.push(error)).ok();
+        errors
+            .extend(limits.and_then(|limits| check_memory(&description, &limits).err()).map(|error| error.to_string()));
         errors.extend(asked_by(&description).err().map(|error| error.to_string()));
         match self.engine.check_imports(&description) {
             // What is not linked cannot be compiled to its end: one error says enough.
@@ -145,7 +147,9 @@ impl Opened {
             let detail = error.to_string();
             Box::new(match error {
                 TrialError::Unknown(_) => not_found(&self.functions(), function, detail),
-                TrialError::NotCallable { .. } => Problem::new(ProblemCode::BadRequest, detail),
+                TrialError::NotCallable { .. } | TrialError::Ambiguous(..) => {
+                    Problem::new(ProblemCode::BadRequest, detail)
+                }
                 TrialError::TooLarge(_) => Problem::new(ProblemCode::TooLarge, detail),
                 TrialError::Arguments(error) => {
                     let pointer = Some(error.pointer);

@@ -3,7 +3,8 @@
 use crate::describe::{DescribeError, at_most};
 use crate::description::{Function, Interface};
 use crate::documentation::Documentation;
-use crate::types::{Case, Field, Label, Type, TypeDef, TypeKind, Types};
+use crate::program::{self, is_program};
+use crate::types::{Case, Field, Label, NotOrdered, Type, TypeDef, TypeKind, Types};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wares_model::limits::{
@@ -144,7 +145,7 @@ impl<'a> Builder<'a> {
             }
         }
         let def = TypeDef { name: def.name.clone(), docs: docs(&def.docs), kind };
-        self.types.push(def).map_err(|error| DescribeError::NoWit(error.to_string()))
+        self.types.push(def).map_err(not_ordered)
     }
 
     fn kind(&self, def: &wit_parser::TypeDef) -> Result<TypeKind, DescribeError> {
@@ -172,6 +173,7 @@ impl<'a> Builder<'a> {
                 TypeKind::Tuple(tuple.types.iter().map(|ty| self.ty(ty)).collect::<Result<_, DescribeError>>()?)
             }
             TypeDefKind::List(element) => TypeKind::List(self.ty(element)?),
+            TypeDefKind::FixedLengthList(element, length) => TypeKind::FixedLengthList(self.ty(element)?, *length),
             TypeDefKind::Map(key, value) => TypeKind::Map(self.ty(key)?, self.ty(value)?),
             TypeDefKind::Option(some) => TypeKind::Option(self.ty(some)?),
             TypeDefKind::Result(result) => TypeKind::Result { ok: option(&result.ok)?, err: option(&result.err)? },
@@ -182,7 +184,6 @@ impl<'a> Builder<'a> {
             TypeDefKind::Handle(Handle::Borrow(id)) => TypeKind::NotJson(format!("borrow<{}>", self.name_of(*id))),
             TypeDefKind::Future(_) => TypeKind::NotJson("future".into()),
             TypeDefKind::Stream(_) => TypeKind::NotJson("stream".into()),
-            TypeDefKind::FixedLengthList(..) => TypeKind::NotJson("fixed-length list".into()),
             TypeDefKind::Unknown => TypeKind::NotJson("unknown type".into()),
         })
     }
@@ -230,12 +231,15 @@ impl<'a> Builder<'a> {
                 WorldItem::Function(function) => of_world.push(self.function(function)?),
                 WorldItem::Interface { id, .. } => {
                     let Some(interface) = self.resolve.interfaces.get(*id) else { continue };
-                    let functions = interface.functions.values().map(|function| self.function(function));
-                    interfaces.push(Interface {
-                        name: Some(self.resolve.name_world_key(key)),
-                        docs: docs(&interface.docs),
-                        functions: functions.collect::<Result<_, _>>()?,
-                    });
+                    let name = self.resolve.name_world_key(key);
+                    let mut functions = Vec::with_capacity(interface.functions.len());
+                    for function in interface.functions.values() {
+                        functions.push(match is_program(Some(&name), &function.name) {
+                            false => self.function(function)?,
+                            true => program::function(&mut self.types).map_err(not_ordered)?,
+                        });
+                    }
+                    interfaces.push(Interface { name: Some(name), docs: docs(&interface.docs), functions });
                 }
                 WorldItem::Type { .. } => {}
             }
@@ -267,6 +271,10 @@ impl<'a> Builder<'a> {
         }
         Ok(Function { name: function.name.clone(), docs: docs(&function.docs), params, result, not_callable })
     }
+}
+
+fn not_ordered(error: NotOrdered) -> DescribeError {
+    DescribeError::NoWit(error.to_string())
 }
 
 /// Why values of this type cannot be JSON, if they cannot.

@@ -26,10 +26,20 @@ use wasmparser::{
     Parser, Payload, TypeBounds, ValidPayload, Validator, WasmFeatures,
 };
 
+/// What to change where a proposal of wasm is used that the host does not allow, by a word of what the validator says of it.
+const ADVICE: [(&str, &str); 4] = [
+    ("exceptions proposal", "build it without exceptions of WebAssembly (in C and C++ without -fwasm-exceptions)"),
+    ("gc proposal", "build it for linear memory, without types of the collector"),
+    ("threads", "build it without threads and shared memories (in C and C++ without -pthread)"),
+    ("memory64", "build it for 32-bit memories (wasm32)"),
+];
+
 /// Custom sections that hold one text each, as OCI annotations name them.
 const TEXT_SECTIONS: [&str; 7] = ["authors", "description", "homepage", "licenses", "revision", "source", "version"];
 /// Bytes of a custom section that is read for information only; a larger one is left out.
 const INFORMATION_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a page of memory; other sizes are not allowed.
+const WASM_PAGE_BYTES: u64 = 64 << 10;
 /// Entries kept of all producers sections.
 const PRODUCERS_MAX: usize = 100;
 
@@ -93,7 +103,9 @@ pub enum DescribeError {
 
 impl From<BinaryReaderError> for DescribeError {
     fn from(error: BinaryReaderError) -> Self {
-        Self::Invalid { offset: error.offset(), message: error.message().to_owned() }
+        let message = error.message();
+        let advice = ADVICE.iter().find(|(word, _)| message.contains(word)).map(|(_, advice)| format!("; {advice}"));
+        Self::Invalid { offset: error.offset(), message: format!("{message}{}", advice.unwrap_or_default()) }
     }
 }
 
@@ -110,6 +122,8 @@ pub fn wasm_features() -> WasmFeatures {
         .union(WasmFeatures::MULTI_MEMORY)
         .union(WasmFeatures::COMPONENT_MODEL)
         .union(WasmFeatures::CM_MAP)
+        .union(WasmFeatures::CM_FIXED_LENGTH_LISTS)
+        .union(WasmFeatures::CM_IMPLEMENTS)
 }
 
 /// The same and asynchronous functions, streams and futures: what a component may use at all.
@@ -140,6 +154,7 @@ fn describe_unbounded(wasm: &[u8]) -> Result<Description, DescribeError> {
         manifest: sections.manifest,
         imports: sections.imports,
         asynchronous: sections.asynchronous,
+        memory_bytes_min: sections.memory_bytes_min,
         interfaces: decoded.interfaces,
         types: decoded.types,
         producers: sections.producers,
@@ -248,6 +263,7 @@ struct Sections {
     documentation: Option<Documentation>,
     imports: Vec<String>,
     asynchronous: bool,
+    memory_bytes_min: u64,
     producers: BTreeMap<String, Vec<Producer>>,
     metadata: BTreeMap<String, String>,
 }
@@ -279,6 +295,12 @@ impl Sections {
                     return Err(DescribeError::CoreModule);
                 }
                 Payload::CustomSection(section) => sections.custom(&section, depth)?,
+                Payload::MemorySection(memories) => {
+                    for memory in memories {
+                        let bytes = memory?.initial.saturating_mul(WASM_PAGE_BYTES);
+                        sections.memory_bytes_min = sections.memory_bytes_min.max(bytes);
+                    }
+                }
                 Payload::ComponentImportSection(imports) if depth == 0 => {
                     for import in imports {
                         let import = import?;

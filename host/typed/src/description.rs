@@ -2,7 +2,7 @@
 
 use crate::types::{Param, Type, Types};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wares_model::Manifest;
 use wares_model::interface::unversioned;
 
@@ -19,6 +19,9 @@ pub struct Description {
     /// Whether it uses asynchronous functions, streams or futures of the component model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asynchronous: bool,
+    /// Bytes that its largest memory has from the beginning.
+    #[serde(default)]
+    pub memory_bytes_min: u64,
     /// Exported interfaces; functions exported by the world itself are in the one without a name.
     pub interfaces: Vec<Interface>,
     /// The types that the functions use.
@@ -40,6 +43,17 @@ pub struct Producer {
     /// Its version; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
+}
+
+/// Why a name leads to no interface.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoInterface {
+    /// None goes by it.
+    #[error("no interface goes by this name")]
+    Unknown,
+    /// Several do, whose full names these are.
+    #[error("the name means {}: name one of them in full", .0.join(" and "))]
+    Ambiguous(Vec<String>),
 }
 
 /// An exported interface.
@@ -77,15 +91,33 @@ pub struct Function {
 
 impl Description {
     /// The exported interface of this name: short (`calc`), or in full with or without version (`ns:pkg/calc@1.0.0`, `ns:pkg/calc`).
-    pub fn interface(&self, name: &str) -> Option<&Interface> {
-        let exact = self.interfaces.iter().find(|interface| interface.name.as_deref() == Some(name));
-        exact.or_else(|| self.interfaces.iter().find(|interface| interface.is_named(name)))
+    pub fn interface(&self, name: &str) -> Result<&Interface, NoInterface> {
+        if let Some(exact) = self.interfaces.iter().find(|interface| interface.name.as_deref() == Some(name)) {
+            return Ok(exact);
+        }
+        let mut named = self.interfaces.iter().filter(|interface| interface.is_named(name));
+        match (named.next(), named.next()) {
+            (None, _) => Err(NoInterface::Unknown),
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => Err(NoInterface::Ambiguous(self.named(|interface| interface.is_named(name)))),
+        }
+    }
+
+    /// Short names that mean several interfaces, each with the full names of those.
+    pub fn ambiguous_names(&self) -> Vec<(&str, Vec<String>)> {
+        let shorts: BTreeSet<_> = self.interfaces.iter().filter_map(Interface::short_name).collect();
+        let meant = |short| self.named(|interface| interface.short_name() == Some(short));
+        shorts.into_iter().map(|short| (short, meant(short))).filter(|(_, names)| names.len() > 1).collect()
+    }
+
+    fn named(&self, is_meant: impl Fn(&Interface) -> bool) -> Vec<String> {
+        self.interfaces.iter().filter(|interface| is_meant(interface)).filter_map(|one| one.name.clone()).collect()
     }
 
     /// The function of this name in this interface, or of the world itself.
     pub fn function(&self, interface: Option<&str>, function: &str) -> Option<&Function> {
         let interface = match interface {
-            Some(name) => self.interface(name)?,
+            Some(name) => self.interface(name).ok()?,
             None => self.interfaces.iter().find(|interface| interface.name.is_none())?,
         };
         interface.functions.iter().find(|candidate| candidate.name == function)
@@ -131,6 +163,37 @@ impl Interface {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn exporting(names: &[&str]) -> Description {
+        let interface = |name: &&str| Interface { name: Some((*name).to_owned()), docs: None, functions: vec![] };
+        Description {
+            manifest: None,
+            imports: vec![],
+            asynchronous: false,
+            memory_bytes_min: 0,
+            interfaces: names.iter().map(interface).collect(),
+            types: Types::default(),
+            producers: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+            wit: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_name_that_means_several_is_none() {
+        let names = ["acme:shop/cart@1.0.0", "acme:shop/cart@2.0.0", "zeta:shop/cart", "zeta:shop/till"];
+        let description = exporting(&names);
+        let found = |name| description.interface(name).map(|found| found.name.clone().unwrap());
+        for name in ["acme:shop/cart@2.0.0", "zeta:shop/cart"] {
+            assert_eq!(found(name), Ok(name.to_owned()));
+        }
+        assert_eq!(found("till"), Ok("zeta:shop/till".to_owned()));
+        let several = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(found("cart"), Err(NoInterface::Ambiguous(several(&names[..3]))));
+        assert_eq!(found("acme:shop/cart"), Err(NoInterface::Ambiguous(several(&names[..2]))));
+        assert_eq!(found("bill"), Err(NoInterface::Unknown));
+        assert_eq!(description.ambiguous_names(), [("cart", several(&names[..3]))]);
+    }
 
     #[test]
     fn an_interface_goes_by_three_names() {

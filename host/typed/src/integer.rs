@@ -6,42 +6,41 @@ const DIGITS_MAX: usize = 20;
 /// Why a number is no integer of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotInteger {
-    /// It has a fraction, also if that is zero.
+    /// Its value is not whole.
     Fraction,
     /// It is an integer of more digits than any type has.
     Range,
 }
 
-/// The integer that a JSON number is.
-///
-/// Integers and exponents without a fraction are taken by their exact value (`1e3`, `10e-1`); `1.0` and `1.5e1` are not.
+/// The integer that a JSON number is, by its exact value: `6`, `6.0`, `1e3`, `10e-1` and `1.5e1` are integers.
 pub(crate) fn parse(number: &str) -> Result<i128, NotInteger> {
     if let Ok(value) = number.parse::<i64>() {
         return Ok(value.into());
     }
-    if number.contains('.') {
-        return Err(NotInteger::Fraction);
-    }
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let (negative, digits) = mantissa.strip_prefix('-').map_or((false, mantissa), |digits| (true, digits));
+    let (is_negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |digits| (true, digits));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
     let significant = digits.trim_end_matches('0');
     if significant.is_empty() {
         return Ok(0);
     }
-    let zeros = i64::try_from(digits.len() - significant.len()).unwrap_or(i64::MAX);
+    let count = |digits: usize| i64::try_from(digits).unwrap_or(i64::MAX);
     // An exponent that is no i64 has more digits than any text with enough zeros to balance it.
     let exponent = exponent.parse().unwrap_or(if exponent.starts_with('-') { i64::MIN } else { i64::MAX });
-    let shift = zeros.saturating_add(exponent);
+    let zeros = count(digits.len() - significant.len());
+    let shift = (zeros - count(fraction.len())).saturating_add(exponent);
     if shift < 0 {
         return Err(NotInteger::Fraction);
     }
     let shift = usize::try_from(shift).unwrap_or(usize::MAX);
+    let significant = significant.trim_start_matches('0');
     if significant.len().saturating_add(shift) > DIGITS_MAX {
         return Err(NotInteger::Range);
     }
     let power = (0..shift).fold(1i128, |power, _| power * 10);
     let value = significant.parse::<i128>().map_err(|_| NotInteger::Range)? * power;
-    Ok(if negative { -value } else { value })
+    Ok(if is_negative { -value } else { value })
 }
 
 /// Whether a text is a plain decimal integer, as 64-bit integers may be written in a string.
@@ -70,8 +69,22 @@ mod tests {
             ("1000e-3", Ok(1)),
             ("0e999999999999999999999", Ok(0)),
             ("9007199254740993e0", Ok(9_007_199_254_740_993)),
-            ("1.0", Err(Fraction)),
-            ("1.5e1", Err(Fraction)),
+            ("1.0", Ok(1)),
+            ("-6.000", Ok(-6)),
+            ("0.0", Ok(0)),
+            ("-0.0e-5", Ok(0)),
+            ("1.5e1", Ok(15)),
+            ("0.001e3", Ok(1)),
+            ("0.00120e4", Ok(12)),
+            ("100.50e2", Ok(10_050)),
+            ("1200.0e-2", Ok(12)),
+            ("1.8446744073709551615e19", Ok(u64::MAX.into())),
+            ("1.8446744073709551616e19", Ok(i128::from(u64::MAX) + 1)),
+            ("-9.223372036854775808E+18", Ok(i64::MIN.into())),
+            ("1.5", Err(Fraction)),
+            ("0.1", Err(Fraction)),
+            ("1.05e1", Err(Fraction)),
+            ("1.8446744073709551615e18", Err(Fraction)),
             ("1e-1", Err(Fraction)),
             ("15e-1", Err(Fraction)),
             ("1e-99999999999999999999", Err(Fraction)),
@@ -83,6 +96,9 @@ mod tests {
             assert_eq!(parse(text), expected, "{text}");
         }
         assert_eq!(parse(&format!("1{}e-400", "0".repeat(400))), Ok(1));
+        assert_eq!(parse(&format!("0.{}1e401", "0".repeat(400))), Ok(1));
+        assert_eq!(parse(&format!("1.{}", "0".repeat(400))), Ok(1));
+        assert_eq!(parse(&format!("1.{}1", "0".repeat(400))), Err(Fraction));
     }
 
     #[test]

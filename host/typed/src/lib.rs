@@ -22,6 +22,7 @@ mod fingerprint;
 mod integer;
 mod json;
 mod openapi;
+mod program;
 mod schema;
 mod signature;
 mod types;
@@ -30,10 +31,11 @@ mod write;
 pub use arguments::{ArgumentError, ReadError, read_arguments, read_arguments_within};
 pub use compatibility::{Changes, CompareError, Lost, compare};
 pub use describe::{DescribeError, asynchronous_wasm_features, describe, wasm_features};
-pub use description::{Description, Function, Interface, Producer};
+pub use description::{Description, Function, Interface, NoInterface, Producer};
 pub use documentation::{Documentation, DocumentationError, InterfaceDocumentation, SECTION as DOCUMENTATION_SECTION};
 pub use fingerprint::fingerprint;
 pub use openapi::openapi;
+pub use program::{ProgramInput, ProgramOutcome, is_program};
 pub use schema::{
     FunctionSchema, FunctionSchemas, SchemasTooLarge, argument_schema, error_schema, function_schemas, result_schema,
 };

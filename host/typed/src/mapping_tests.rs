@@ -20,6 +20,7 @@ enum Shape {
     Flags(usize),
     Tuple(Vec<Shape>),
     List(Box<Shape>),
+    FixedLengthList(Box<Shape>, u32),
     Map(Type, Box<Shape>),
     Option(Box<Shape>),
     Result(Option<Box<Shape>>, Option<Box<Shape>>),
@@ -60,6 +61,7 @@ fn shape() -> impl Strategy<Value = Shape> {
             vec(proptest::option::of(inner.clone()), 1..15).prop_map(Shape::Variant),
             vec(inner.clone(), 1..4).prop_map(Shape::Tuple),
             boxed.clone().prop_map(Shape::List),
+            (boxed.clone(), 1..6u32).prop_map(|(element, length)| Shape::FixedLengthList(element, length)),
             (key, boxed.clone()).prop_map(|(key, value)| Shape::Map(key, value)),
             boxed.clone().prop_map(Shape::Option),
             boxed.clone().prop_map(|inner| Shape::Option(Box::new(Shape::Option(inner)))),
@@ -97,6 +99,7 @@ fn add(types: &mut Types, shape: &Shape) -> Type {
         Shape::Flags(count) => TypeKind::Flags(labels(*count)),
         Shape::Tuple(elements) => TypeKind::Tuple(elements.iter().map(|shape| add(types, shape)).collect()),
         Shape::List(element) => TypeKind::List(add(types, element)),
+        Shape::FixedLengthList(element, length) => TypeKind::FixedLengthList(add(types, element), *length),
         Shape::Map(key, value) => TypeKind::Map(*key, add(types, value)),
         Shape::Option(some) => TypeKind::Option(add(types, some)),
         Shape::Result(ok, err) => TypeKind::Result {
@@ -176,6 +179,9 @@ fn defined_value(types: &Types, kind: &TypeKind) -> BoxedStrategy<Val> {
             values.prop_map(Val::Tuple).boxed()
         }
         TypeKind::List(element) => vec(value(types, *element), 0..6).prop_map(Val::List).boxed(),
+        TypeKind::FixedLengthList(element, length) => {
+            vec(value(types, *element), *length as usize).prop_map(Val::FixedLengthList).boxed()
+        }
         TypeKind::Map(key, element) => {
             // Keys differ, as they do in a map: told apart by their debug form, since Val has no order.
             let pair = (value(types, *key), value(types, *element));
@@ -214,6 +220,7 @@ impl Echo {
         let function = Function { name: "echo".into(), docs: None, params, result: Some(boxed), not_callable: None };
         let description = Description {
             asynchronous: false,
+            memory_bytes_min: 0,
             manifest: None,
             imports: vec![],
             interfaces: vec![],

@@ -204,6 +204,13 @@ impl<'a> Schemas<'a> {
             TypeKind::Tuple(elements) => self.tuple(elements, form),
             TypeKind::List(element) if self.types.peel(*element) == Type::U8 => bytes(form),
             TypeKind::List(element) => object(json!({"type": "array", "items": self.schema(*element, form)})),
+            TypeKind::FixedLengthList(element, length) => match self.types.peel(*element) {
+                Type::U8 => bytes_of_length(*length, form),
+                _ => {
+                    let items = self.schema(*element, form);
+                    object(json!({"type": "array", "items": items, "minItems": length, "maxItems": length}))
+                }
+            },
             TypeKind::Map(key, value) if self.types.peel(*key) == Type::String => {
                 object(json!({"type": "object", "additionalProperties": self.schema(*value, form)}))
             }
@@ -285,6 +292,20 @@ fn bytes(form: Form) -> Map<String, Value> {
     object(match form {
         Form::Result => base64,
         Form::Argument => json!({"anyOf": [base64, {"type": "array", "items": primitive(Type::U8, form)}]}),
+    })
+}
+
+fn bytes_of_length(length: u32, form: Form) -> Map<String, Value> {
+    let letters = length.div_ceil(3).saturating_mul(4);
+    let base64 = json!({
+        "type": "string", "contentEncoding": "base64", "pattern": BASE64_PATTERN, "minLength": letters, "maxLength": letters
+    });
+    let items = primitive(Type::U8, form);
+    object(match form {
+        Form::Result => base64,
+        Form::Argument => {
+            json!({"anyOf": [base64, {"type": "array", "items": items, "minItems": length, "maxItems": length}]})
+        }
     })
 }
 

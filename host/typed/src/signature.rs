@@ -37,6 +37,11 @@ fn write(types: &Types, ty: Type, out: &mut String) {
     match &def.kind {
         TypeKind::Tuple(elements) => generic(types, "tuple", elements.iter().map(|ty| Some(*ty)), out),
         TypeKind::List(element) => generic(types, "list", [Some(*element)].into_iter(), out),
+        TypeKind::FixedLengthList(element, length) => {
+            out.push_str("list<");
+            write(types, *element, out);
+            out.push_str(&format!(", {length}>"));
+        }
         TypeKind::Map(key, value) => generic(types, "map", [Some(*key), Some(*value)].into_iter(), out),
         TypeKind::Option(some) => generic(types, "option", [Some(*some)].into_iter(), out),
         TypeKind::Result { ok: None, err: None } => out.push_str("result"),

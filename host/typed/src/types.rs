@@ -52,6 +52,7 @@ pub enum TypeKind {
     Flags(Vec<Label>),
     Tuple(Vec<Type>),
     List(Type),
+    FixedLengthList(Type, u32),
     Map(Type, Type),
     Option(Type),
     Result {
@@ -206,7 +207,7 @@ impl TypeKind {
             Self::Record(fields) => fields.iter().for_each(|field| visit(field.ty)),
             Self::Variant(cases) => cases.iter().filter_map(|case| case.ty).for_each(visit),
             Self::Tuple(types) => types.iter().copied().for_each(visit),
-            Self::List(ty) | Self::Option(ty) | Self::Alias(ty) => visit(*ty),
+            Self::List(ty) | Self::FixedLengthList(ty, _) | Self::Option(ty) | Self::Alias(ty) => visit(*ty),
             Self::Map(key, value) => {
                 visit(*key);
                 visit(*value);

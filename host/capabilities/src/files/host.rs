@@ -7,7 +7,8 @@ use super::directories::Directory;
 use super::stream::{Reading, Writing};
 use super::usage::Quota;
 use crate::cpu::Account;
-use crate::{CallContext, OverLimit, Services};
+use crate::refusal::Refusal;
+use crate::{CallContext, CallLog, OverLimit, Services};
 use bytes::Bytes;
 use std::fs::File;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use types::{
 pub(crate) struct FilesView<'a> {
     pub(crate) context: &'a Arc<CallContext>,
     pub(crate) services: &'a Arc<Services>,
+    pub(crate) log: &'a CallLog,
     pub(crate) cpu: Account,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) held: &'a mut Held,
@@ -49,6 +51,20 @@ impl FilesView<'_> {
         }
         self.context.note_used(format_args!("files {}", grant.access));
         self.held.directory.clone().map(|directory| (directory, grant))
+    }
+
+    /// Says in the call's log why it sees no files.
+    fn refuse(&self) {
+        let CallContext { component, granted, .. } = &**self.context;
+        let access = granted.asked().and_then(|asked| asked.files).unwrap_or(FilesAccess::ReadOnly);
+        let refusal = Refusal {
+            component,
+            is_asked: granted.asked().is_none_or(|asked| asked.files.is_some()),
+            is_granted: granted.grants().files.is_some(),
+            ask: format!("files = \"{access}\""),
+            flags: format!("--files {access}"),
+        };
+        self.log.say(format_args!("[files] there is no directory: {}", refusal.advice()));
     }
 
     /// The right to change something in the call's directory.
@@ -121,7 +137,10 @@ impl FilesView<'_> {
 
     /// The directory that the call sees as `/`, if it has one.
     pub(super) async fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let Some((directory, grant)) = self.granted() else { return Ok(Vec::new()) };
+        let Some((directory, grant)) = self.granted() else {
+            self.refuse();
+            return Ok(Vec::new());
+        };
         if !self.has_room() {
             let detail = format!("a call may have {FILE_DESCRIPTORS_MAX} files and directories open");
             return Err(wasmtime::Error::new(OverLimit(detail)));

@@ -8,6 +8,7 @@ use super::target::Target;
 use super::watch::Watch;
 use super::{Processing, connect, headers, hop_by_hop};
 use crate::cpu::{self, Account};
+use crate::refusal::Refusal;
 use crate::{CallContext, CallLog, Services, traceparent};
 use http::uri::PathAndQuery;
 use http::{HeaderName, Request, Response, Uri};
@@ -111,14 +112,14 @@ impl Sending {
         let granted = &self.context.granted;
         let seen = target.as_rules_see_it();
         granted.http(&seen).ok_or_else(|| {
-            let is_granted = granted.grants().http.iter().any(|grant| grant.allow.allows(&seen));
-            let reason = match is_granted {
-                true => "its component does not ask for it under [capabilities] of its manifest".to_owned(),
-                false => {
-                    format!("it is not granted: `wares grants add {} --http '{target}'` would", self.context.component)
-                }
+            let refusal = Refusal {
+                component: &self.context.component,
+                is_asked: granted.asked().is_none_or(|asked| asked.http.iter().any(|rule| rule.allows(&seen))),
+                is_granted: granted.grants().http.iter().any(|grant| grant.allow.allows(&seen)),
+                ask: format!("http = [\"{target}\"]"),
+                flags: format!("--http '{target}'"),
             };
-            Failure::refused(Error::HttpRequestDenied, reason)
+            Failure::refused(Error::HttpRequestDenied, refusal.advice())
         })
     }
 

@@ -3,9 +3,10 @@
 use super::request::{Kind, request};
 use super::{Bucket, Error, atomics, batch, store};
 use crate::CallState;
+use crate::refusal::Refusal;
 use crate::state::View;
 use std::sync::Arc;
-use wares_model::grants::{BucketGrant, Label};
+use wares_model::grants::{BucketGrant, Label, ParseLabelError};
 use wares_model::limits::{KEY_BYTES_MAX, KEY_PAGE_MAX, KEYS_AT_ONCE_MAX, VALUE_BYTES_MAX, VALUES_BYTES_MAX};
 use wares_store::{BucketName, BucketQuota, KeyValueStore};
 use wasmtime::component::{HasData, Resource};
@@ -33,22 +34,17 @@ impl View<'_> {
         if let Some(grant) = self.context.granted.bucket(identifier) {
             return Ok(grant.clone());
         }
-        let component = &self.context.component;
-        let is_granted = |grant: &BucketGrant| grant.bucket.as_str() == identifier;
+        let granted = &self.context.granted;
         let shown = identifier.get(..identifier.floor_char_boundary(SHOWN_BYTES_MAX)).unwrap_or_default();
-        let why = match identifier.parse::<Label>() {
-            Err(error) => error.to_string(),
-            Ok(_) if self.context.granted.grants().keyvalue.iter().any(is_granted) => {
-                format!(
-                    "the manifest of {component} does not ask for it: add {shown:?} to keyvalue under [capabilities]"
-                )
-            }
-            Ok(name) => {
-                format!(
-                    "{component} is not granted it: `wares grants add {component} --keyvalue {name}` would grant it"
-                )
-            }
+        let refusal = |name: Label| Refusal {
+            component: &self.context.component,
+            is_asked: granted.asked().is_none_or(|asked| asked.keyvalue.contains(&name)),
+            is_granted: granted.grants().keyvalue.iter().any(|grant| grant.bucket == name),
+            ask: format!("keyvalue = [\"{name}\"]"),
+            flags: format!("--keyvalue {name}"),
         };
+        let why =
+            identifier.parse().map_or_else(|error: ParseLabelError| error.to_string(), |name| refusal(name).advice());
         self.say(format_args!("bucket {shown:?} cannot be opened: {why}"));
         Err(store::Error::AccessDenied.into())
     }

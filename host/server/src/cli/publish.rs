@@ -64,12 +64,15 @@ pub(super) struct Change {
 impl Publish {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<Exit> {
         let client = self.access.client(&settings.load()?.data_dir, Role::Admin)?;
-        let wasm = if self.pull { Vec::new() } else { component(self.what).await? };
-        let signature = match &self.sign {
-            None => None,
-            Some(key) => Some(sign(&signer_file::read(key)?, &wasm, self.name.as_ref(), self.version.as_ref()).await?),
+        let Self { what, pull, name, version, deploy, sign: key, change, .. } = self;
+        let Source { wasm, name, version } = match pull {
+            true => Source { wasm: Vec::new(), name, version },
+            false => component(what, name, version).await?,
         };
-        let Self { pull, name, version, deploy, change, .. } = self;
+        let signature = match &key {
+            None => None,
+            Some(key) => Some(sign(&signer_file::read(key)?, &wasm, name.as_ref(), version.as_ref()).await?),
+        };
         let request = PublishRequest { pull, name, version, deploy, signature, change };
         let spinner = output::Spinner::start("publishing: the host checks and compiles the component");
         let answer = send(&client, wasm, &request).await?;
@@ -78,7 +81,8 @@ impl Publish {
         self.format.print(&answer.json::<Value>()?, |version| {
             let what = format!("{}@{}", cell(version, "/component"), cell(version, "/version"));
             if status == StatusCode::ACCEPTED {
-                return format!("submitted {what}: it waits for review as {}", cell(version, "/submission/id"));
+                let line = format!("submitted {what}: it waits for review as {}", cell(version, "/submission/id"));
+                return with_warnings(line, version);
             }
             let done = match status == StatusCode::CREATED {
                 true => "published",
@@ -147,20 +151,32 @@ async fn sign(
     Ok(Release { component, version, digest: &Digest::of(wasm) }.sign(key))
 }
 
-/// The bytes of a file, of what a folder builds to, or of an artifact in a registry.
-async fn component(what: PathBuf) -> anyhow::Result<Vec<u8>> {
+/// What is published, and under which name and version if it does not say so itself.
+struct Source {
+    wasm: Vec<u8>,
+    name: Option<ComponentName>,
+    version: Option<Version>,
+}
+
+/// The bytes of a file, of what a folder builds to, or of an artifact in a registry. What `wares push` called an artifact is
+/// its name, if the component says none and none is given.
+async fn component(what: PathBuf, name: Option<ComponentName>, version: Option<Version>) -> anyhow::Result<Source> {
     if let Some(text) = what.to_str().filter(|text| OciReference::is_meant(text)) {
         let reference: OciReference = text.parse().map_err(|error| Exit::Usage.error(format!("{error}")))?;
         let spinner = output::Spinner::start("pulling");
         let pulled = Registry::of(&reference)?.pull(&reference, COMPONENT_BYTES_MAX).await?;
         drop(spinner);
         output::note(&format!("pulled {reference} ({})", pulled.manifest));
-        return Ok(pulled.wasm.into());
+        let wasm: Vec<u8> = pulled.wasm.into();
+        let has_own = reading::describe(&wasm).await.is_ok_and(|description| description.manifest.is_some());
+        let (named, at) = pulled.named.filter(|_| !has_own).unzip();
+        return Ok(Source { wasm, name: name.or(named), version: version.or(at) });
     }
-    match what.is_dir() {
-        false => read_component(&what),
-        true => read_component(&one_of(&what)?),
-    }
+    let wasm = match what.is_dir() {
+        false => read_component(&what)?,
+        true => read_component(&one_of(&what)?)?,
+    };
+    Ok(Source { wasm, name, version })
 }
 
 /// Builds the folder's one project.

@@ -22,7 +22,8 @@ impl<'a> Arguments<'a> {
             Some(TypeKind::Enum(labels)) => self.enumeration(id, labels),
             Some(TypeKind::Flags(labels)) => self.flags(id, labels),
             Some(TypeKind::Tuple(elements)) => self.tuple(elements),
-            Some(TypeKind::List(element)) => self.list(*element),
+            Some(TypeKind::List(element)) => self.list(*element).map(Val::List),
+            Some(TypeKind::FixedLengthList(element, length)) => self.fixed_length_list(*element, *length),
             Some(TypeKind::Map(key, value)) => self.map(*key, *value),
             Some(TypeKind::Option(some)) => self.option(*some),
             Some(TypeKind::Result { ok, err }) => self.result(*ok, *err),
@@ -191,7 +192,17 @@ impl<'a> Arguments<'a> {
         Ok(Val::Tuple(values))
     }
 
-    fn list(&mut self, element: Type) -> Read<Val> {
+    fn fixed_length_list(&mut self, element: Type, length: u32) -> Read<Val> {
+        let values = self.list(element)?;
+        match values.len() == length as usize {
+            true => Ok(Val::FixedLengthList(values)),
+            false => {
+                Err(self.error(format!("expected {length} elements (list of this length), found {}", values.len())))
+            }
+        }
+    }
+
+    fn list(&mut self, element: Type) -> Read<Vec<Val>> {
         let bytes = self.types.peel(element) == Type::U8;
         if bytes && self.kind()? == Some(Kind::String) {
             return self.bytes();
@@ -209,7 +220,7 @@ impl<'a> Arguments<'a> {
             self.places.pop();
             more = self.check(Reader::next_element)?;
         }
-        Ok(Val::List(values))
+        Ok(values)
     }
 
     /// Room for one more value. The list grows by half at a time, and what it takes is counted as a whole.
@@ -222,13 +233,13 @@ impl<'a> Arguments<'a> {
         Ok(())
     }
 
-    fn bytes(&mut self) -> Read<Val> {
+    fn bytes(&mut self) -> Read<Vec<Val>> {
         let text = self.check(Reader::string)?;
         self.take(text.len() / 4 * 3 * VALUE_BYTES)?;
         let bytes = STANDARD.decode(text.as_bytes()).map_err(|error| {
             self.error(format!("expected a base64 string (RFC 4648 with padding), but it is not: {error}"))
         })?;
-        Ok(Val::List(bytes.into_iter().map(Val::U8).collect()))
+        Ok(bytes.into_iter().map(Val::U8).collect())
     }
 
     fn map(&mut self, key: Type, value: Type) -> Read<Val> {
