@@ -215,7 +215,7 @@ pub(crate) struct Examined {
 
 impl Examined {
     /// Short names by which nobody can call it.
-    fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let warn = |(short, names): (&str, Vec<String>)| {
             let (component, version) = (&self.component, &self.version);
             format!(
