@@ -69,7 +69,8 @@ async fn bodies_that_an_address_does_not_take_are_unsupported() -> Result<()> {
     let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
     let zstd = [("content-encoding", "zstd")];
     let json_with_charset = [("content-type", "application/json; charset=utf-8"), ("content-encoding", "identity")];
-    let cases: [(&str, &str, &[(&str, &str)], u16, &str); 8] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+    let cases: [Case<'_>; 8] = [
         (&add, &key, &plain, 415, ""),
         (&add, &key, &form, 415, ""),
         (&add, &key, &gzip, 415, "identity"),
