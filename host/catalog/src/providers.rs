@@ -56,25 +56,31 @@ pub struct Importer<'a> {
 }
 
 /// What is wanted, by whom.
-#[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
-    pub(crate) package: &'a ComponentName,
-    pub(crate) interface: &'a str,
+    package: &'a ComponentName,
+    /// The interface's full name without a version.
+    pub(crate) name: String,
     pub(crate) requirement: Option<&'a VersionReq>,
     /// None: an application wants it.
-    pub(crate) importer: Option<Importer<'a>>,
+    importer: Option<Importer<'a>>,
 }
 
-impl Wanted<'_> {
-    fn name(&self) -> String {
-        format!("{}/{}", self.package, self.interface)
+impl<'a> Wanted<'a> {
+    pub(crate) fn new(
+        package: &'a ComponentName,
+        interface: &str,
+        requirement: Option<&'a VersionReq>,
+        importer: Option<Importer<'a>>,
+    ) -> Self {
+        Self { package, name: format!("{package}/{interface}"), requirement, importer }
     }
 
     /// The interface as a version exports it at a version that will do; of several the highest.
-    fn offered_by(&self, version: &VersionEntry) -> Option<String> {
-        let wanted = self.name();
-        let offered = version.summary.interfaces.iter().filter(|full| provides(full, &wanted, self.requirement));
-        offered.max_by_key(|full| split(full).1.and_then(|version| Version::parse(version).ok())).cloned()
+    fn offered_by<'v>(&self, version: &'v VersionEntry) -> Option<&'v String> {
+        let at = |full: &str| split(full).1.and_then(|version| Version::parse(version).ok());
+        let mut offered = version.summary.interfaces.iter().filter(|full| provides(full, &self.name, self.requirement));
+        let first = offered.next()?;
+        Some(offered.fold(first, |best, next| if at(next) > at(best) { next } else { best }))
     }
 }
 
@@ -93,25 +99,25 @@ impl Snapshot {
         tenant: &TenantId,
         placing: Placing,
     ) -> Result<Resolved, ResolveError> {
-        let name = wanted.name();
+        let name = &wanted.name;
         let offer = |(name, component): (&ComponentName, &Arc<ComponentEntry>)| {
             let offered = |version: &VersionEntry| wanted.offered_by(version).is_some();
             let version = taking_traffic(name, component, tenant, placing, offered)?;
-            let interface = wanted.offered_by(&version);
+            let interface = wanted.offered_by(&version).cloned();
             Some(Resolved { version, interface, looked_at: looked_at(component) })
         };
         let at = wanted.requirement.map(|requirement| format!(" at {requirement}")).unwrap_or_default();
-        if let Some(chosen) = self.chosen(&name, tenant, wanted.importer) {
+        if let Some(chosen) = self.chosen(name, tenant, wanted.importer) {
             let entry = self.component(chosen);
             return entry.and_then(|entry| offer((chosen, entry))).ok_or_else(|| {
                 let detail = format!("{chosen}, which is chosen to provide {name} here, does not provide it{at} now");
-                ResolveError::not_found(detail, self.offering(&name).map(|(name, _)| name.to_string()).collect())
+                ResolveError::not_found(detail, self.offering(name).map(|(name, _)| name.to_string()).collect())
             });
         }
-        self.candidates(wanted.package, &name, wanted.importer).into_iter().find_map(offer).ok_or_else(|| {
+        self.candidates(wanted.package, name, wanted.importer).find_map(offer).ok_or_else(|| {
             let others = if wanted.importer.is_some() { "other " } else { "" };
             let detail = format!("no {others}deployed component provides the interface {name}{at}");
-            ResolveError::not_found(detail, self.nearest_interfaces(&name))
+            ResolveError::not_found(detail, self.nearest_interfaces(name))
         })
     }
 
@@ -142,21 +148,21 @@ impl Snapshot {
         self.offers.get(interface).is_some_and(|names| names.contains(importer.component))
     }
 
-    /// Who might provide an interface where nobody chose, the best one first.
-    fn candidates(
-        &self,
-        package: &ComponentName,
-        interface: &str,
-        importer: Option<Importer<'_>>,
-    ) -> Vec<(&ComponentName, &Arc<ComponentEntry>)> {
-        let like_named = self.components.get_key_value(package);
-        let mut all: Vec<_> = like_named.into_iter().chain(self.offering(interface)).collect();
-        if let Some(importer) = importer.filter(|importer| self.exports(importer, interface)) {
-            all.retain(|(name, _)| *name != importer.component);
-            // Those that it may not call stay, so that somebody is named who could be granted.
-            all.sort_by_key(|(name, _)| !importer.grants.components.contains(name));
-        }
-        all
+    /// Who might provide an interface where nobody chose, the best one first. To a decorator those that it may not call come
+    /// last, so that somebody is named who could be granted.
+    fn candidates<'s, 'i>(
+        &'s self,
+        package: &'i ComponentName,
+        interface: &'i str,
+        importer: Option<Importer<'i>>,
+    ) -> impl Iterator<Item = (&'s ComponentName, &'s Arc<ComponentEntry>)> + use<'s, 'i> {
+        let decorator = importer.filter(|importer| self.exports(importer, interface));
+        let is_other = move |name: &ComponentName| decorator.is_none_or(|decorator| name != decorator.component);
+        let is_first =
+            move |name: &ComponentName| decorator.is_none_or(|decorator| decorator.grants.components.contains(name));
+        let all = move || self.components.get_key_value(package).into_iter().chain(self.offering(interface));
+        let first = all().filter(move |(name, _)| is_other(name) && is_first(name));
+        first.chain(all().filter(move |(name, _)| is_other(name) && !is_first(name)))
     }
 
     /// Choices of providers, by interface and tenant.
@@ -176,8 +182,9 @@ impl Snapshot {
         interface: &InterfaceName,
         importer: Importer<'_>,
     ) -> Option<(&ComponentName, Vec<Offer>)> {
-        let all = self.candidates(&interface.package, &interface.unversioned(), Some(importer));
-        let mut offers = all.into_iter().map(|(name, entry)| (name, entry.offers(interface)));
+        let name = interface.unversioned();
+        let all = self.candidates(&interface.package, &name, Some(importer));
+        let mut offers = all.map(|(name, entry)| (name, entry.offers(interface)));
         offers.find(|(_, offers)| !offers.is_empty())
     }
 
@@ -224,9 +231,8 @@ impl ComponentEntry {
     /// Versions with traffic that provide an interface.
     pub(crate) fn offers(&self, interface: &InterfaceName) -> Vec<Offer> {
         let requirement = interface.requirement();
-        let (package, requirement) = (&interface.package, requirement.as_ref());
-        let wanted = Wanted { package, interface: &interface.interface, requirement, importer: None };
-        let offer = |version: &Arc<VersionEntry>| Some((Arc::clone(version), wanted.offered_by(version)?));
+        let wanted = Wanted::new(&interface.package, &interface.interface, requirement.as_ref(), None);
+        let offer = |version: &Arc<VersionEntry>| Some((Arc::clone(version), wanted.offered_by(version)?.clone()));
         self.with_traffic().filter_map(offer).collect()
     }
 

@@ -144,7 +144,7 @@ impl Snapshot {
                 }
             }
             Target::Interface { package, interface, requirement } => {
-                let wanted = Wanted { package, interface, requirement: requirement.as_ref(), importer: None };
+                let wanted = Wanted::new(package, interface, requirement.as_ref(), None);
                 let resolved = self.provider(&wanted, tenant, placing)?;
                 check_meaning(&wanted, &resolved.version)?;
                 Ok(resolved)
@@ -161,7 +161,7 @@ impl Snapshot {
     ) -> Result<Resolved, ResolveError> {
         let InterfaceName { package, interface: name, .. } = interface;
         let requirement = interface.requirement();
-        let wanted = Wanted { package, interface: name, requirement: requirement.as_ref(), importer: Some(importer) };
+        let wanted = Wanted::new(package, name, requirement.as_ref(), Some(importer));
         self.provider(&wanted, tenant, Placing::Deployed)
     }
 
@@ -188,10 +188,11 @@ impl Snapshot {
 
 /// Refuses a name without a version that means several interfaces of the version that would serve it.
 fn check_meaning(wanted: &Wanted<'_>, version: &VersionEntry) -> Result<(), ResolveError> {
-    let name = format!("{}/{}", wanted.package, wanted.interface);
-    let meant: Vec<_> = version.summary.interfaces.iter().filter(|full| unversioned(full) == name).cloned().collect();
+    let meant = || version.summary.interfaces.iter().filter(|full| unversioned(full) == wanted.name);
     match wanted.requirement {
-        None if meant.len() > 1 => Err(ResolveError::ambiguous(&name, version, meant)),
+        None if meant().nth(1).is_some() => {
+            Err(ResolveError::ambiguous(&wanted.name, version, meant().cloned().collect()))
+        }
         _ => Ok(()),
     }
 }
