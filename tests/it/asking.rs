@@ -59,6 +59,9 @@ async fn an_http_component_does_not_say_itself_how_its_call_ended() -> Result<()
     Ok(())
 }
 
+/// Path, key, headers, and the status of the answer and the encodings that it names.
+type Bodied<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_an_address_does_not_take_are_unsupported() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -69,8 +72,7 @@ async fn bodies_that_an_address_does_not_take_are_unsupported() -> Result<()> {
     let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
     let zstd = [("content-encoding", "zstd")];
     let json_with_charset = [("content-type", "application/json; charset=utf-8"), ("content-encoding", "identity")];
-    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
-    let cases: [Case<'_>; 8] = [
+    let cases: [Bodied; 8] = [
         (&add, &key, &plain, 415, ""),
         (&add, &key, &form, 415, ""),
         (&add, &key, &gzip, 415, "identity"),

@@ -85,8 +85,8 @@ fn includes(now: &Value, then: &Value) -> Result<()> {
             // A kind of problem has the status that this release gives it.
             let is_problem =
                 then.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("/problems/"));
-            let stays = |name: &str| !(REWRITTEN.contains(&name) || is_problem && name == "status");
-            for (name, then) in then.iter().filter(|(name, _)| stays(name)) {
+            let may_change = |name: &str| REWRITTEN.contains(&name) || (is_problem && name == "status");
+            for (name, then) in then.iter().filter(|(name, _)| !may_change(name)) {
                 includes(now.get(name).unwrap_or(&Value::Null), then).with_context(|| name.clone())?;
             }
         }

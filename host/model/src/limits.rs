@@ -366,6 +366,8 @@ pub const JOB_WAIT_SECONDS_MAX: u64 = 60;
 pub const WEBHOOKS_MAX: usize = 100;
 /// Bytes of a webhook's URL.
 pub const WEBHOOK_URL_BYTES_MAX: usize = 2 << 10;
+/// Ends of jobs that the webhooks of one tenant are still to be told; of more they are not told.
+pub const WEBHOOK_DELIVERIES_MAX: u32 = 10_000;
 /// Webhooks that are being told at once.
 pub const WEBHOOKS_SENDING_MAX: usize = 8;
 /// Seconds that telling one may take.

@@ -55,13 +55,3 @@ CREATE TABLE webhook_deliveries (
 );
 CREATE INDEX webhook_deliveries_next ON webhook_deliveries (next_at);
 CREATE INDEX webhook_deliveries_of ON webhook_deliveries (tenant, application, next_at);
-
--- Whichever way a job ends, its webhook is told of it or neither is written. Of one tenant 10,000 may wait.
-CREATE TRIGGER webhooks_are_told AFTER UPDATE OF state ON jobs
-WHEN NEW.state IN ('succeeded', 'dead', 'cancelled') AND OLD.state NOT IN ('succeeded', 'dead', 'cancelled')
-BEGIN
-    INSERT INTO webhook_deliveries (id, tenant, application, job, state, ended_at, attempts, next_at)
-        SELECT randomblob(16), NEW.tenant, NEW.application, NEW.id, NEW.state, NEW.finished_at, 0, NEW.finished_at
-        FROM webhooks WHERE tenant = NEW.tenant AND application = NEW.application
-            AND 10000 > (SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries WHERE tenant = NEW.tenant LIMIT 10000));
-END;

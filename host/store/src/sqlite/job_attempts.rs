@@ -3,7 +3,7 @@
 //! The queries of the queue name their index: without statistics SQLite would take one that has every state's jobs.
 
 use super::jobs::{bytes, find, job_id, record};
-use super::{SqliteStore, Writing, parse, signed, unsigned};
+use super::{SqliteStore, Writing, parse, signed, unsigned, webhooks};
 use crate::{AttemptEnd, BegunJob, EnteredAttempt, JobRecord, RecoveredJobs, StoreError, Then};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
@@ -112,6 +112,9 @@ impl SqliteStore {
         .bind(signed(problem_bytes as u64))
         .fetch_one(&mut *transaction)
         .await?;
+        if state.is_final() {
+            webhooks::note_end(&mut transaction, id).await?;
+        }
         transaction.commit().await?;
         record(&row).map(Some)
     }
@@ -126,16 +129,21 @@ impl SqliteStore {
         .bind(now.as_micros())
         .execute(&mut *transaction)
         .await?;
-        let interrupted = sqlx::query(
+        let interrupted: Vec<Vec<u8>> = sqlx::query_scalar(
             "UPDATE jobs SET interruptions = interruptions + 1, next_at = ?1,
                  state = CASE cancel_requested WHEN 0 THEN 'queued' ELSE 'cancelled' END,
                  finished_at = CASE cancel_requested WHEN 0 THEN NULL ELSE ?1 END
              WHERE state = 'running' AND NOT EXISTS
-                 (SELECT 1 FROM job_attempts WHERE job_attempts.job = jobs.id AND ended_at IS NULL)",
+                 (SELECT 1 FROM job_attempts WHERE job_attempts.job = jobs.id AND ended_at IS NULL)
+             RETURNING id",
         )
         .bind(now.as_micros())
-        .execute(&mut *transaction)
+        .fetch_all(&mut *transaction)
         .await?;
+        for id in &interrupted {
+            // Those that were to be cancelled have come to their end.
+            webhooks::note_end(&mut transaction, job_id(id.clone())?).await?;
+        }
         let entered = sqlx::query(
             "SELECT jobs.*, entries.outcome, entries.detail, entries.bytes_out FROM jobs
              JOIN job_attempts ON job_attempts.job = jobs.id AND job_attempts.ended_at IS NULL
@@ -145,7 +153,7 @@ impl SqliteStore {
         .await?;
         let entered = entered.iter().map(entered_attempt).collect::<Result<_, _>>()?;
         transaction.commit().await?;
-        Ok(RecoveredJobs { interrupted: interrupted.rows_affected(), entered })
+        Ok(RecoveredJobs { interrupted: interrupted.len() as u64, entered })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tables `jobs`, `job_payloads` and `job_attempts`: queueing and reading.
 
-use super::{SqliteStore, Writing, parse, parse_json, schedules, signed, to_json, unsigned, violates};
+use super::{SqliteStore, Writing, parse, parse_json, schedules, signed, to_json, unsigned, violates, webhooks};
 use crate::{
     AttemptEnd, AttemptRecord, BegunJob, Due, JobBounds, JobCounts, JobDetail, JobQuery, JobRecord, JobRetention,
     JobStore, NewJob, QueuedJob, RecoveredJobs, ScheduleKey, ScheduleRecord, StoreError,
@@ -120,6 +120,9 @@ impl JobStore for SqliteStore {
         .bind(now.as_micros())
         .fetch_optional(&mut *transaction)
         .await?;
+        if row.is_some() {
+            webhooks::note_end(&mut transaction, id).await?;
+        }
         transaction.commit().await?;
         match row {
             Some(row) => record(&row).map(Some),

@@ -1,13 +1,14 @@
-//! Tables `webhooks` and `webhook_deliveries`. Deliveries are added by a trigger on `jobs`, whichever way a job ends.
+//! Tables `webhooks` and `webhook_deliveries`. Deliveries are added by the transactions that end jobs.
 
-use super::jobs::job_id;
+use super::jobs::{bytes, job_id};
 use super::{SqliteStore, parse, parse_json, to_json, unsigned, violates};
 use crate::{StoreError, WebhookDelivery, WebhookRecord, WebhookStanding, WebhookStore};
 use async_trait::async_trait;
-use sqlx::Row as _;
 use sqlx::error::ErrorKind;
 use sqlx::sqlite::SqliteRow;
-use wares_model::{TenantId, Timestamp};
+use sqlx::{Row as _, SqliteConnection};
+use wares_model::limits::WEBHOOK_DELIVERIES_MAX;
+use wares_model::{JobId, TenantId, Timestamp};
 
 #[async_trait]
 impl WebhookStore for SqliteStore {
@@ -104,6 +105,23 @@ impl WebhookStore for SqliteStore {
             .await?;
         Ok(transaction.commit().await?)
     }
+}
+
+/// Notes for its application's webhook, if there is one, that a job has come to its end, if it has; the transaction is the
+/// caller's.
+pub(super) async fn note_end(connection: &mut SqliteConnection, id: JobId) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO webhook_deliveries (id, tenant, application, job, state, ended_at, attempts, next_at)
+         SELECT randomblob(16), tenant, application, jobs.id, jobs.state, jobs.finished_at, 0, jobs.finished_at
+         FROM jobs JOIN webhooks USING (tenant, application)
+         WHERE jobs.id = ?1 AND jobs.finished_at IS NOT NULL AND ?2 >
+             (SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries AS waiting WHERE waiting.tenant = jobs.tenant LIMIT ?2))",
+    )
+    .bind(bytes(&id))
+    .bind(WEBHOOK_DELIVERIES_MAX)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn record(row: &SqliteRow) -> Result<WebhookRecord, StoreError> {
