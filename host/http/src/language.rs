@@ -79,8 +79,10 @@ async fn rewritten(
 /// The title of a problem, and what it says, as far as these are the host's words.
 fn say(problem: &mut Value, language: Language) {
     let code = problem.get("type").and_then(Value::as_str).and_then(|kind| kind.rsplit('/').next());
-    if let Some(code) = code.and_then(|code| code.parse::<ProblemCode>().ok()) {
-        problem["title"] = language.title(code).into();
+    if let Some(code) = code.and_then(|code| code.parse::<ProblemCode>().ok())
+        && let Some(title) = problem.get_mut("title")
+    {
+        *title = language.title(code).into();
     }
     if let Some(detail) = problem.get_mut("detail")
         && let Some(said) = detail.as_str().map(|text| language.say(text).into_owned())

@@ -49,7 +49,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         check_length("the query string", parts.uri.query().unwrap_or_default().len(), ADDRESS_BYTES_MAX)?;
         let query = axum::extract::Query::from_request_parts(parts, state).await;
         query.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection: QueryRejection| {
-            Problem::bad_request(format!("query string: {}", rejection.body_text()))
+            let text = rejection.body_text();
+            let what = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            Problem::bad_request(format!("query string: {what}"))
         })
     }
 }

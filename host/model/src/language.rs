@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// How deep sentences stand in the gaps of others.
-const DEPTH_MAX: usize = 3;
+const DEPTH_MAX: usize = 4;
 /// Bytes of a sentence that is looked up: none of the host's own is longer, but for what it quotes.
 const SENTENCE_BYTES_MAX: usize = 4 << 10;
 /// How a paragraph of documentation in Chinese begins.
@@ -143,7 +143,7 @@ fn translated(sentence: &str, depth: usize) -> Option<String> {
     if depth == 0 || sentence.is_empty() || sentence.len() > SENTENCE_BYTES_MAX {
         return None;
     }
-    SENTENCES.iter().find_map(|entry| {
+    let known = SENTENCES.iter().find_map(|entry| {
         let gaps = entry.english.gaps_in(sentence)?;
         let said = |gap: &str| translated(gap, depth - 1).unwrap_or_else(|| gap.to_owned());
         let mut text = String::new();
@@ -153,6 +153,11 @@ fn translated(sentence: &str, depth: usize) -> Option<String> {
             text.extend(gap.map(|gap| said(gap)));
         }
         Some(text)
+    });
+    // Where it is, and then what is wrong there.
+    known.or_else(|| {
+        let (place, what) = sentence.split_once(": ")?;
+        Some(format!("{place}：{}", translated(what, depth - 1)?))
     })
 }
 
@@ -257,6 +262,7 @@ mod tests {
         // A sentence in the gap of another one.
         let nested = "1.0.0 cannot run here: the artifact x is missing from the store; restore it from a backup";
         assert_eq!(say(nested), "1.0.0 无法在此运行：存储中缺少 the artifact x；请从备份恢复");
+        assert_eq!(say("body: there is no job 7"), "body：没有作业 7");
         let long = format!("there is no component {} on this shelf", "x".repeat(1 << 20));
         assert_eq!(say(&long), long);
     }

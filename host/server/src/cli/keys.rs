@@ -101,17 +101,21 @@ impl Keys {
         match self {
             Self::Create { tenant, application, admin: _, reviewer, publisher, label, expires, format, access } => {
                 let client = access.client(&data_dir, Role::Admin)?;
-                let (at, mut body) = match (tenant, publisher) {
-                    (Some(tenant), _) => (format!("/v1/tenants/{tenant}/keys"), json!({"application": application})),
+                let (at, of) = match (tenant, publisher) {
+                    (Some(tenant), _) => {
+                        (format!("/v1/tenants/{tenant}/keys"), vec![("application", json!(application))])
+                    }
                     (None, Some(namespace)) => {
-                        ("/v1/keys".to_owned(), json!({"role": "publisher", "namespace": namespace}))
+                        ("/v1/keys".to_owned(), vec![("role", json!("publisher")), ("namespace", json!(namespace))])
                     }
                     (None, None) => {
-                        ("/v1/keys".to_owned(), json!({"role": if reviewer { "reviewer" } else { "admin" }}))
+                        let role = if reviewer { "reviewer" } else { "admin" };
+                        ("/v1/keys".to_owned(), vec![("role", json!(role))])
                     }
                 };
-                body["label"] = json!(label);
-                body["expires-at"] = json!(expires.map(|at| at.to_string()));
+                let terms = [("label", json!(label)), ("expires-at", json!(expires.map(|at| at.to_string())))];
+                let body = of.into_iter().chain(terms).map(|(name, value)| (name.to_owned(), value));
+                let body = Value::Object(body.collect());
                 let key: Value = client.send(Method::POST, &at, Body::Json(body)).await?.json()?;
                 format.print(&key, |key| cell(key, "/key"))?;
             }
