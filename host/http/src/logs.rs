@@ -80,7 +80,7 @@ async fn logs(State(app): State<App>, _admin: Admin, Query(query): Query<LogsQue
         let is_full = fit < found.entries.len();
         if is_full {
             found.entries.truncate(fit.max(usize::from(search.is_empty())));
-            before = found.entries.last().map(|last| last.call).or(search.last().map(|last| last.call));
+            before = found.entries.last().map(|last| last.call).or(search.last().map(|last: &LedgerEntry| last.call));
         }
         if !search.goes_on(found.entries, before.as_ref()) || is_full {
             break;
