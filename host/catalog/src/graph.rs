@@ -104,8 +104,9 @@ impl Snapshot {
         let mut all = Vec::new();
         for interface in &version.summary.asked.interfaces {
             let name = interface.unversioned();
-            let tenants: BTreeSet<_> = self.chosen_for(&name).chain([None]).collect();
-            for tenant in tenants {
+            let chosen: Vec<Option<&TenantId>> = self.chosen_for(&name).collect();
+            let for_all = if chosen.contains(&None) { None } else { Some(None) };
+            for tenant in chosen.into_iter().chain(for_all) {
                 let provider = match self.first_chosen(&name, [tenant], Some(importer)) {
                     None if tenant.is_some() => continue,
                     None => self.unchosen_provider(interface, importer),
