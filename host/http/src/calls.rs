@@ -13,7 +13,8 @@ use crate::traced::Traced;
 use crate::{App, Problem, body, once};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::post;
@@ -25,10 +26,10 @@ use wares_engine::TraceParent;
 use wares_model::{ComponentName, Outcome};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-/// How a call ended that has a result.
-pub(crate) const OK: (HeaderName, HeaderValue) = (OUTCOME, HeaderValue::from_static(Outcome::Ok.as_str()));
 /// What a value of it usually takes.
 const SERVER_TIMING_BYTES: usize = 112;
+/// How a call ended that has a result.
+pub(crate) const OK: (HeaderName, HeaderValue) = (OUTCOME, HeaderValue::from_static(Outcome::Ok.as_str()));
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -39,41 +40,25 @@ pub(crate) fn routes() -> Router<App> {
 
 async fn by_world(
     State(app): State<App>,
-    key: TenantKey,
-    when: When,
-    _: JsonBody,
-    Traced(trace): Traced,
-    RequestId(id): RequestId,
-    ongoing: Ongoing,
+    asker: Asker,
     Path((namespace, name, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, None, function, trace, id)?, ongoing, body).await
+    asker.call(app, component(&namespace, &name)?, None, function, body).await
 }
 
 async fn by_component(
     State(app): State<App>,
-    key: TenantKey,
-    when: When,
-    _: JsonBody,
-    Traced(trace): Traced,
-    RequestId(id): RequestId,
-    ongoing: Ongoing,
+    asker: Asker,
     Path((namespace, name, interface, function)): Path<(String, String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    answer(app, when, request(key, component(&namespace, &name)?, Some(interface), function, trace, id)?, ongoing, body)
-        .await
+    asker.call(app, component(&namespace, &name)?, Some(interface), function, body).await
 }
 
 async fn by_interface(
     State(app): State<App>,
-    key: TenantKey,
-    when: When,
-    _: JsonBody,
-    Traced(trace): Traced,
-    RequestId(id): RequestId,
-    ongoing: Ongoing,
+    asker: Asker,
     Path((package, interface, function)): Path<(String, String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -85,26 +70,53 @@ async fn by_interface(
     path::check_name("the interface's name", &interface)?;
     let (interface, requirement) = path::with_requirement(&interface)?;
     let target = Target::Interface { package, interface: interface.to_owned(), requirement };
-    answer(app, when, request(key, target, None, function, trace, id)?, ongoing, body).await
+    asker.call(app, target, None, function, body).await
+}
+
+/// Who calls, and all that the head of the request says of how.
+struct Asker {
+    key: TenantKey,
+    when: When,
+    trace: TraceParent,
+    request_id: Option<Arc<str>>,
+    ongoing: Ongoing,
+}
+
+impl FromRequestParts<App> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let key = TenantKey::from_request_parts(parts, app).await?;
+        let when = When::from_request_parts(parts, app).await?;
+        let JsonBody = JsonBody::from_request_parts(parts, app).await?;
+        let Ok(Traced(trace)) = Traced::from_request_parts(parts, app).await;
+        let Ok(RequestId(request_id)) = RequestId::from_request_parts(parts, app).await;
+        let Ok(ongoing) = Ongoing::from_request_parts(parts, app).await;
+        Ok(Self { key, when, trace, request_id, ongoing })
+    }
+}
+
+impl Asker {
+    /// Has the function called, whenever the answer is wanted.
+    async fn call(
+        self,
+        app: App,
+        target: Target,
+        interface: Option<String>,
+        function: String,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        path::check_name("the interface's name", interface.as_deref().unwrap_or_default())?;
+        path::check_name("the function's name", &function)?;
+        let Self { key: TenantKey { tenant, application }, when, trace, request_id, ongoing } = self;
+        let request = Request { tenant, application, target, interface, function, trace, request_id };
+        answer(app, when, request, ongoing, body).await
+    }
 }
 
 pub(crate) fn component(namespace: &str, name: &str) -> Result<Target, Problem> {
     let (name, requirement) = path::with_requirement(name)?;
     Ok(Target::Component { name: path::component(namespace, name)?, requirement })
-}
-
-fn request(
-    key: TenantKey,
-    target: Target,
-    interface: Option<String>,
-    function: String,
-    trace: TraceParent,
-    request_id: Option<Arc<str>>,
-) -> Result<Request, Problem> {
-    path::check_name("the interface's name", interface.as_deref().unwrap_or_default())?;
-    path::check_name("the function's name", &function)?;
-    let TenantKey { tenant, application } = key;
-    Ok(Request { tenant, application, target, interface, function, trace, request_id })
 }
 
 async fn answer(app: App, when: When, request: Request, ongoing: Ongoing, body: Body) -> Result<Response, Problem> {

@@ -47,9 +47,12 @@ mod tests {
     use super::*;
     use axum::response::IntoResponse as _;
 
+    /// Method, address, version, hosts, and the status of the refusal.
+    type Case<'a> = (Method, &'a str, Version, &'a [&'a str], Option<u16>);
+
     #[test]
     fn requests_that_are_none_are_refused() {
-        let cases: [(Method, &str, Version, &[&str], Option<u16>); 11] = [
+        let cases: [Case; 11] = [
             (Method::GET, "/", Version::HTTP_11, &["shelf"], None),
             (Method::GET, "/", Version::HTTP_11, &["shelf", "shelf"], Some(400)),
             (Method::GET, "/", Version::HTTP_2, &["shelf", "other"], Some(400)),
