@@ -3,13 +3,17 @@
 use crate::raw::Raw;
 use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use reqwest::{Certificate, Client, Method, Version};
+use reqwest::{Certificate, Client, Method};
 use rustix::process::Signal;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use wares_it::guests;
 use wares_it::host::{Host, success};
 use wares_it::wait::until;
@@ -54,6 +58,20 @@ fn trusting(root: &Root) -> Result<Client> {
     Ok(Client::builder().tls_certs_only([Certificate::from_pem(root.pem().as_bytes())?]).build()?)
 }
 
+/// The protocol that the host agrees to speak with who speaks these.
+async fn agreed(host: &Host, root: &Root, protocols: &[&str]) -> Result<Option<String>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone())?;
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into());
+    let config = config.with_safe_default_protocol_versions()?.with_root_certificates(roots);
+    let mut config = config.with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let stream = Raw::connect(host).await?.into_stream();
+    let stream = TlsConnector::from(Arc::new(config)).connect("127.0.0.1".try_into()?, stream).await?;
+    let (_, connection) = stream.get_ref();
+    Ok(connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_encrypted_and_the_certificate_is_replaced_while_they_run() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -66,8 +84,10 @@ async fn calls_are_encrypted_and_the_certificate_is_replaced_while_they_run() ->
     ensure!(host.url.starts_with("https://"), "{}", host.url);
     let key = host.tenant("district").await?;
     host.publish_and_deploy(guests::text("hostile")?, "test:hostile", "1.0.0").await?;
-    let health = host.request(Method::GET, "/healthz", "").send().await?;
-    assert_eq!((health.status().as_u16(), health.version()), (200, Version::HTTP_2));
+    for (protocols, expected) in [(&["h2", "http/1.1"][..], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)]
+    {
+        assert_eq!(agreed(&host, &first, protocols).await?.as_deref(), expected);
+    }
 
     // Who speaks without it, or trusts somebody else, is not answered.
     let plain = reqwest::get(host.url.replace("https://", "http://")).await;

@@ -41,13 +41,9 @@ fn the_examples_of_every_plugin_hold_in_the_sandbox() -> Result<()> {
     Ok(())
 }
 
-/// A manifest that asks for nothing, and one with a schedule of a function that is not there.
+/// An import that nobody knows, and a manifest with a schedule of a function that is not there.
 const REFUSED: [(&str, &str, &str); 2] = [
-    (
-        "(component (import \"wasi:keyvalue/store@0.2.0-draft\" (instance (export \"bucket\" (type (sub resource)))))",
-        "",
-        "keyvalue",
-    ),
+    ("(component (import \"wares:unheard/of@1.0.0\" (instance))", "", "unheard"),
     (
         "(component",
         "[[schedules]]\nname = \"nightly\"\ncron = \"30 2 * * *\"\ninterface = \"numbers\"\nfunction = \"nmber\"\n",

@@ -99,7 +99,7 @@ impl DataDir {
         let path = self.database();
         let is_there = fs::metadata(&path).is_ok_and(|database| database.len() > 0);
         let has_artifacts = fs::read_dir(self.artifacts()).is_ok_and(|mut artifacts| artifacts.next().is_some());
-        match is_there || !(has_artifacts || self.secrets_key().exists()) {
+        match is_there || !(has_artifacts || self.native_key().exists()) {
             true => Ok(()),
             false => Err(DataDirError::Bereft { path }),
         }
@@ -226,7 +226,7 @@ mod tests {
     fn a_database_that_is_gone_is_not_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = DataDir::open(dir.path()).unwrap();
-        let (database, key) = (data_dir.database(), data_dir.secrets_key());
+        let (database, key) = (data_dir.database(), data_dir.native_key());
         drop(data_dir);
         fs::write(&database, "").unwrap();
         drop(DataDir::open(dir.path()).unwrap());

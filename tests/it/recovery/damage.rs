@@ -33,7 +33,7 @@ async fn a_database_that_is_damaged_is_told_of_after_a_crash() -> Result<()> {
     let admin_key = host.admin_key.clone();
     host.signal(Signal::TERM)?;
     ensure!(host.wait().await?.success());
-    damage(&data.path().join("wares.sqlite"), "shadows")?;
+    damage(&data.path().join("wares.sqlite"), "jobs_key")?;
     // Nothing meets the damage, and nobody looks for it after an orderly end.
     let host = Host::start_with(data.path(), Some(&admin_key), &[]).await?;
     host.tenant("district").await?;
