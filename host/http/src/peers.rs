@@ -1,8 +1,8 @@
 //! Who may connect: so many at once, so many of one peer, and some that only operators and probes may use.
 //!
 //! When there is no place, the connection that has been without a request for longest makes room, or else the oldest one on which
-//! no key was shown, whatever it waits for: who only connects, or takes no answers, keeps nobody out. When all are busy with
-//! requests of this shelf's users, what is left is for operators and probes.
+//! no key was shown, whatever it waits for; where most have shown none, only these. Who only connects, or takes no answers, keeps
+//! nobody out. When all are busy with requests of this shelf's users, what is left is for operators and probes.
 
 use crate::requests::Requests;
 use crate::telemetry;
@@ -35,8 +35,16 @@ struct Open {
     last: u64,
     connections: HashMap<u64, Known>,
     peers: HashMap<IpAddr, usize>,
-    /// Those that were idle at the last look, of all or of one peer, with since when, the longest first.
-    idle: HashMap<Option<IpAddr>, VecDeque<(Instant, u64)>>,
+    /// Those that would make room at the last look, of all or of one peer, the next one first.
+    candidates: HashMap<Option<IpAddr>, VecDeque<Candidate>>,
+}
+
+/// A connection that may make room; in the order in which they do.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    is_busy: bool,
+    idle_since: Option<Instant>,
+    number: u64,
 }
 
 struct Known {
@@ -89,22 +97,15 @@ impl Peers {
 }
 
 impl Open {
-    /// Ends the connection, of this peer if it must be one of its, that has been without a request for longest, or else the oldest
-    /// one without a key.
+    /// Ends a connection, of this peer if it must be one of its.
     fn make_room(&mut self, peer: Option<IpAddr>) {
-        let idle = self.next_idle(peer).or_else(|| {
-            self.look_for_idle(peer);
-            self.next_idle(peer)
+        let next = self.next_candidate(peer).or_else(|| {
+            self.look_for_candidates(peer);
+            self.next_candidate(peer)
         });
-        let longest = idle.or_else(|| self.oldest_without_key(peer));
-        if let Some(known) = longest.and_then(|number| self.remove(number)) {
+        if let Some(known) = next.and_then(|number| self.remove(number)) {
             known.requests.make_room();
         }
-    }
-
-    fn oldest_without_key(&self, peer: Option<IpAddr>) -> Option<u64> {
-        let candidates = self.connections.iter().filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
-        candidates.filter(|(_, known)| !known.requests.has_key()).map(|(number, _)| *number).min()
     }
 
     /// Connections of a peer on which only operators and probes are served.
@@ -113,22 +114,31 @@ impl Open {
         own.filter(|known| known.requests.is_reserved()).count()
     }
 
-    /// The next of those that were idle at the last look, and have been so since.
-    fn next_idle(&mut self, peer: Option<IpAddr>) -> Option<u64> {
-        let idle = self.idle.get_mut(&peer)?;
-        std::iter::from_fn(|| idle.pop_front()).find_map(|(since, number)| {
-            let known = self.connections.get(&number)?;
-            (known.requests.idle_since() == Some(since)).then_some(number)
+    /// The next of those that were found at the last look and are as they were then.
+    fn next_candidate(&mut self, peer: Option<IpAddr>) -> Option<u64> {
+        let candidates = self.candidates.get_mut(&peer)?;
+        std::iter::from_fn(|| candidates.pop_front()).find_map(|Candidate { is_busy, idle_since, number }| {
+            let requests = &self.connections.get(&number)?.requests;
+            let is_as_before = if is_busy { !requests.has_key() } else { requests.idle_since() == idle_since };
+            is_as_before.then_some(number)
         })
     }
 
-    /// Looks which connections are idle. One look serves for many that make room: whatever is idle later is so for less long.
-    fn look_for_idle(&mut self, peer: Option<IpAddr>) {
-        let candidates = self.connections.iter().filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
-        let idle = candidates.filter_map(|(number, known)| Some((known.requests.idle_since()?, *number)));
-        let mut idle: Vec<_> = idle.collect();
-        idle.sort_unstable();
-        self.idle.insert(peer, idle.into());
+    /// Looks which connections may make room: those that are idle, then those without a key; but where most are without a key, only
+    /// these. One look serves for many that make room: whatever is idle later is so for less long.
+    fn look_for_candidates(&mut self, peer: Option<IpAddr>) {
+        let all = self.connections.iter().filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
+        let all: Vec<_> = all.map(|(number, known)| (*number, &known.requests)).collect();
+        let keyless = all.iter().filter(|(_, requests)| !requests.has_key()).count();
+        let are_most = keyless * 2 >= all.len();
+        let candidates = all.into_iter().filter_map(|(number, requests)| {
+            let idle_since = requests.idle_since();
+            let may = !requests.has_key() || (idle_since.is_some() && !are_most);
+            may.then_some(Candidate { is_busy: idle_since.is_none(), idle_since, number })
+        });
+        let mut candidates: Vec<_> = candidates.collect();
+        candidates.sort_unstable();
+        self.candidates.insert(peer, candidates.into());
     }
 
     fn remove(&mut self, number: u64) -> Option<Known> {
@@ -137,7 +147,7 @@ impl Open {
             *count -= 1;
             if *count == 0 {
                 self.peers.remove(&known.peer);
-                self.idle.remove(&Some(known.peer));
+                self.candidates.remove(&Some(known.peer));
             }
         }
         Some(known)
