@@ -54,7 +54,7 @@ fn root() -> Result<Root> {
 
 /// A client that trusts this root alone.
 fn trusting(root: &Root) -> Result<Client> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = ring::default_provider().install_default();
     Ok(Client::builder().tls_certs_only([Certificate::from_pem(root.pem().as_bytes())?]).build()?)
 }
 
