@@ -18,6 +18,7 @@ mod http;
 pub mod keyvalue;
 mod log;
 mod logging;
+mod output;
 mod program;
 mod refusal;
 mod secrets;

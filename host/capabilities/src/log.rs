@@ -2,21 +2,13 @@
 //!
 //! It never holds more than its bound; what comes after is counted and dropped, and the guest goes on.
 
-use bytes::Bytes;
+use crate::output::{Output, Take};
 use parking_lot::Mutex;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::io::AsyncWrite;
 use wares_model::Timestamp;
 use wares_model::limits::{LOG_LINES_MAX, LOG_MARKS_MAX};
 use wares_model::log::{LogLevel, LogMark, LogStream};
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Bytes that a guest may hand over in one write.
-const WRITE_BYTES_MAX: usize = 64 << 10;
 /// Lines of one stream that came within this time share a mark.
 const SHARED_US: i64 = 1_000;
 
@@ -86,8 +78,8 @@ impl CallLog {
     }
 
     /// The log as one of the guest's streams.
-    pub(crate) fn stream(&self, stream: LogStream) -> LogEnd {
-        LogEnd { log: self.clone(), stream }
+    pub(crate) fn stream(&self, stream: LogStream) -> Output<LogEnd> {
+        Output(LogEnd { log: self.clone(), stream })
     }
 }
 
@@ -158,55 +150,9 @@ pub(crate) struct LogEnd {
     stream: LogStream,
 }
 
-impl IsTerminal for LogEnd {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for LogEnd {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-#[async_trait::async_trait]
-impl Pollable for LogEnd {
-    async fn ready(&mut self) {}
-}
-
-#[async_trait::async_trait]
-impl OutputStream for LogEnd {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.log.write(self.stream, &bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES_MAX)
-    }
-}
-
-impl AsyncWrite for LogEnd {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+impl Take for LogEnd {
+    fn take(&self, bytes: &[u8]) {
         self.log.write(self.stream, bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -4,21 +4,13 @@
 //! sees that there was too much.
 
 use crate::CallLog;
+use crate::output::{Output, Take};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::io::AsyncWrite;
 use wares_model::log::LogStream;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
-
-/// Bytes that a guest may hand over in one write.
-const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// A program that a call runs.
 #[derive(Debug)]
@@ -61,8 +53,8 @@ impl Program {
     /// What WASI holds for it. Standard error goes to the call's log too.
     pub(crate) fn context(&self, builder: &mut WasiCtxBuilder, log: &CallLog) -> WasiCtx {
         builder.args(&self.arguments).envs(&self.environment).stdin(MemoryInputPipe::new(self.input.clone()));
-        builder.stdout(End { kept: self.output.clone(), log: None });
-        builder.stderr(End { kept: self.errors.clone(), log: Some(log.clone()) });
+        builder.stdout(Output(End { kept: self.output.clone(), log: None }));
+        builder.stderr(Output(End { kept: self.errors.clone(), log: Some(log.clone()) }));
         builder.build()
     }
 }
@@ -74,8 +66,8 @@ struct End {
     log: Option<CallLog>,
 }
 
-impl End {
-    fn write(&self, bytes: &[u8]) {
+impl Take for End {
+    fn take(&self, bytes: &[u8]) {
         let mut kept = self.kept.bytes.lock();
         let room = self.kept.bytes_max.saturating_sub(kept.len());
         kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
@@ -83,58 +75,6 @@ impl End {
         if let Some(log) = &self.log {
             log.write(LogStream::Stderr, bytes);
         }
-    }
-}
-
-impl IsTerminal for End {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for End {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-#[async_trait::async_trait]
-impl Pollable for End {
-    async fn ready(&mut self) {}
-}
-
-#[async_trait::async_trait]
-impl OutputStream for End {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        Self::write(self, &bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES_MAX)
-    }
-}
-
-impl AsyncWrite for End {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Self::write(&self, bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -147,7 +87,7 @@ mod tests {
         let program = Program::new(Vec::new(), Vec::new(), String::new(), 4);
         let end = End { kept: program.output.clone(), log: None };
         for piece in ["ab", "cd", "ef"] {
-            end.write(piece.as_bytes());
+            end.take(piece.as_bytes());
         }
         assert_eq!(program.written(), ["abcde", ""]);
     }

@@ -211,16 +211,29 @@ impl Catalog {
         let running = self.snapshot().settle_revision(&mut revision)?;
         let (expected, change) = (revision.expected, revision.rollout.clone());
         let deployment = self.store().set_deployment(revision).await.map_err(|error| refused(error, expected))?;
-        let rollout = Rollout::after(running.as_deref(), &change, &deployment, &self.tending);
+        self.take_over(changing, running.as_deref(), &change, deployment.clone(), |_| {});
+        Ok(Arc::new(deployment))
+    }
+
+    /// Has a revision that is stored take effect, with what else it brings; `running` is the rollout that it found.
+    pub(crate) fn take_over(
+        &self,
+        changing: &MutexGuard<'_, ()>,
+        running: Option<&Rollout>,
+        change: &RolloutChange,
+        deployment: Deployment,
+        edit: impl FnOnce(&mut Snapshot),
+    ) {
+        let rollout = Rollout::after(running, change, &deployment, &self.tending);
         if running.is_some() {
-            telemetry::rollout_ended(&change);
+            telemetry::rollout_ended(change);
         }
         self.publish_snapshot(changing, |next| {
+            edit(next);
             next.put_rollout(&deployment.component, rollout);
-            next.deployed(deployment.clone());
+            next.deployed(deployment);
         });
         self.tending.notify_one();
-        Ok(Arc::new(deployment))
     }
 
     fn has_traffic(&self, version: &VersionEntry) -> bool {

@@ -5,9 +5,8 @@
 use crate::deploy::{SHARES_TOTAL, refused};
 use crate::publish::{Examined, Preparation, Prepared, PublishError, Published};
 use crate::rehearsal::is_rehearsal;
-use crate::rollout::Rollout;
 use crate::snapshot::{Live, Snapshot, VersionEntry};
-use crate::{Catalog, DeployError, DeployRequest, LoadError, StandingError, telemetry};
+use crate::{Catalog, DeployError, DeployRequest, LoadError, StandingError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -83,16 +82,7 @@ impl Catalog {
             }
             Err(error) => return Err(refused(error, None).into()),
         };
-        let rollout = Rollout::after(running.as_deref(), &change, &deployment, &self.tending);
-        if running.is_some() {
-            telemetry::rollout_ended(&change);
-        }
-        self.publish_snapshot(&changing, |next| {
-            next.put_version(Arc::clone(entry));
-            next.put_rollout(&deployment.component, rollout);
-            next.deployed(deployment);
-        });
-        self.tending.notify_one();
+        self.take_over(&changing, running.as_deref(), &change, deployment, |next| next.put_version(Arc::clone(entry)));
         Ok(Published { version: Arc::clone(entry), created: true, against, warnings })
     }
 

@@ -111,39 +111,42 @@ impl AnswerStore for SqliteStore {
     }
 
     async fn prune_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut gone = 0;
-        loop {
-            let found = sqlx::query_as("SELECT rowid, tenant, bytes FROM kept_answers WHERE kept_at < ? LIMIT ?")
-                .bind(before.as_micros())
-                .bind(STEP_ANSWERS)
-                .fetch_all(&self.readers)
-                .await?;
-            match self.remove_answers(found).await? {
-                0 => return Ok(gone),
-                step => gone += step,
-            }
-        }
+        self.remove_in_steps(|| async {
+            let found = sqlx::query_as("SELECT rowid, tenant, bytes FROM kept_answers WHERE kept_at < ? LIMIT ?");
+            found.bind(before.as_micros()).bind(STEP_ANSWERS).fetch_all(&self.readers).await
+        })
+        .await
     }
 
     async fn remove_answers_of(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        self.remove_in_steps(|| async {
+            let found = sqlx::query_as("SELECT rowid, tenant, bytes FROM kept_answers WHERE tenant = ? LIMIT ?");
+            found.bind(tenant.as_str()).bind(STEP_ANSWERS).fetch_all(&self.readers).await
+        })
+        .await
+    }
+}
+
+/// A kept answer's row, tenant and bytes.
+type FoundAnswer = (i64, String, i64);
+
+impl SqliteStore {
+    /// Removes what is found, until nothing is.
+    async fn remove_in_steps<F: Future<Output = Result<Vec<FoundAnswer>, sqlx::Error>> + Send>(
+        &self,
+        find: impl Fn() -> F + Send + Sync,
+    ) -> Result<u64, StoreError> {
         let mut gone = 0;
         loop {
-            let found = sqlx::query_as("SELECT rowid, tenant, bytes FROM kept_answers WHERE tenant = ? LIMIT ?")
-                .bind(tenant.as_str())
-                .bind(STEP_ANSWERS)
-                .fetch_all(&self.readers)
-                .await?;
-            match self.remove_answers(found).await? {
+            match self.remove_answers(find().await?).await? {
                 0 => return Ok(gone),
                 step => gone += step,
             }
         }
     }
-}
 
-impl SqliteStore {
     /// Removes answers that were found, but for those that are others by now.
-    async fn remove_answers(&self, found: Vec<(i64, String, i64)>) -> Result<u64, StoreError> {
+    async fn remove_answers(&self, found: Vec<FoundAnswer>) -> Result<u64, StoreError> {
         if found.is_empty() {
             return Ok(0);
         }
